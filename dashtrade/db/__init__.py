@@ -1,0 +1,1 @@
+"""PostgreSQL: tables, repositories, unit of work, and the embedded server."""

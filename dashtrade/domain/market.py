@@ -1,0 +1,165 @@
+"""Symbols, intervals, periods and the OHLCV contract.
+
+Bars are a pandas DataFrame with float64 columns open, high, low, close, volume and a sorted, unique, UTC
+``DatetimeIndex`` named ``time`` that holds each bar's start. ``bars.attrs`` carries plain values only:
+``symbol``, ``interval``, ``source``, ``adjustment``, ``delay_seconds``, ``fetched_at`` (ISO 8601, UTC), ``simulated``
+(bool) and ``quality`` (a dict of counted mendings).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from dashtrade.errors import InvalidInput
+
+OHLCV = ("open", "high", "low", "close", "volume")
+_SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^/_]{0,19}$")
+
+
+class Interval(StrEnum):
+    """Length of a bar."""
+
+    M1 = "1m"
+    M2 = "2m"
+    M5 = "5m"
+    M15 = "15m"
+    M30 = "30m"
+    M60 = "60m"
+    M90 = "90m"
+    H1 = "1h"
+    H4 = "4h"
+    D1 = "1d"
+    D5 = "5d"
+    W1 = "1wk"
+    MO1 = "1mo"
+    MO3 = "3mo"
+
+    @property
+    def intraday(self) -> bool:
+        return self in _INTRADAY
+
+    @property
+    def length(self) -> timedelta:
+        """Nominal length; calendar months count as 30 days."""
+        return _LENGTH[self]
+
+
+_LENGTH = {
+    Interval.M1: timedelta(minutes=1),
+    Interval.M2: timedelta(minutes=2),
+    Interval.M5: timedelta(minutes=5),
+    Interval.M15: timedelta(minutes=15),
+    Interval.M30: timedelta(minutes=30),
+    Interval.M60: timedelta(hours=1),
+    Interval.M90: timedelta(minutes=90),
+    Interval.H1: timedelta(hours=1),
+    Interval.H4: timedelta(hours=4),
+    Interval.D1: timedelta(days=1),
+    Interval.D5: timedelta(days=5),
+    Interval.W1: timedelta(days=7),
+    Interval.MO1: timedelta(days=30),
+    Interval.MO3: timedelta(days=91),
+}
+_INTRADAY = frozenset(i for i, length in _LENGTH.items() if length < timedelta(days=1))
+
+
+class Period(StrEnum):
+    """How far back from the last bar."""
+
+    D1 = "1d"
+    D5 = "5d"
+    MO1 = "1mo"
+    MO3 = "3mo"
+    MO6 = "6mo"
+    Y1 = "1y"
+    Y2 = "2y"
+    Y5 = "5y"
+    Y10 = "10y"
+    YTD = "ytd"
+    MAX = "max"
+
+
+def parse_symbol(text: str, field: str = "symbol") -> str:
+    """A ticker in upper case, an ``EXCHANGE:`` prefix stripped; at most 20 characters."""
+    symbol = str(text or "").strip().upper().rsplit(":", 1)[-1]
+    if not _SYMBOL.fullmatch(symbol):
+        raise InvalidInput(field, f"{str(text)[:40]!r} is not a ticker. Use letters, digits and . - = ^ /, at most 20, such as AAPL or BTC-USD.")
+    return symbol
+
+
+def parse_interval(text: str, field: str = "interval") -> Interval:
+    try:
+        return Interval(str(text).strip())
+    except ValueError:
+        raise InvalidInput(field, f"{str(text)[:40]!r} is not an interval.", allowed=[i.value for i in Interval]) from None
+
+
+def parse_period(text: str, field: str = "period") -> Period:
+    try:
+        return Period(str(text).strip())
+    except ValueError:
+        raise InvalidInput(field, f"{str(text)[:40]!r} is not a period.", allowed=[p.value for p in Period]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """Which bars: a symbol, an interval, and either a period or a range of times (UTC, ``end`` exclusive)."""
+
+    symbol: str
+    interval: Interval = Interval.D1
+    period: Period | None = Period.Y1
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @classmethod
+    def parse(
+        cls, symbol: str, interval: str = "1d", period: str | None = "1y", start: datetime | None = None, end: datetime | None = None
+    ) -> HistoryRequest:
+        """From text, with errors that name the field and what is allowed."""
+        for name, value in (("start", start), ("end", end)):
+            if value is not None and value.tzinfo is None:
+                raise InvalidInput(name, "a time needs a zone; use UTC.")
+        if start is not None and end is not None and start >= end:
+            raise InvalidInput("start", f"{start:%Y-%m-%d %H:%M} is not before the end, {end:%Y-%m-%d %H:%M}.")
+        chosen = None if start is not None else parse_period(period or "1y")
+        return cls(parse_symbol(symbol), parse_interval(interval), chosen, start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A latest price. ``delay_seconds`` is the source's stated delay; ``simulated`` marks made-up prices."""
+
+    symbol: str
+    price: Decimal
+    time: datetime
+    source: str
+    delay_seconds: int = 0
+    simulated: bool = False
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolMatch:
+    """One hit of a symbol search."""
+
+    symbol: str
+    name: str
+    exchange: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewsItem:
+    """A news article; ``sentiment`` is −1…1 where the source gives one."""
+
+    time: datetime
+    title: str
+    url: str
+    source: str
+    summary: str = ""
+    sentiment: float | None = None

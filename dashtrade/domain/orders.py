@@ -1,0 +1,117 @@
+"""Orders, executions and positions, as every broker is made to speak of them. All numbers are Decimal, times UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(StrEnum):
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
+
+
+class TimeInForce(StrEnum):
+    DAY = "day"
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+    OPG = "opg"
+    CLS = "cls"
+
+
+class OrderStatus(StrEnum):
+    """The broker's states, reduced to what a decision needs; ``UNKNOWN`` is a state we have no word for yet."""
+
+    PENDING = "pending"
+    LIVE = "live"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        return self in {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """What to send. ``client_order_id`` is always given, so that a repeated send can never make a second order."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    qty: Decimal | None = None
+    notional: Decimal | None = None
+    type: OrderType = OrderType.MARKET
+    time_in_force: TimeInForce = TimeInForce.DAY
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    extended_hours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOrder:
+    """An order as the broker reports it."""
+
+    broker_order_id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    status: OrderStatus
+    qty: Decimal | None
+    notional: Decimal | None
+    filled_qty: Decimal
+    filled_avg_price: Decimal | None
+    submitted_at: datetime | None = None
+    updated_at: datetime | None = None
+    raw_status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One fill. ``execution_id`` is unique within an account."""
+
+    execution_id: str
+    broker_order_id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPosition:
+    """Signed quantity: negative is short."""
+
+    symbol: str
+    qty: Decimal
+    avg_entry_price: Decimal
+    market_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAccount:
+    """Only the fields a decision uses are required; the broker may drop any other."""
+
+    account_id: str
+    status: str
+    equity: Decimal
+    last_equity: Decimal
+    cash: Decimal
+    buying_power: Decimal

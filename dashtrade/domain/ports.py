@@ -1,0 +1,58 @@
+"""Protocols that the outside world implements; bootstrap.py is where they meet their implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from dashtrade.domain.market import HistoryRequest, NewsItem, Quote, SymbolMatch
+from dashtrade.domain.orders import BrokerAccount, BrokerOrder, BrokerPosition, Execution, OrderRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """UTC, with a zone."""
+
+
+class PriceSource(Protocol):
+    """One source of market data. Every failure is a SourceError subclass; an empty frame is never returned."""
+
+    key: str
+    label: str
+
+    def history(self, request: HistoryRequest) -> pd.DataFrame: ...
+
+    def latest(self, symbols: Sequence[str]) -> dict[str, Quote]: ...
+
+    def search(self, text: str) -> list[SymbolMatch]: ...
+
+    def news(self, symbol: str) -> list[NewsItem]: ...
+
+
+class Broker(Protocol):
+    """A trading account. Raises OrderRefused for a definite no and OutcomeUnknown where the order may have landed."""
+
+    def submit(self, request: OrderRequest) -> BrokerOrder: ...
+
+    def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
+        """None only where the broker says it has no such order."""
+
+    def cancel(self, broker_order_id: str) -> None: ...
+
+    def open_orders(self) -> list[BrokerOrder]: ...
+
+    def positions(self) -> list[BrokerPosition]: ...
+
+    def account(self) -> BrokerAccount: ...
+
+    def executions(self, after: datetime | None = None) -> list[Execution]: ...
+
+
+class Channel(Protocol):
+    """A way to notify a person."""
+
+    def send(self, title: str, body: str) -> None: ...

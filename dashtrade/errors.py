@@ -1,0 +1,172 @@
+"""The error tree: one subclass for each thing a caller does next.
+
+Every error carries its fields as attributes and says the remedy in its text, so a page, a command or an HTTP handler
+can show ``str(error)`` to a person as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class DashTradeError(Exception):
+    """Base of every expected failure. ``code`` is a stable short name for logs and HTTP bodies."""
+
+    code = "ERROR"
+
+
+class InvalidInput(DashTradeError):
+    """A value the user gave is not allowed: ask again, naming the field and what is allowed."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, field: str, message: str, *, allowed: Iterable[object] | None = None) -> None:
+        self.field = field
+        self.allowed = None if allowed is None else tuple(str(a) for a in allowed)
+        hint = f" Allowed: {', '.join(self.allowed)}." if self.allowed else ""
+        super().__init__(f"{field}: {message}{hint}")
+
+
+class UnknownOption(InvalidInput):
+    """A name is not in a registry; the options are listed."""
+
+    def __init__(self, kind: str, name: str, options: Iterable[str]) -> None:
+        self.name = name
+        super().__init__(kind, f"{name!r} is not known.", allowed=sorted(options))
+
+
+class NotFound(DashTradeError):
+    """The thing asked for does not exist, or is not this user's (which must look the same)."""
+
+    code = "NOT_FOUND"
+
+
+class AuthFailed(DashTradeError):
+    """Sign in again. One text for every cause, so that nothing about accounts is revealed."""
+
+    code = "AUTH_ERROR"
+
+
+class Forbidden(DashTradeError):
+    """Signed in, but not allowed to do this."""
+
+    code = "FORBIDDEN"
+
+
+class ConfigurationError(DashTradeError):
+    """The operator must change a setting, a file or a permission."""
+
+    code = "CONFIGURATION"
+
+
+class DatabaseUnavailable(DashTradeError):
+    """The database cannot be reached: start it or correct DATABASE_URL, then try again."""
+
+    code = "DATABASE_UNAVAILABLE"
+
+
+class MigrationNeeded(ConfigurationError):
+    """The database schema is older or newer than the program: run ``dashtrade migrate``."""
+
+    code = "MIGRATION_NEEDED"
+
+
+class SourceError(DashTradeError):
+    """Base of market-data failures. ``source`` is the source's key."""
+
+    code = "SOURCE_ERROR"
+
+    def __init__(self, source: str, message: str) -> None:
+        self.source = source
+        super().__init__(message)
+
+
+class UnknownSymbol(SourceError):
+    """The source has no such symbol: correct the ticker."""
+
+    code = "UNKNOWN_SYMBOL"
+
+
+class NoDataInRange(SourceError):
+    """The symbol exists, but has no bars in the range asked for: widen it."""
+
+    code = "NO_DATA"
+
+
+class RateLimited(SourceError):
+    """The source asks to wait; ``retry_after`` seconds, when known."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, source: str, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(source, message)
+
+
+class BudgetUsedUp(RateLimited):
+    """The source's daily number of calls is used up."""
+
+    code = "BUDGET_USED_UP"
+
+
+class SourceUnreachable(SourceError):
+    """The source did not answer: check the network, try again, or choose sample data."""
+
+    code = "UNREACHABLE"
+
+
+class BadAnswer(SourceError):
+    """The source answered with something that is not market data."""
+
+    code = "BAD_ANSWER"
+
+
+class SourceKeyProblem(SourceError):
+    """The source's key is missing or refused: set it."""
+
+    code = "KEY_PROBLEM"
+
+
+class BadBars(DashTradeError):
+    """A frame of bars breaks the OHLCV contract and cannot be mended by a stated rule."""
+
+    code = "BAD_BARS"
+
+
+class BrokerError(DashTradeError):
+    """Base of broker failures."""
+
+    code = "BROKER_ERROR"
+
+
+class OrderRefused(BrokerError):
+    """The broker said no; nothing was placed. ``reason`` is the broker's own text, ``broker_code`` its number."""
+
+    code = "ORDER_REFUSED"
+
+    def __init__(self, reason: str, broker_code: int | None = None) -> None:
+        self.reason = reason
+        self.broker_code = broker_code
+        super().__init__(f"The broker refused the order: {reason}")
+
+
+class OutcomeUnknown(BrokerError):
+    """The order may or may not have landed: ask the broker by client order id, never send a new one."""
+
+    code = "OUTCOME_UNKNOWN"
+
+
+class RiskLimitReached(DashTradeError):
+    """A limit of the bot or the account forbids this entry."""
+
+    code = "RISK_LIMIT"
+
+    def __init__(self, limit: str, message: str) -> None:
+        self.limit = limit
+        super().__init__(message)
+
+
+class BotDisabled(DashTradeError):
+    """The bot exists but is switched off."""
+
+    code = "BOT_DISABLED"

@@ -1,0 +1,104 @@
+"""All settings, read once from the environment and ``.env``; secrets print as ``**********``.
+
+Environment names are ``DASHTRADE_`` plus the field's name in capitals, except for ``DATABASE_URL`` and
+``ENCRYPTION_KEY``, which keep the names operators expect.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dashtrade.errors import ConfigurationError
+
+PACKAGE_ROOT = Path(__file__).resolve().parent
+CHECKOUT = PACKAGE_ROOT.parent
+
+
+def default_data_dir() -> Path:
+    """``.dashtrade`` beside the checkout the program runs from, else the user's data folder."""
+    if (CHECKOUT / "pyproject.toml").is_file() and (CHECKOUT / "apps").is_dir():
+        return CHECKOUT / ".dashtrade"
+    return user_data_path("dashtrade", appauthor=False)
+
+
+class Settings(BaseSettings):
+    """Frozen. Build through :func:`load_settings`, which turns bad values into one clear sentence."""
+
+    model_config = SettingsConfigDict(env_prefix="DASHTRADE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="where everything is kept")
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL", "DASHTRADE_DATABASE_URL"),
+        description="PostgreSQL server; unset: embedded PostgreSQL in the data folder",
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("ENCRYPTION_KEY", "DASHTRADE_ENCRYPTION_KEY"),
+        description="Fernet key(s) for stored API keys, newest first, comma separated; unset: file in the data folder",
+    )
+    session_secret: SecretStr | None = Field(default=None, description="signs cookies; unset: file in the data folder")
+
+    host: str = Field(default="127.0.0.1", description="address the dashboards and the webhook listen on")
+    dashboards_port: int = Field(default=5000, ge=1, le=65535)
+    webhook_port: int = Field(default=8080, ge=1, le=65535)
+    simulator_port: int = Field(default=8190, ge=1, le=65535)
+    base_url: str = Field(default="/", description="path the dashboards are served below, behind a proxy")
+    secure_cookies: bool = Field(default=False, description="set where the dashboards are reached by https")
+    registration: Literal["open", "invitation", "closed"] = "closed"
+
+    sources: tuple[str, ...] = Field(default=("yahoo",), description="market-data sources in order of preference")
+    alpha_vantage_key: SecretStr | None = None
+    yahoo_url: str | None = Field(default=None, description="another address that speaks Yahoo's protocol; for tests and proxies")
+    simulator_slippage_bps: float = Field(default=1.0, ge=0)
+    webhook_wait_seconds: float = Field(default=2.0, ge=0, le=2.8, description="how long the webhook waits for an outcome")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    @field_validator("base_url")
+    @classmethod
+    def _slashes(cls, value: str) -> str:
+        return "/" + value.strip("/") + "/" if value.strip("/") else "/"
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.data_dir / "secrets"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir / "bars"
+
+    @property
+    def simulator_url(self) -> str:
+        return f"http://127.0.0.1:{self.simulator_port}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment; raises ConfigurationError naming the variable and what is allowed."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            name = str(item["loc"][0]) if item["loc"] else "settings"
+            name = name if name.isupper() else f"DASHTRADE_{name.upper()}"
+            problems.append(f"{name}: {item['msg']}")
+        raise ConfigurationError("Wrong setting. " + "; ".join(problems) + ".") from None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return load_settings()

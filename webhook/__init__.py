@@ -1,0 +1,1 @@
+"""TradingView alerts in, durable signals out."""
