@@ -1,0 +1,61 @@
+# Two commands matter: `make run` (the workbench) and `make test` (all tests). Both set up .venv first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# Compiled modules make every start seconds faster, so an environment that forbids them is overruled here.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup run test lint types contracts check bench lab doctor constraints clean
+
+help:
+	@echo "make run      set up and start the workbench (dashboards, webhook, trader, jobs, simulator)"
+	@echo "make test     set up and run the tests"
+	@echo "make check    lint, types, import contracts, tests"
+	@echo "make lab      JupyterLab on notebooks/"
+	@echo "make doctor   check this machine and say what to do"
+	@echo "make bench    measured comparisons"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python was not found. Install Python 3.11 or newer, or say PYTHON=/path/to/python3."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Say PYTHON=python3.11."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
+	@$(BIN)/python -m compileall -q dashtrade webhook migrations
+	@touch $@
+
+run: setup
+	@exec $(BIN)/dashtrade up
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lab: setup
+	@exec $(BIN)/dashtrade lab
+
+doctor: setup
+	@$(BIN)/dashtrade doctor
+
+# The pins are the versions of the current environment, by name and version only.
+constraints: setup
+	$(BIN)/python -m pip freeze --exclude-editable --exclude dashtrade --disable-pip-version-check | LC_ALL=C sort -f > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache artifacts
