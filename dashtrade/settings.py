@@ -30,7 +30,9 @@ def default_data_dir() -> Path:
 class Settings(BaseSettings):
     """Frozen. Build through :func:`load_settings`, which turns bad values into one clear sentence."""
 
-    model_config = SettingsConfigDict(env_prefix="DASHTRADE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DASHTRADE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     data_dir: Path = Field(default_factory=default_data_dir, description="where everything is kept")
     database_url: SecretStr | None = Field(
@@ -55,9 +57,13 @@ class Settings(BaseSettings):
 
     sources: tuple[str, ...] = Field(default=("yahoo",), description="market-data sources in order of preference")
     alpha_vantage_key: SecretStr | None = None
-    yahoo_url: str | None = Field(default=None, description="another address that speaks Yahoo's protocol; for tests and proxies")
+    yahoo_url: str | None = Field(
+        default=None, description="another address that speaks Yahoo's protocol; for tests and proxies"
+    )
     simulator_slippage_bps: float = Field(default=1.0, ge=0)
-    webhook_wait_seconds: float = Field(default=2.0, ge=0, le=2.8, description="how long the webhook waits for an outcome")
+    webhook_wait_seconds: float = Field(
+        default=2.0, ge=0, le=2.8, description="how long the webhook waits for an outcome"
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

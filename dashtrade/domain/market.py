@@ -87,7 +87,11 @@ def parse_symbol(text: str, field: str = "symbol") -> str:
     """A ticker in upper case, an ``EXCHANGE:`` prefix stripped; at most 20 characters."""
     symbol = str(text or "").strip().upper().rsplit(":", 1)[-1]
     if not _SYMBOL.fullmatch(symbol):
-        raise InvalidInput(field, f"{str(text)[:40]!r} is not a ticker. Use letters, digits and . - = ^ /, at most 20, such as AAPL or BTC-USD.")
+        raise InvalidInput(
+            field,
+            f"{str(text)[:40]!r} is not a ticker. "
+            "Use letters, digits and . - = ^ /, at most 20, such as AAPL or BTC-USD.",
+        )
     return symbol
 
 
@@ -95,7 +99,9 @@ def parse_interval(text: str, field: str = "interval") -> Interval:
     try:
         return Interval(str(text).strip())
     except ValueError:
-        raise InvalidInput(field, f"{str(text)[:40]!r} is not an interval.", allowed=[i.value for i in Interval]) from None
+        raise InvalidInput(
+            field, f"{str(text)[:40]!r} is not an interval.", allowed=[i.value for i in Interval]
+        ) from None
 
 
 def parse_period(text: str, field: str = "period") -> Period:
@@ -117,7 +123,12 @@ class HistoryRequest:
 
     @classmethod
     def parse(
-        cls, symbol: str, interval: str = "1d", period: str | None = "1y", start: datetime | None = None, end: datetime | None = None
+        cls,
+        symbol: str,
+        interval: str = "1d",
+        period: str | None = "1y",
+        start: datetime | None = None,
+        end: datetime | None = None,
     ) -> HistoryRequest:
         """From text, with errors that name the field and what is allowed."""
         for name, value in (("start", start), ("end", end)):

@@ -10,7 +10,9 @@ import pytest
 HEAVY = {"pandas", "numpy", "numba", "vectorbt", "alpaca", "yfinance", "matplotlib", "scipy", "IPython", "ipywidgets"}
 
 
-@pytest.mark.parametrize("module", ["dashtrade", "webhook.app", "dashtrade.cli", "dashtrade.pages", "dashtrade.bootstrap"])
+@pytest.mark.parametrize(
+    "module", ["dashtrade", "webhook.app", "dashtrade.cli", "dashtrade.pages", "dashtrade.bootstrap"]
+)
 def test_importing_stays_light(module: str) -> None:
     code = f"import sys, {module}; print('\\n'.join(sorted({{m.partition('.')[0] for m in sys.modules}})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -30,7 +30,9 @@ def test_environment_yml_installs_what_pyproject_asks_for() -> None:
     entries = conda()["dependencies"]
     listed = [line for e in entries if isinstance(e, dict) for line in e["pip"] if not line.startswith("-")]
     wanted = project()
-    expected = wanted["dependencies"] + [line for extra in ("test", "lint") for line in wanted["optional-dependencies"][extra]]
+    expected = wanted["dependencies"] + [
+        line for extra in ("test", "lint") for line in wanted["optional-dependencies"][extra]
+    ]
     assert requirements(listed) == requirements(expected)
 
 
