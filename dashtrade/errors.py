@@ -139,21 +139,49 @@ class BrokerError(DashTradeError):
     code = "BROKER_ERROR"
 
 
+class BrokerUnavailable(BrokerError):
+    """The broker could not be asked, or gave no usable answer to a question: nothing is known, ask again later.
+
+    Never read this as "no orders" or "no positions". ``retry_after`` seconds, when the broker said so.
+    """
+
+    code = "BROKER_UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
 class OrderRefused(BrokerError):
-    """The broker said no; nothing was placed. ``reason`` is the broker's own text, ``broker_code`` its number."""
+    """The broker said no; nothing was placed.
+
+    ``reason`` is the broker's own text, ``broker_code`` its number, ``kind`` a value of domain.orders.Refusal, and
+    ``related_order_id`` the order in the way, when the broker names it.
+    """
 
     code = "ORDER_REFUSED"
 
-    def __init__(self, reason: str, broker_code: int | None = None) -> None:
+    def __init__(
+        self, reason: str, broker_code: int | None = None, kind: str = "other", related_order_id: str | None = None
+    ) -> None:
         self.reason = reason
         self.broker_code = broker_code
+        self.kind = kind
+        self.related_order_id = related_order_id
         super().__init__(f"The broker refused the order: {reason}")
 
 
 class OutcomeUnknown(BrokerError):
-    """The order may or may not have landed: ask the broker by client order id, never send a new one."""
+    """The order may or may not have landed: ask the broker by client order id, never send a new one.
+
+    ``retry_after`` seconds, when the broker asked to wait.
+    """
 
     code = "OUTCOME_UNKNOWN"
+
+    def __init__(self, message: str = "", retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message or "The broker's answer is not known. Ask it by client order id.")
 
 
 class RiskLimitReached(DashTradeError):

@@ -47,6 +47,27 @@ class OrderStatus(StrEnum):
         return self in {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
 
 
+class Refusal(StrEnum):
+    """Why a broker said no, as far as a decision needs to tell refusals apart."""
+
+    DUPLICATE_CLIENT_ORDER_ID = "duplicate_client_order_id"
+    BUYING_POWER = "buying_power"
+    HELD_FOR_ORDERS = "held_for_orders"
+    INSUFFICIENT_QTY = "insufficient_qty"
+    WASH_TRADE = "wash_trade"
+    NOT_SHORTABLE = "not_shortable"
+    MARKET_CLOSED = "market_closed"
+    HALTED = "halted"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    NOT_TRADABLE = "not_tradable"
+    ORDER_NOT_FOUND = "order_not_found"
+    ALREADY_ENDED = "already_ended"
+    INVALID_ORDER = "invalid_order"
+    ACCOUNT_BLOCKED = "account_blocked"
+    UNAUTHORIZED = "unauthorized"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
     """What to send. ``client_order_id`` is always given, so that a repeated send can never make a second order."""
@@ -61,6 +82,13 @@ class OrderRequest:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     extended_hours: bool = False
+    # protective legs: both make a bracket, one makes an order that triggers the other
+    take_profit: Decimal | None = None
+    stop_loss: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    # never sent: exits go ahead of everything else when the broker's rate limit is near
+    is_exit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +121,17 @@ class Execution:
     qty: Decimal
     price: Decimal
     time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUpdate:
+    """One event of the broker's stream. ``execution`` is set on fills; stream rows are provisional."""
+
+    event: str
+    order: BrokerOrder
+    time: datetime
+    execution: Execution | None = None
+    position_qty: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
