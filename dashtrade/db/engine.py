@@ -1,0 +1,91 @@
+"""The SQLAlchemy engine: one place that knows the driver, the time zone and what an unreachable server looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from dashtrade.errors import ConfigurationError, DatabaseUnavailable
+
+CONNECT_TIMEOUT = 5
+_SCHEMES = {"postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"}
+
+
+def parse_url(url: str) -> URL:
+    """``url`` with the driver this program uses; raises ConfigurationError for anything but PostgreSQL.
+
+    The text of the error never holds the password.
+    """
+    try:
+        parsed = make_url(url)
+        parsed.port  # noqa: B018 - a port that is not a number is found here
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "DATABASE_URL is not a database address. Write it as postgresql://user:password@host:5432/database."
+        ) from None
+    if parsed.drivername not in _SCHEMES:
+        raise ConfigurationError(
+            f"DATABASE_URL names {parsed.drivername!r}, but DashTrade keeps its data in PostgreSQL. "
+            "Write it as postgresql://user:password@host:5432/database, or unset it to use the embedded server."
+        )
+    return parsed.set(drivername="postgresql+psycopg2")
+
+
+def describe(url: URL) -> str:
+    """``host:port/database``: enough for a person to find the server, and no secret."""
+    host = url.query.get("host") or url.host or "localhost"
+    return f"{host}:{url.port or 5432}/{url.database or ''}"
+
+
+def libpq_url(url: str) -> str:
+    """The address in the form that libpq and psycopg 3 understand."""
+    return parse_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _reason(error: BaseException | None) -> str:
+    text = str(error).lower()
+    for part, reason in (
+        ("password authentication failed", "the password or user name was refused"),
+        ("no password supplied", "the server asks for a password"),
+        ("does not exist", "the database or user does not exist"),
+        ("could not translate host", "the host name is not known"),
+        ("name or service not known", "the host name is not known"),
+        ("connection refused", "nothing listens there"),
+        ("timeout", "it did not answer in time"),
+        ("too many", "it has no connection left"),
+        ("starting up", "it is starting"),
+        ("shutting down", "it is shutting down"),
+    ):
+        if part in text:
+            return reason
+    return "the connection failed"
+
+
+def make_engine(url: str, **kw: Any) -> Engine:
+    """An engine for ``url``; keyword arguments go to ``create_engine``.
+
+    A connection that cannot be made or is lost raises DatabaseUnavailable (without the password); every other
+    database error keeps SQLAlchemy's type. No connection is made here.
+    """
+    parsed = parse_url(url)
+    connect_args = {"connect_timeout": CONNECT_TIMEOUT, "options": "-c timezone=UTC", **kw.pop("connect_args", {})}
+    if "poolclass" not in kw:
+        kw.setdefault("pool_pre_ping", True)
+    engine = create_engine(parsed, connect_args=connect_args, hide_parameters=True, **kw)
+
+    @event.listens_for(engine, "handle_error")
+    def _unavailable(context: ExceptionContext) -> None:
+        if context.is_pre_ping:
+            return
+        original = context.original_exception
+        connecting = context.connection is None and isinstance(context.sqlalchemy_exception, OperationalError)
+        if connecting or context.is_disconnect:
+            raise DatabaseUnavailable(
+                f"PostgreSQL at {describe(parsed)} cannot be reached: {_reason(original)}. "
+                "Start it or correct DATABASE_URL, then try again."
+            ) from None
+
+    return engine

@@ -1,0 +1,71 @@
+"""Engine, unit of work and fixtures on the real server."""
+
+from __future__ import annotations
+
+from traceback import format_exception
+
+import pytest
+from sqlalchemy import select, text
+
+from dashtrade.db.embedded import free_port
+from dashtrade.db.engine import make_engine
+from dashtrade.db.tables.accounts import UserRow
+from dashtrade.errors import ConfigurationError, DatabaseUnavailable
+
+
+def test_leaving_without_commit_rolls_back(uow_factory, make_user):
+    user = make_user("ada")
+    with uow_factory() as uow:
+        uow.session.get(UserRow, user.id).full_name = "Ada"
+    with uow_factory() as uow:
+        assert uow.session.get(UserRow, user.id).full_name is None
+        uow.session.get(UserRow, user.id).full_name = "Ada"
+        uow.commit()
+    with uow_factory() as uow:
+        assert uow.session.scalars(select(UserRow.full_name)).all() == ["Ada"]
+
+
+@pytest.mark.parametrize("_", range(2))
+def test_every_test_starts_with_an_empty_database(_, make_user, uow_factory):
+    make_user("same-name")
+    with uow_factory() as uow:
+        assert len(uow.session.scalars(select(UserRow)).all()) == 1
+
+
+def test_the_session_speaks_utc(engine):
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW timezone")).scalar() == "UTC"
+
+
+def test_an_unreachable_server_is_one_sentence_without_the_password():
+    engine = make_engine(f"postgresql://someone:very-secret@127.0.0.1:{free_port()}/books")
+    with pytest.raises(DatabaseUnavailable) as caught, engine.connect():
+        pass
+    assert "127.0.0.1" in str(caught.value) and "books" in str(caught.value) and "nothing listens" in str(caught.value)
+    assert "very-secret" not in "".join(format_exception(caught.value))
+
+
+def test_a_refused_password_is_said_without_showing_it(database_url):
+    engine = make_engine(database_url.replace("dashtrade:", "dashtrade:wrong", 1))
+    with pytest.raises(DatabaseUnavailable, match="password or user name was refused") as caught, engine.connect():
+        pass
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_lost_connection_is_unavailable_and_then_recovers(engine):
+    with engine.connect() as connection:
+        with engine.connect() as other:
+            pid = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with pytest.raises(DatabaseUnavailable):
+            connection.execute(text("SELECT 1"))
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://root@localhost/books", "sqlite:///books.db", "nonsense", "postgresql://h:port/d"]
+)
+def test_other_databases_are_refused_by_name(url):
+    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+        make_engine(url)
