@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashtrade.db.tables import accounts, trading
+from dashtrade.db.tables import accounts, research, trading
 from dashtrade.db.tables.base import Base
 
-__all__ = ["Base", "accounts", "trading"]
+__all__ = ["Base", "accounts", "research", "trading"]
