@@ -164,6 +164,7 @@ class AccountRow(Base):
     __tablename__ = "account_state"
     __table_args__ = (
         UniqueConstraint("user_id", "mode"),
+        UniqueConstraint("client_prefix"),
         _one_of("mode", AccountMode),
         CheckConstraint("reserved_exposure >= 0", name="reserved_exposure"),
         CheckConstraint("epoch >= 0", name="epoch"),
@@ -172,6 +173,8 @@ class AccountRow(Base):
     id: Mapped[PrimaryKey]
     user_id: Mapped[UserRef]
     mode: Mapped[str] = mapped_column(String(10))
+    # Begins every client order id, so that two installations never meet at one broker account.
+    client_prefix: Mapped[str] = mapped_column(String(16))
     epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
     lease_owner: Mapped[str | None] = mapped_column(String(100))
     lease_until: Mapped[Timestamp | None]
