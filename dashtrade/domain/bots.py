@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from dashtrade.domain.orders import OrderType, Side
+from dashtrade.errors import InvalidInput
 
 
 class AccountMode(StrEnum):
@@ -218,3 +220,54 @@ class Decision:
     explanation: str
     legs: tuple[Leg, ...] = ()
     code: str | None = None
+
+
+_UNITS = {
+    "": "min", "m": "min", "min": "min", "mins": "min", "minute": "min", "minutes": "min", "t": "min",
+    "h": "hour", "hr": "hour", "hour": "hour", "hours": "hour",
+    "d": "day", "day": "day", "days": "day",
+    "w": "week", "wk": "week", "week": "week", "weeks": "week",
+    "mo": "month", "mon": "month", "month": "month", "months": "month",
+}  # fmt: skip
+_TIMEFRAMES = {
+    ("min", 1): BotTimeframe.M1,
+    ("min", 2): BotTimeframe.M2,
+    ("min", 3): BotTimeframe.M3,
+    ("min", 5): BotTimeframe.M5,
+    ("min", 10): BotTimeframe.M10,
+    ("min", 15): BotTimeframe.M15,
+    ("min", 30): BotTimeframe.M30,
+    ("min", 45): BotTimeframe.M45,
+    ("min", 60): BotTimeframe.H1,
+    ("min", 120): BotTimeframe.H2,
+    ("min", 180): BotTimeframe.H3,
+    ("min", 240): BotTimeframe.H4,
+    ("min", 1440): BotTimeframe.D1,
+    ("hour", 1): BotTimeframe.H1,
+    ("hour", 2): BotTimeframe.H2,
+    ("hour", 3): BotTimeframe.H3,
+    ("hour", 4): BotTimeframe.H4,
+    ("hour", 24): BotTimeframe.D1,
+    ("day", 1): BotTimeframe.D1,
+    ("day", 7): BotTimeframe.W1,
+    ("week", 1): BotTimeframe.W1,
+    ("month", 1): BotTimeframe.MO1,
+}
+
+
+def parse_timeframe(text: object, field: str = "timeframe") -> BotTimeframe:
+    """A bar length in TradingView's (``15``, ``D``), Alpaca's (``15Min``) or the display form (``15 Min``).
+
+    Case means nothing, except that ``1m`` is a minute and ``1M`` a month, as TradingView writes them.
+    """
+    raw = str(text).strip()
+    match = re.fullmatch(r"(\d{1,4})?\s*([A-Za-z]*)", raw)
+    if match and raw:
+        number, unit = int(match[1] or 1), match[2]
+        kind = "month" if unit == "M" else _UNITS.get(unit.lower())
+        if unit == "" and match[1] is None:
+            kind = None
+        found = _TIMEFRAMES.get((kind or "", number))
+        if found is not None:
+            return found
+    raise InvalidInput(field, f"{raw[:40]!r} is not a timeframe of a bot.", allowed=[t.value for t in BotTimeframe])
