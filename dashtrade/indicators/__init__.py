@@ -1,1 +1,27 @@
-"""See the module docstrings."""
+"""Technical indicators: a catalogue of declared entries, one module for each family.
+
+``indicator(bars, "rsi", window=14)`` computes one; ``indicators()`` lists them; ``REGISTRY`` holds the declarations.
+"""
+
+from __future__ import annotations
+
+from dashtrade.callable_module import make_callable
+from dashtrade.indicators import averages, momentum, trend, volatility, volume  # noqa: F401  (they fill the registry)
+from dashtrade.indicators.averages import EMA_RIBBON
+from dashtrade.indicators.catalogue import REGISTRY, Family, Indicator, Panel, Param
+from dashtrade.indicators.compute import Columns, compute, indicator, indicators
+
+__all__ = [
+    "EMA_RIBBON",
+    "REGISTRY",
+    "Columns",
+    "Family",
+    "Indicator",
+    "Panel",
+    "Param",
+    "compute",
+    "indicator",
+    "indicators",
+]
+
+make_callable(__name__, "indicators")
