@@ -1,0 +1,78 @@
+"""Work off the page's event loop, with the result brought back to it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a piece of work gave: a value, or the error it raised."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+def outcome_of(work: Callable[[], Any]) -> Outcome:
+    try:
+        return Outcome(value=work())
+    except Exception as error:  # noqa: BLE001 - the edge of the thread: handed to the page's guard, which logs it
+        return Outcome(error=error)
+
+
+class Background(Protocol):
+    """Runs ``work`` somewhere and calls ``done`` with its outcome on the page's event loop."""
+
+    def __call__(self, work: Callable[[], Any], done: Callable[[Outcome], None]) -> None: ...
+
+
+def inline(work: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
+    """Runs at once, in place: where no event loop runs, such as in notebooks' scripts and tests."""
+    done(outcome_of(work))
+
+
+def in_thread(work: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
+    """Runs in a daemon thread, so that closing the page ends it; ``done`` runs on the calling event loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        inline(work, done)
+        return
+
+    def run() -> None:
+        outcome = outcome_of(work)
+        try:
+            loop.call_soon_threadsafe(done, outcome)
+        except RuntimeError:
+            return  # the page was closed while the work ran: nobody is left to tell
+
+    threading.Thread(target=run, daemon=True, name="page-work").start()
+
+
+def every(seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+    """Calls ``call`` on the running event loop again and again; returns what stops it. Without a loop, never calls."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return lambda: None
+    handle: asyncio.TimerHandle | None = None
+    stopped = False
+
+    def tick() -> None:
+        nonlocal handle
+        if not stopped:
+            call()
+            handle = loop.call_later(seconds, tick)
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        if handle is not None:
+            handle.cancel()
+
+    handle = loop.call_later(seconds, tick)
+    return stop

@@ -1,0 +1,66 @@
+"""The one guard between a page's callbacks and the person who looks at it: no traceback ever reaches the page."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Literal
+
+from dashtrade.errors import DashTradeError
+
+log = logging.getLogger("dashtrade.pages")
+
+Kind = Literal["info", "success", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence for the user; ``action`` names a method of the page's model that the offered button calls."""
+
+    kind: Kind
+    text: str
+    action: str = ""
+    action_label: str = ""
+
+
+def describe(error: BaseException) -> Message:
+    """An expected error speaks for itself; anything else is logged under a reference that the user can quote."""
+    if isinstance(error, DashTradeError):
+        return Message("error", str(error))
+    reference = secrets.token_hex(4)
+    log.error("unexpected error on a page, reference %s", reference, exc_info=error)
+    return Message(
+        "error",
+        f"Something went wrong on our side. Try again; if it stays, give your operator the reference {reference}.",
+    )
+
+
+def guarded(callback: Callable[..., Any], say: Callable[[Message], None]) -> Callable[..., None]:
+    """``callback`` whose failures become a message; its result is dropped."""
+
+    @wraps(callback)
+    def call(*args: Any, **kwargs: Any) -> None:
+        try:
+            callback(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the edge of the page: logged by describe()
+            say(describe(error))
+
+    return call
+
+
+def log_to_process_stderr() -> None:
+    """Sends log records to the kernel process's own stderr: a kernel's ``sys.stderr`` is shown on the page."""
+    if any(getattr(h, "dashtrade_pages", False) for h in log.handlers):
+        return
+    descriptor = getattr(sys.stderr, "_original_stdstream_copy", None)
+    stream = os.fdopen(os.dup(descriptor), "w", buffering=1) if isinstance(descriptor, int) else sys.__stderr__
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.dashtrade_pages = True  # type: ignore[attr-defined]
+    log.addHandler(handler)
+    log.propagate = False

@@ -1,0 +1,107 @@
+"""The price chart: candles, volume, overlays, panels, markers and levels, drawn by Lightweight Charts on a canvas.
+
+Numbers travel as binary float64 buffers, never as JSON.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets as t
+
+from dashtrade.pages.chart_data import ChartData, Line
+from dashtrade.pages.widgets.static_text import chart_library, static_text
+
+
+class PriceChart(anywidget.AnyWidget):
+    """Draws a ChartData given to ``show``. ``clicked`` is the UTC second of the bar last clicked, 0 before that."""
+
+    _esm = chart_library() + static_text("chart.js")
+
+    bars = t.Bytes(b"").tag(sync=True)
+    lines = t.List([]).tag(sync=True)
+    panels = t.List([]).tag(sync=True)
+    markers = t.List([]).tag(sync=True)
+    levels = t.List([]).tag(sync=True)
+    last = t.List([]).tag(sync=True)
+    title = t.Unicode("").tag(sync=True)
+    label = t.Unicode("Price chart").tag(sync=True)
+    intraday = t.Bool(False).tag(sync=True)
+    volume = t.Bool(True).tag(sync=True)
+    exchange_zone = t.Unicode("America/New_York").tag(sync=True)
+    zone = t.Unicode("").tag(sync=True)
+    zoom_key = t.Unicode("").tag(sync=True)
+    visible = t.Int(180).tag(sync=True)
+    height = t.Int(560).tag(sync=True)
+    clicked = t.Float(0.0).tag(sync=True)
+
+    def show(self, data: ChartData | None) -> None:
+        """Draws ``data``; None empties the chart."""
+        if data is None:
+            data = ChartData("", np.empty((0, 6)), intraday=False)
+        self._check(data)
+        with self.hold_sync():
+            self.bars = np.ascontiguousarray(data.bars, dtype="<f8").tobytes()
+            self.intraday, self.title, self.exchange_zone = data.intraday, data.title, data.exchange_zone
+            self.lines = [_line(line) for line in data.lines]
+            self.panels = [
+                {"pane": p.pane, "title": p.title, "guides": list(p.guides), "decimals": p.decimals}
+                for p in data.panels
+            ]
+            self.markers = [
+                {"time": _seconds(m.time, data), "side": m.side, "text": m.text}
+                for m in sorted(data.markers, key=lambda m: m.time)
+            ]
+            self.levels = [
+                {"price": level.price, "label": level.label, "colour": level.colour} for level in data.levels
+            ]
+            self.label = _in_words(data)
+            self.height = 420 + 130 * len({p.pane for p in data.panels})
+
+    def update_last(self, bar: tuple[float, float, float, float, float, float]) -> None:
+        """Changes the newest bar, or appends one: (time in UTC seconds, open, high, low, close, volume)."""
+        self.last = [float(value) for value in bar]
+
+    @staticmethod
+    def _check(data: ChartData) -> None:
+        for line in data.lines:
+            if len(line.values) != len(data.bars):
+                raise ValueError(f"line {line.label!r} has {len(line.values)} values for {len(data.bars)} bars")
+
+
+def _line(line: Line) -> dict[str, Any]:
+    values = np.ascontiguousarray(line.values, dtype="<f8").tobytes()
+    return {
+        "label": line.label,
+        "values": values,
+        "colour": line.colour,
+        "pane": line.pane,
+        "width": line.width,
+        "style": line.style,
+    }
+
+
+def _seconds(time: datetime, data: ChartData) -> float:
+    """A marker's time as the chart's bars are stamped: the UTC second, or midnight of the session's date."""
+    if data.intraday:
+        return time.timestamp()
+    stamp = time.astimezone(UTC)
+    if (stamp.hour, stamp.minute, stamp.second) != (0, 0, 0):
+        from zoneinfo import ZoneInfo
+
+        stamp = time.astimezone(ZoneInfo(data.exchange_zone))
+    return datetime(stamp.year, stamp.month, stamp.day, tzinfo=UTC).timestamp()
+
+
+def _in_words(data: ChartData) -> str:
+    """What a screen reader says in place of the picture."""
+    if not len(data):
+        return "Price chart without data"
+    first, last = data.bars[0], data.bars[-1]
+    change = (last[4] / first[4] - 1) * 100 if first[4] else 0.0
+    names = ", ".join(line.label for line in data.lines)
+    span = " to ".join(f"{datetime.fromtimestamp(row[0], UTC):%d %B %Y}" for row in (first, last))
+    return f"Price chart of {data.title}: {len(data)} bars, {span}; last close {last[4]:.2f}, {change:+.1f} % over the range. Lines: {names or 'none'}."

@@ -1,0 +1,272 @@
+// Draws ChartData with the library above this text (LightweightCharts). All text goes in as textContent.
+const LC = globalThis.LightweightCharts;
+const FALLBACK = { "--dt-bg": "#ffffff", "--dt-panel": "#ffffff", "--dt-text": "#131722", "--dt-muted": "#787b86", "--dt-accent": "#2962ff",
+  "--dt-up": "#0a7f74", "--dt-down": "#d1453b", "--dt-border": "#d6dae3" };
+const STYLE = { solid: 0, dotted: 1, dashed: 2 };
+
+const floats = (view) => new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+
+const painter = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+function rgba(colour, alpha = 1) {
+  painter.clearRect(0, 0, 1, 1);
+  painter.fillStyle = "#888";
+  painter.fillStyle = colour;
+  painter.fillRect(0, 0, 1, 1);
+  const [r, g, b] = painter.getImageData(0, 0, 1, 1).data;
+  return `rgba(${r}, ${g}, ${b}, ${alpha})`;
+}
+
+function colours(el) {
+  const style = getComputedStyle(el);
+  const get = (name) => (name.startsWith("--") ? style.getPropertyValue(name).trim() || FALLBACK[name] || "#888888" : name);
+  return (name, alpha) => rgba(get(name), alpha);
+}
+
+function formats(model) {
+  const zone = model.get("zone") || undefined;
+  const daily = !model.get("intraday");
+  const make = (options, timeZone) => new Intl.DateTimeFormat(undefined, { ...options, timeZone });
+  const shown = daily ? "UTC" : zone;
+  const date = make({ day: "numeric", month: "short", year: "numeric", weekday: "short" }, shown);
+  const stamp = make({ day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" }, shown);
+  const exchange = make({ hour: "2-digit", minute: "2-digit", timeZoneName: "short" }, model.get("exchange_zone") || "America/New_York");
+  const ticks = [make({ year: "numeric" }, shown), make({ month: "short" }, shown), make({ day: "numeric" }, shown), make({ hour: "2-digit", minute: "2-digit" }, shown)];
+  return {
+    tick: (t, type) => ticks[Math.min(type, 3)].format(new Date(t * 1000)),
+    full: (t) => (daily ? date : stamp).format(new Date(t * 1000)),
+    exchange: (t) => (daily ? "" : exchange.format(new Date(t * 1000))),
+  };
+}
+
+const digits = (value) => (Math.abs(value) >= 1 ? 2 : Math.abs(value) >= 0.01 ? 4 : 6);
+const number = (value, places) => value.toLocaleString(undefined, { minimumFractionDigits: places, maximumFractionDigits: places });
+const short = (value) => new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 2 }).format(value);
+
+function span(parent, text, className, colour) {
+  const node = document.createElement("span");
+  node.textContent = text;
+  if (className) node.className = className;
+  if (colour) node.style.color = colour;
+  parent.appendChild(node);
+  return node;
+}
+
+function render({ model, el }) {
+  const box = document.createElement("div");
+  box.className = "dt-chart";
+  box.tabIndex = 0;
+  box.setAttribute("role", "img");
+  el.appendChild(box);
+
+  const chart = LC.createChart(box, { autoSize: true, layout: { attributionLogo: true, fontFamily: "inherit", fontSize: 11 }, crosshair: { mode: LC.CrosshairMode.Normal },
+    timeScale: { rightOffset: 4, minBarSpacing: 0.2, borderVisible: false }, rightPriceScale: { borderVisible: false } });
+  const candles = chart.addSeries(LC.CandlestickSeries, {}, 0);
+  const markers = LC.createSeriesMarkers(candles, []);
+  let volume = null, lines = [], guides = [], levels = [], legends = [], rows = new Float64Array(0), at = new Map(), paint = colours(box), show = formats(model), shownKey = null, queued = false, focus = -1;
+
+  const tools = document.createElement("div");
+  tools.className = "dt-chart-tools";
+  const tool = (text, title, action) => {
+    const button = document.createElement("button");
+    button.type = "button"; button.textContent = text; button.title = title; button.setAttribute("aria-label", title);
+    button.addEventListener("click", () => action(button)); tools.appendChild(button); return button;
+  };
+  tool("Fit", "Show all bars", () => chart.timeScale().fitContent());
+  const log = tool("Log", "Logarithmic price scale", (button) => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    candles.priceScale().applyOptions({ mode: on ? LC.PriceScaleMode.Logarithmic : LC.PriceScaleMode.Normal });
+  });
+  log.setAttribute("aria-pressed", "false");
+  box.appendChild(tools);
+
+  const count = () => rows.length / 6;
+  const bar = (i) => ({ time: rows[6 * i], open: rows[6 * i + 1], high: rows[6 * i + 2], low: rows[6 * i + 3], close: rows[6 * i + 4], volume: rows[6 * i + 5] });
+  const volumeColour = (b) => paint(b.close >= b.open ? "--dt-up" : "--dt-down", 0.45);
+
+  function theme() {
+    paint = colours(box);
+    const grid = paint("--dt-border", 0.55);
+    chart.applyOptions({ layout: { background: { color: paint("--dt-panel") }, textColor: paint("--dt-muted"), panes: { separatorColor: paint("--dt-border"), separatorHoverColor: paint("--dt-accent", 0.3) } },
+      grid: { vertLines: { color: grid }, horzLines: { color: grid } } });
+    // rising candles are hollow, falling ones filled: direction reads without colour
+    candles.applyOptions({ upColor: paint("--dt-panel"), borderUpColor: paint("--dt-up"), wickUpColor: paint("--dt-up"), downColor: paint("--dt-down"), borderDownColor: paint("--dt-down"), wickDownColor: paint("--dt-down"), priceLineColor: paint("--dt-accent") });
+    lines.forEach(({ series, spec }) => series.applyOptions({ color: paint(spec.colour) }));
+  }
+
+  function drawBars() {
+    rows = floats(model.get("bars"));
+    show = formats(model);
+    const n = count(), prices = new Array(n), volumes = new Array(n);
+    at = new Map();
+    for (let i = 0; i < n; i++) {
+      const b = bar(i);
+      at.set(b.time, i);
+      prices[i] = { time: b.time, open: b.open, high: b.high, low: b.low, close: b.close };
+      volumes[i] = { time: b.time, value: b.volume, color: volumeColour(b) };
+    }
+    const places = n ? digits(rows[6 * (n - 1) + 4]) : 2;
+    candles.applyOptions({ priceFormat: { type: "price", precision: places, minMove: 10 ** -places } });
+    candles.setData(prices);
+    if (model.get("volume")) {
+      if (!volume) {
+        volume = chart.addSeries(LC.HistogramSeries, { priceFormat: { type: "volume" }, priceScaleId: "volume", lastValueVisible: false, priceLineVisible: false }, 0);
+        volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+        candles.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0.2 } });
+      }
+      volume.setData(volumes);
+    }
+    chart.applyOptions({ localization: { timeFormatter: show.full }, timeScale: { timeVisible: model.get("intraday"), tickMarkFormatter: (t, type) => show.tick(t, type) } });
+  }
+
+  function drawLines() {
+    lines.forEach(({ series }) => chart.removeSeries(series));
+    lines = [];
+    guides = [];
+    const panels = new Map(model.get("panels").map((p) => [p.pane, p]));
+    const n = count();
+    for (const spec of model.get("lines")) {
+      const values = floats(spec.values), panel = panels.get(spec.pane), places = panel ? panel.decimals : n ? digits(rows[6 * (n - 1) + 4]) : 2;
+      const kind = spec.style === "histogram" ? LC.HistogramSeries : LC.LineSeries;
+      const series = chart.addSeries(kind, { color: paint(spec.colour), lineWidth: spec.width, lineStyle: STYLE[spec.style] || 0, priceLineVisible: false, lastValueVisible: spec.pane > 0, crosshairMarkerVisible: false,
+        priceFormat: { type: "price", precision: places, minMove: 10 ** -places } }, spec.pane);
+      const data = new Array(n);
+      for (let i = 0; i < n; i++) data[i] = Number.isNaN(values[i]) ? { time: rows[6 * i] } : { time: rows[6 * i], value: values[i] };
+      series.setData(data);
+      if (panel && !guides.includes(spec.pane)) {
+        guides.push(spec.pane);
+        panel.guides.forEach((price) => series.createPriceLine({ price, color: paint("--dt-muted", 0.8), lineWidth: 1, lineStyle: 2, axisLabelVisible: false, title: "" }));
+      }
+      lines.push({ series, spec, values });
+    }
+    chart.panes().forEach((pane, i) => pane.setStretchFactor(i ? 1 : 3.2));
+  }
+
+  function drawMarks() {
+    levels.forEach((line) => candles.removePriceLine(line));
+    levels = model.get("levels").map((l) => candles.createPriceLine({ price: l.price, title: l.label, color: paint(l.colour), lineWidth: 1, lineStyle: 2, axisLabelVisible: true }));
+    const shape = { buy: ["belowBar", "arrowUp", "--dt-up"], sell: ["aboveBar", "arrowDown", "--dt-down"], note: ["aboveBar", "circle", "--dt-accent"] };
+    markers.setMarkers(model.get("markers").filter((m) => at.has(m.time)).map((m) => ({ time: m.time, position: shape[m.side][0], shape: shape[m.side][1], color: paint(shape[m.side][2]), text: m.text })));
+  }
+
+  function legend(index) {
+    const i = index ?? count() - 1;
+    legends.forEach((node) => node.remove());
+    legends = [];
+    if (i < 0) return;
+    const b = bar(i), before = i ? rows[6 * (i - 1) + 4] : b.open, change = b.close - before, up = change >= 0, places = digits(b.close);
+    chart.panes().forEach((pane, p) => {
+      const node = document.createElement("div");
+      node.className = "dt-chart-legend";
+      const row = pane.getHTMLElement();
+      node.style.top = (row ? row.offsetTop : 0) + 4 + "px";
+      if (p === 0) {
+        const head = document.createElement("div");
+        span(head, model.get("title"), "dt-chart-title");
+        const when = span(head, show.full(b.time), "dt-chart-time");
+        if (show.exchange(b.time)) when.title = "At the exchange: " + show.exchange(b.time);
+        for (const [name, value] of [["O", b.open], ["H", b.high], ["L", b.low], ["C", b.close]]) {
+          span(head, name, "dt-chart-name");
+          span(head, number(value, places), "dt-chart-value");
+        }
+        span(head, `${up ? "▲" : "▼"} ${number(Math.abs(change), places)} (${up ? "+" : "−"}${number(Math.abs(before ? (change / before) * 100 : 0), 2)} %)`, "dt-chart-value", paint(up ? "--dt-up" : "--dt-down"));
+        if (model.get("volume")) { span(head, "Vol", "dt-chart-name"); span(head, short(b.volume), "dt-chart-value"); }
+        node.appendChild(head);
+      }
+      const mine = lines.filter((l) => l.spec.pane === p);
+      if (mine.length) {
+        const list = document.createElement("div");
+        mine.forEach(({ spec, values }) => {
+          const value = values[i];
+          const item = span(list, "", "dt-chart-item");
+          span(item, "━ ", "", paint(spec.colour));
+          span(item, spec.label + " ", "dt-chart-name");
+          span(item, value === undefined || Number.isNaN(value) ? "–" : number(value, p ? 2 : places), "dt-chart-value");
+        });
+        node.appendChild(list);
+      }
+      box.appendChild(node);
+      legends.push(node);
+    });
+    box.dataset.shown = String(b.time);
+  }
+
+  function view() {
+    const key = model.get("title") + model.get("zoom_key"), n = count();
+    if (key === shownKey || !n) return;
+    shownKey = key;
+    const visible = Math.min(model.get("visible") || n, Math.max(30, Math.round(box.clientWidth / 5)));
+    chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, n - visible), to: n + 3 });
+  }
+
+  function draw() {
+    queued = false;
+    box.dataset.ready = "0";
+    box.style.height = model.get("height") + "px";
+    box.setAttribute("aria-label", model.get("label"));
+    lines.forEach(({ series }) => chart.removeSeries(series));
+    lines = [];
+    theme();
+    drawBars();
+    drawLines();
+    drawMarks();
+    view();
+    legend();
+    requestAnimationFrame(() => {
+      legend();
+      box.dataset.bars = String(count());
+      box.dataset.lines = String(lines.length);
+      box.dataset.panes = String(chart.panes().length);
+      box.dataset.markers = String(markers.markers().length);
+      box.dataset.ready = "1";
+    });
+  }
+  const queue = () => { if (!queued) { queued = true; queueMicrotask(draw); } };
+
+  model.on("change:bars change:lines change:panels change:markers change:levels change:title change:height change:label change:zone change:volume", queue);
+  model.on("change:last", () => {
+    const last = model.get("last");
+    if (last.length !== 6 || !count()) return;
+    const [time, open, high, low, close, vol] = last, newest = rows[6 * (count() - 1)];
+    if (time < newest) return;
+    if (time > newest) { const grown = new Float64Array(rows.length + 6); grown.set(rows); rows = grown; at.set(time, count() - 1); }
+    rows.set(last, rows.length - 6);
+    candles.update({ time, open, high, low, close });
+    if (volume) volume.update({ time, value: vol, color: volumeColour({ open, close }) });
+    legend();
+    box.dataset.bars = String(count());
+  });
+  chart.subscribeCrosshairMove((p) => legend(p.time !== undefined && at.has(p.time) ? at.get(p.time) : undefined));
+  chart.subscribeClick((p) => { if (p.time !== undefined) { model.set("clicked", p.time); model.save_changes(); } });
+
+  box.addEventListener("keydown", (event) => {
+    const scale = chart.timeScale(), range = scale.getVisibleLogicalRange();
+    if (!range || !count()) return;
+    const width = range.to - range.from, step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step) {
+      focus = Math.min(count() - 1, Math.max(0, (focus < 0 ? count() : focus) + step));
+      const b = bar(focus);
+      chart.setCrosshairPosition(b.close, b.time, candles);
+      legend(focus);
+      if (focus < range.from || focus > range.to) scale.setVisibleLogicalRange({ from: focus - width / 2, to: focus + width / 2 });
+    } else if (event.key === "+" || event.key === "=") scale.setVisibleLogicalRange({ from: range.from + width * 0.15, to: range.to });
+    else if (event.key === "-") scale.setVisibleLogicalRange({ from: range.from - width * 0.2, to: range.to });
+    else if (event.key === "Home") scale.setVisibleLogicalRange({ from: -1, to: width - 1 });
+    else if (event.key === "End") scale.setVisibleLogicalRange({ from: count() - width + 3, to: count() + 3 });
+    else if (event.key === "Escape") { chart.clearCrosshairPosition(); focus = -1; legend(); return; }
+    else return;
+    event.preventDefault();
+  });
+
+  const watch = new MutationObserver(queue);
+  for (const node of [document.documentElement, document.body]) watch.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-dt-theme", "data-jp-theme-light"] });
+  const media = matchMedia("(prefers-color-scheme: dark)");
+  media.addEventListener("change", queue);
+  const resize = new ResizeObserver(() => requestAnimationFrame(() => legend()));
+  resize.observe(box);
+
+  draw();
+  return () => { watch.disconnect(); resize.disconnect(); media.removeEventListener("change", queue); chart.remove(); };
+}
+
+export default { render };

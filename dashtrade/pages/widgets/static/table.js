@@ -1,0 +1,126 @@
+// A table that sorts, filters, pages and downloads itself. All text goes in as textContent.
+const make = (tag, className, text) => { const node = document.createElement(tag); if (className) node.className = className; if (text !== undefined) node.textContent = text; return node; };
+const isNumber = (kind) => ["number", "money", "percent", "signed"].includes(kind);
+
+function formatter(column) {
+  const places = column.decimals ?? 2;
+  const plain = new Intl.NumberFormat(undefined, { minimumFractionDigits: column.min_decimals ?? places, maximumFractionDigits: places });
+  const stamp = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const date = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", year: "numeric", timeZone: "UTC" });
+  return (value) => {
+    if (value === null || value === undefined || value === "") return "–";
+    if (column.kind === "percent") return plain.format(value) + " %";
+    if (isNumber(column.kind)) return plain.format(value);
+    if (column.kind === "time") return stamp.format(new Date(value * 1000));
+    if (column.kind === "date") return date.format(new Date(value * 1000));
+    return String(value);
+  };
+}
+
+function csv(columns, rows) {
+  const cell = (column, value) => {
+    if (value === null || value === undefined) return "";
+    let text = column.kind === "time" || column.kind === "date" ? new Date(value * 1000).toISOString() : String(value);
+    // a text that a spreadsheet would run as a formula is defused
+    if (!isNumber(column.kind) && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
+    return /[",\n\r]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+  };
+  return [columns.map((c) => cell({ kind: "text" }, c.label)).join(","), ...rows.map((r) => columns.map((c) => cell(c, r[c.key])).join(","))].join("\r\n") + "\r\n";
+}
+
+function render({ model, el }) {
+  const root = make("div", "dt-table");
+  const bar = make("div", "dt-table-bar"), caption = make("span", "dt-table-caption"), filter = make("input", "dt-table-filter"), download = make("button", "dt-button-quiet", "CSV");
+  filter.type = "search"; filter.placeholder = "Filter"; download.type = "button"; download.title = "Download these rows as CSV";
+  bar.append(caption, filter, download);
+  const scroll = make("div", "dt-table-scroll"), table = make("table"), head = make("thead"), body = make("tbody");
+  scroll.tabIndex = 0; scroll.setAttribute("role", "region");
+  table.append(head, body); scroll.append(table);
+  const foot = make("div", "dt-table-foot");
+  root.append(bar, scroll, foot); el.appendChild(root);
+  let sort = model.get("sort"), page = 0, confirming = null;
+
+  function chosen() {
+    const columns = model.get("columns"), words = filter.value.trim().toLowerCase();
+    let rows = model.get("rows");
+    if (words) rows = rows.filter((r) => columns.some((c) => c.kind !== "actions" && formatter(c)(r[c.key]).toLowerCase().includes(words)));
+    const [key, direction] = [sort.replace(/^-/, ""), sort.startsWith("-") ? -1 : 1];
+    if (columns.some((c) => c.key === key)) rows = [...rows].sort((a, b) => {
+      const x = a[key], y = b[key];
+      if (x === y) return 0;
+      if (x === null || x === undefined) return 1;
+      if (y === null || y === undefined) return -1;
+      return (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true })) * direction;
+    });
+    return { columns, rows };
+  }
+
+  function button(cell, row, action) {
+    const key = `${row.id}/${action.name}`, asking = confirming === key;
+    const node = make("button", action.kind === "danger" ? "dt-button-danger" : "dt-button-quiet", asking ? "Sure?" : action.label);
+    node.type = "button"; node.disabled = model.get("disabled");
+    node.setAttribute("aria-label", `${asking ? "Confirm: " : ""}${action.label} ${row.name ?? row.id}`);
+    node.addEventListener("click", () => {
+      if (action.kind === "danger" && !asking) { confirming = key; draw(); setTimeout(() => { if (confirming === key) { confirming = null; draw(); } }, 4000); return; }
+      confirming = null; model.send({ type: "action", name: action.name, id: row.id }); draw();
+    });
+    cell.append(node);
+  }
+
+  function draw() {
+    const { columns, rows } = chosen(), size = model.get("page_size"), pages = Math.max(1, Math.ceil(rows.length / size));
+    page = Math.min(page, pages - 1);
+    caption.textContent = model.get("caption"); scroll.setAttribute("aria-label", model.get("caption") || "Table");
+    const top = make("tr");
+    columns.forEach((c) => {
+      const th = make("th", isNumber(c.kind) ? "dt-num" : ""); th.scope = "col";
+      if (c.kind === "actions") { th.append(make("span", "dt-sr", c.label || "Actions")); top.append(th); return; }
+      const mine = sort.replace(/^-/, "") === c.key, down = sort.startsWith("-");
+      th.setAttribute("aria-sort", mine ? (down ? "descending" : "ascending") : "none");
+      const b = make("button", "", c.label + (mine ? (down ? " ↓" : " ↑") : "")); b.type = "button"; if (c.help) b.title = c.help;
+      b.addEventListener("click", () => { sort = mine && !down ? "-" + c.key : c.key; draw(); });
+      th.append(b); top.append(th);
+    });
+    head.replaceChildren(top);
+    const shown = rows.slice(page * size, page * size + size).map((r) => {
+      const tr = make("tr"); tr.dataset.id = r.id ?? "";
+      columns.forEach((c) => {
+        const value = r[c.key], td = make("td", isNumber(c.kind) ? "dt-num" : "");
+        td.dataset.label = c.label;
+        if (c.kind === "actions") { td.className = "dt-actions"; (value || []).forEach((a) => button(td, r, a)); tr.append(td); return; }
+        const text = formatter(c)(value);
+        if (c.kind === "signed" && typeof value === "number") td.append(make("span", value > 0 ? "dt-up" : value < 0 ? "dt-down" : "", (value > 0 ? "▲ " : value < 0 ? "▼ " : "") + text));
+        else if (c.kind === "badge") td.append(make("span", "dt-badge dt-badge-" + String((r.tones || {})[c.key] || "plain").replace(/[^a-z]/g, ""), text));
+        else if (c.kind === "code") td.append(make("code", "", text));
+        else td.textContent = text;
+        if (c.kind === "time" && typeof value === "number") td.title = new Date(value * 1000).toISOString() + " (UTC) · New York " + new Intl.DateTimeFormat(undefined, { timeZone: "America/New_York", dateStyle: "medium", timeStyle: "medium" }).format(new Date(value * 1000));
+        tr.append(td);
+      });
+      return tr;
+    });
+    if (!shown.length) { const tr = make("tr"), td = make("td", "dt-empty", filter.value ? "No row matches the filter." : model.get("empty")); td.colSpan = Math.max(1, columns.length); tr.append(td); shown.push(tr); }
+    const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    body.replaceChildren(...shown);
+    if (focused) [...body.querySelectorAll("button")].find((b) => b.getAttribute("aria-label")?.replace("Confirm: ", "") === focused.replace("Confirm: ", ""))?.focus();
+    foot.replaceChildren();
+    if (pages > 1) {
+      const go = (text, to, off) => { const b = make("button", "dt-button-quiet", text); b.type = "button"; b.disabled = off; b.addEventListener("click", () => { page = to; draw(); }); return b; };
+      foot.append(go("‹ Previous", page - 1, page === 0), make("span", "", `Page ${page + 1} of ${pages} · ${rows.length} rows`), go("Next ›", page + 1, page >= pages - 1));
+    }
+    bar.hidden = !model.get("caption") && model.get("rows").length === 0;
+    filter.hidden = download.hidden = model.get("rows").length === 0;
+    filter.setAttribute("aria-label", "Filter " + (model.get("caption") || "the table"));
+    root.dataset.rows = String(rows.length); root.dataset.ready = "1";
+  }
+
+  filter.addEventListener("input", () => { page = 0; draw(); });
+  download.addEventListener("click", () => {
+    const { columns, rows } = chosen(), link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(["﻿" + csv(columns.filter((c) => c.kind !== "actions"), rows)], { type: "text/csv" }));
+    link.download = (model.get("filename") || "table") + ".csv"; link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+  model.on("change:rows change:columns change:caption change:empty change:disabled change:page_size", draw);
+  draw();
+}
+
+export default { render };
