@@ -1,9 +1,11 @@
 """Symbols, intervals, periods and the OHLCV contract.
 
 Bars are a pandas DataFrame with float64 columns open, high, low, close, volume and a sorted, unique, UTC
-``DatetimeIndex`` named ``time`` that holds each bar's start. ``bars.attrs`` carries plain values only:
-``symbol``, ``interval``, ``source``, ``adjustment``, ``delay_seconds``, ``fetched_at`` (ISO 8601, UTC), ``simulated``
-(bool) and ``quality`` (a dict of counted mendings).
+``DatetimeIndex`` named ``time`` that holds each bar's start. A daily or longer bar is labelled with its (first) trading
+date at 00:00 UTC: a week with its Monday, a month with its first day. ``bars.attrs`` carries plain values only:
+``symbol``, ``interval``, ``source``, ``adjustment`` (see :class:`Adjustment`), ``delay_seconds``, ``fetched_at`` (ISO
+8601, UTC), ``simulated`` (bool), ``last_bar_closed`` (bool), ``cached`` (bool) and ``quality`` (counted mendings, see
+:data:`QUALITY_COUNTS`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,19 @@ from enum import StrEnum
 from dashtrade.errors import InvalidInput
 
 OHLCV = ("open", "high", "low", "close", "volume")
+
+# What is counted in ``bars.attrs["quality"]``, with the rule that mends it.
+QUALITY_COUNTS = {
+    "unordered": "bars out of order: sorted by time",
+    "duplicates": "bars with a time seen before: the last one is kept",
+    "empty_rows": "bars without any price, or without a close: left out",
+    "empty_cells": "missing open, high, low or volume: open takes the close before, high and low enclose, volume is 0",
+    "non_positive": "bars with a price of zero or less: left out",
+    "not_enclosing": "bars whose high or low does not enclose open and close: high raised, low lowered",
+    "negative_volume": "volumes below zero: set to 0",
+    "missing_sessions": "trading days of the exchange without a bar: left as they are",
+    "off_session": "daily bars on a day the exchange was closed: kept as they are",
+}
 _SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^/_]{0,19}$")
 
 
@@ -65,6 +80,15 @@ _LENGTH = {
     Interval.MO3: timedelta(days=91),
 }
 _INTRADAY = frozenset(i for i, length in _LENGTH.items() if length < timedelta(days=1))
+
+
+class Adjustment(StrEnum):
+    """What past prices are corrected for."""
+
+    RAW = "raw"
+    SPLITS = "splits"
+    ALL = "splits and dividends"
+    UNKNOWN = "unknown"
 
 
 class Period(StrEnum):

@@ -1,0 +1,60 @@
+"""Periods such as ``1y`` as times, counted back from a last bar."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+import pandas as pd
+
+from dashtrade.domain.market import HistoryRequest, Interval, Period
+
+_OFFSETS = {
+    Period.MO1: pd.DateOffset(months=1),
+    Period.MO3: pd.DateOffset(months=3),
+    Period.MO6: pd.DateOffset(months=6),
+    Period.Y1: pd.DateOffset(years=1),
+    Period.Y2: pd.DateOffset(years=2),
+    Period.Y5: pd.DateOffset(years=5),
+    Period.Y10: pd.DateOffset(years=10),
+}
+# Trading days of a period that counts days rather than months.
+_DAYS = {Period.D1: 1, Period.D5: 5}
+
+
+def period_start(period: Period, last: datetime) -> datetime | None:
+    """First day (UTC midnight) of ``period`` ending with ``last``; None for ``max``.
+
+    ``1d`` and ``5d`` count trading days, which a date alone cannot know: their start here is early enough to hold them
+    (weekends and holidays included), and :func:`cut` then keeps the last one or five days that have bars.
+    """
+    day = pd.Timestamp(last).tz_convert("UTC").normalize()
+    if period is Period.MAX:
+        return None
+    if period is Period.YTD:
+        return day.replace(month=1, day=1).to_pydatetime()
+    if period in _DAYS:
+        return (day - pd.Timedelta(days=_DAYS[period] + 6)).to_pydatetime()
+    return (day - _OFFSETS[period]).to_pydatetime()
+
+
+def cut(bars: pd.DataFrame, request: HistoryRequest) -> pd.DataFrame:
+    """The part of ``bars`` the request asks for: from ``start`` (inclusive) to ``end`` (exclusive), or the last period.
+
+    A period counts back from the last bar before ``end``. Attributes are kept. The result may be empty.
+    """
+    index = bars.index
+    if request.end is not None:
+        bars = bars.iloc[: index.searchsorted(pd.Timestamp(request.end), side="left")]
+        index = bars.index
+    if request.start is not None:
+        return bars.iloc[index.searchsorted(pd.Timestamp(request.start), side="left") :]
+    if request.period is None or not len(bars):
+        return bars
+    if request.period in _DAYS:
+        days = index.normalize()
+        count = math.ceil(_DAYS[request.period] / max(request.interval.length / Interval.D1.length, 1))
+        wanted = days.unique()[-count:]
+        return bars.iloc[days.searchsorted(wanted[0], side="left") :]
+    start = period_start(request.period, index[-1])
+    return bars if start is None else bars.iloc[index.searchsorted(pd.Timestamp(start), side="left") :]

@@ -1,0 +1,143 @@
+"""Market data as everything else asks for it: sources in order, visible failover, the cache in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from dashtrade.domain.market import HistoryRequest, NewsItem, Quote, SymbolMatch
+from dashtrade.domain.ports import PriceSource
+from dashtrade.errors import ConfigurationError, DashTradeError, InvalidInput, SourceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+# How long a latest price is handed out again, in seconds.
+LATEST_SECONDS = 2.0
+
+
+class Cache(Protocol):
+    """Bars kept between calls; see dashtrade.data.cache."""
+
+    def history(self, source: PriceSource, request: HistoryRequest) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A source that was asked first and failed: which, the error's code, and its text."""
+
+    source: str
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
+
+
+class MarketData:
+    """Asks the sources in ``order`` until one answers; never swaps to sample data by itself.
+
+    Frames carry the failed sources in ``attrs["notes"]`` (a list of texts), so that a failover is seen wherever data is
+    shown. When every source fails, the first source's error is raised, with the others' texts added.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, PriceSource],
+        order: Sequence[str],
+        *,
+        cache: Cache | None = None,
+        uncached: frozenset[str] = frozenset({"sample"}),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        for key in order:
+            if key not in sources:
+                raise ConfigurationError(f"DASHTRADE_SOURCES: {key!r} is not a source. Allowed: {', '.join(sources)}.")
+        self._sources = sources
+        self._order = tuple(order)
+        self._cache = cache
+        self._uncached = uncached
+        self._clock = clock
+        self._quotes: dict[tuple[str, str], tuple[float, Quote]] = {}
+        self._failed: dict[str, Note] = {}
+        self._lock = threading.Lock()
+
+    def history(self, request: HistoryRequest, source: str | None = None) -> pd.DataFrame:
+        """Bars from ``source``, or from the first source that has them. Never empty; see the OHLCV contract."""
+
+        def ask(one: PriceSource) -> pd.DataFrame:
+            if self._cache is None or one.key in self._uncached:
+                return one.history(request)
+            return self._cache.history(one, request)
+
+        bars, notes = self._first(source, ask)
+        bars.attrs["notes"] = [str(note) for note in notes]
+        return bars
+
+    def latest(self, symbols: Sequence[str], source: str | None = None) -> dict[str, Quote]:
+        """Latest prices of many symbols in one call to the source; each is handed out again for two seconds.
+
+        Symbols the source has no price for are left out.
+        """
+        wanted = list(dict.fromkeys(symbols))
+
+        def ask(one: PriceSource) -> dict[str, Quote]:
+            now = self._clock()
+            with self._lock:
+                known = {s: self._quotes[one.key, s] for s in wanted if (one.key, s) in self._quotes}
+            fresh = {s: quote for s, (at, quote) in known.items() if now - at < LATEST_SECONDS}
+            missing = [s for s in wanted if s not in fresh]
+            if missing:
+                asked = one.latest(missing)
+                with self._lock:
+                    self._quotes.update({(one.key, s): (now, quote) for s, quote in asked.items()})
+                fresh.update(asked)
+            return {s: fresh[s] for s in wanted if s in fresh}
+
+        return self._first(source, ask)[0] if wanted else {}
+
+    def search(self, text: str, source: str | None = None) -> list[SymbolMatch]:
+        """Symbols whose ticker or name matches."""
+        return self._first(source, lambda one: one.search(text))[0]
+
+    def news(self, symbol: str, source: str | None = None) -> list[NewsItem]:
+        """News on a symbol, newest first."""
+        return self._first(source, lambda one: one.news(symbol))[0]
+
+    def sources(self) -> list[str]:
+        """All sources' keys, those in use first, in order."""
+        return [*self._order, *(key for key in self._sources if key not in self._order)]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        return self._order
+
+    def state(self, key: str) -> Note | None:
+        """What went wrong the last time this source was asked; None where it answered or was not asked."""
+        return self._failed.get(key)
+
+    def _first(self, source: str | None, ask: Callable[[PriceSource], T]) -> tuple[T, list[Note]]:
+        """The first answer in order, and a note for each source that failed before it."""
+        notes: list[Note] = []
+        first: DashTradeError | None = None
+        for key in (source,) if source is not None else self._order:
+            try:
+                answer = ask(self._sources[key])
+            except (SourceError, InvalidInput) as error:
+                note = Note(key, error.code, str(error))
+                notes.append(note)
+                self._failed[key] = note
+                first = first or error
+                continue
+            self._failed.pop(key, None)
+            return answer, notes
+        if first is None:
+            raise ConfigurationError("DASHTRADE_SOURCES names no source; set it to yahoo, for example.")
+        if len(notes) > 1:
+            others = " ".join(str(note) for note in notes[1:])
+            first.args = (f"{first} Also tried: {others}",)
+        raise first
