@@ -195,7 +195,7 @@ class AccountRow(Base):
     created_at: Mapped[CreatedAt]
 
 
-class AlertRow(Base):
+class InboxRow(Base):
     """A stored alert: from the moment this row is committed, it is not lost."""
 
     __tablename__ = "alert_inbox"
