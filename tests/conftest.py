@@ -47,12 +47,12 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def postgres_url(postgres_server: EmbeddedPostgres) -> str:
     """Address of the run's server; its database ``dashtrade_template`` holds the migrated schema."""
-    from dashtrade.db.tables import Base
+    from dashtrade.db import migrate
 
     server_url = postgres_server.url()
     _on_server(server_url, f"CREATE DATABASE {TEMPLATE}")
     engine = make_engine(postgres_server.url(TEMPLATE), poolclass=NullPool)
-    Base.metadata.create_all(engine)
+    migrate.upgrade(engine)
     engine.dispose()
     return server_url
 

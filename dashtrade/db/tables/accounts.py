@@ -145,7 +145,7 @@ class WatchlistRow(Base):
     notes: Mapped[str | None] = mapped_column(Text)
 
 
-class AlertRow(Base):
+class PriceAlertRow(Base):
     """A price or indicator alert of a user."""
 
     __tablename__ = "alerts"

@@ -1,0 +1,73 @@
+"""Alembic without a configuration file: upgrade and downgrade, under a lock, in one transaction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+
+from dashtrade.db import schema
+from dashtrade.errors import ConfigurationError, MigrationNeeded
+from dashtrade.settings import CHECKOUT, PACKAGE_ROOT
+
+_LOCK = 4_242_001  # any fixed number: one migration at a time
+
+
+def migrations_dir() -> Path:
+    """The folder with ``env.py``: inside the package when it was shipped with it, else beside the checkout."""
+    for folder in (PACKAGE_ROOT / "migrations", CHECKOUT / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise ConfigurationError(f"The folder migrations/ is missing beside {PACKAGE_ROOT}. Install DashTrade again.")
+
+
+def make_config(connection: Connection | None = None):  # type: ignore[no-untyped-def]
+    """Alembic's configuration, built in code."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(engine: Engine, to: str = "head") -> str | None:
+    """Bring the schema up to ``to``; returns the revision it is at. Nothing is left half done: a failure rolls back.
+
+    Raises MigrationNeeded when the database holds tables without a version or is newer than the program.
+    """
+    from alembic import command
+
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        _refuse_strange(connection)
+        command.upgrade(make_config(connection), to)
+        return schema.revision(connection)
+
+
+def downgrade(engine: Engine, to: str) -> str | None:
+    """Go back to revision ``to`` (``base`` removes every table with its rows)."""
+    from alembic import command
+
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        _refuse_strange(connection)
+        command.downgrade(make_config(connection), to)
+        return schema.revision(connection)
+
+
+def _refuse_strange(connection: Connection) -> None:
+    current = schema.revision(connection)
+    missing = schema.missing_tables(connection)
+    from dashtrade.db.tables import Base
+
+    if current is None and len(missing) < len(Base.metadata.tables):
+        raise MigrationNeeded(
+            "The database holds some of the program's tables but no schema version: a migration was left half done. "
+            "Restore a backup, or point DATABASE_URL at an empty database."
+        )
+    if current is not None and current > schema.HEAD:
+        raise MigrationNeeded(
+            f"The database schema is at {current}, newer than this program ({schema.HEAD}). Update the program."
+        )
