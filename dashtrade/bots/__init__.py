@@ -1,1 +1,1 @@
-"""See the module docstrings."""
+"""Rules of the bot, pure: what an alert means, what risk allows, what lots are worth, whether the books agree."""

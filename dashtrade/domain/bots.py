@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from dashtrade.domain.orders import OrderType, Side
 from dashtrade.errors import InvalidInput
@@ -271,3 +272,18 @@ def parse_timeframe(text: object, field: str = "timeframe") -> BotTimeframe:
         if found is not None:
             return found
     raise InvalidInput(field, f"{raw[:40]!r} is not a timeframe of a bot.", allowed=[t.value for t in BotTimeframe])
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingAlert:
+    """An alert as it came in: parsed, with what is needed to recognise a repeat and to show it.
+
+    ``body_hash`` is SHA-256 over the canonical body (keys sorted, numbers normalised, secrets left out),
+    ``carries_time`` says whether the body names a moment, ``shown`` is the body with secrets cut.
+    """
+
+    alert: Alert
+    body_hash: str
+    carries_time: bool
+    shown: str
+    extra: dict[str, Any] = field(default_factory=dict)
