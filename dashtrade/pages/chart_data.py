@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ class ChartData:
 
 
 def pack_bars(
-    index: object, ohlcv: Sequence[object], *, intraday: bool, exchange_zone: str = "America/New_York"
+    index: Any, ohlcv: Sequence[object], *, intraday: bool, exchange_zone: str = "America/New_York"
 ) -> NDArray[np.float64]:
     """Rows for ChartData from a frame's UTC index and its five columns in OHLCV order.
 
@@ -85,7 +85,7 @@ def pack_bars(
     """
     import pandas as pd
 
-    times = pd.DatetimeIndex(index)  # type: ignore[call-overload]
+    times = pd.DatetimeIndex(index)
     times = times.tz_localize("UTC") if times.tz is None else times.tz_convert("UTC")
     if not intraday and len(times) and not (times == times.normalize()).all():
         times = times.tz_convert(exchange_zone).normalize().tz_localize(None).tz_localize("UTC")

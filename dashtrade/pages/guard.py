@@ -53,14 +53,19 @@ def guarded(callback: Callable[..., Any], say: Callable[[Message], None]) -> Cal
     return call
 
 
+class ProcessStderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to the process's own stderr, past the one that a kernel shows on the page."""
+
+    def __init__(self) -> None:
+        descriptor = getattr(sys.stderr, "_original_stdstream_copy", None)
+        super().__init__(
+            os.fdopen(os.dup(descriptor), "w", buffering=1) if isinstance(descriptor, int) else sys.__stderr__
+        )
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+
 def log_to_process_stderr() -> None:
-    """Sends log records to the kernel process's own stderr: a kernel's ``sys.stderr`` is shown on the page."""
-    if any(getattr(h, "dashtrade_pages", False) for h in log.handlers):
-        return
-    descriptor = getattr(sys.stderr, "_original_stdstream_copy", None)
-    stream = os.fdopen(os.dup(descriptor), "w", buffering=1) if isinstance(descriptor, int) else sys.__stderr__
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.dashtrade_pages = True  # type: ignore[attr-defined]
-    log.addHandler(handler)
-    log.propagate = False
+    """Keeps log records off the page; called when a page opens, never at import."""
+    if not any(isinstance(handler, ProcessStderr) for handler in log.handlers):
+        log.addHandler(ProcessStderr())
+        log.propagate = False

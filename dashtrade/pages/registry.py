@@ -35,7 +35,7 @@ Builder = Callable[[PageContext], object]
 
 def page(
     slug: str, *, title: str, role: Role = Role.USER, order: int, icon: str = "", help: str = ""
-) -> Callable[[Builder], Builder]:  # noqa: A002
+) -> Callable[[Builder], Builder]:
     """Registers the decorated function as the builder of a page.
 
     ``order`` sorts the menu, ``icon`` is one character shown beside the title, ``help`` is the text of the help panel.

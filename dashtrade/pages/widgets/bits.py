@@ -158,4 +158,5 @@ def message_only(message: Message) -> w.Widget:
 
 def _message_html(message: Message) -> str:
     role = "alert" if message.kind == "error" else "status"
-    return f'<div role="{role}" data-kind="{message.kind}"><b aria-hidden="true">{_SIGNS[message.kind]}</b> {escape(message.text)}</div>'
+    sign = f'<b aria-hidden="true">{_SIGNS[message.kind]}</b>'
+    return f'<div role="{role}" data-kind="{message.kind}">{sign} {escape(message.text)}</div>'

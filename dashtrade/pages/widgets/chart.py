@@ -22,11 +22,11 @@ class PriceChart(anywidget.AnyWidget):
     _esm = chart_library() + static_text("chart.js")
 
     bars = t.Bytes(b"").tag(sync=True)
-    lines = t.List([]).tag(sync=True)
-    panels = t.List([]).tag(sync=True)
-    markers = t.List([]).tag(sync=True)
-    levels = t.List([]).tag(sync=True)
-    last = t.List([]).tag(sync=True)
+    lines: Any = t.List([]).tag(sync=True)
+    panels: Any = t.List([]).tag(sync=True)
+    markers: Any = t.List([]).tag(sync=True)
+    levels: Any = t.List([]).tag(sync=True)
+    last: Any = t.List([]).tag(sync=True)
     title = t.Unicode("").tag(sync=True)
     label = t.Unicode("Price chart").tag(sync=True)
     intraday = t.Bool(False).tag(sync=True)
@@ -104,4 +104,5 @@ def _in_words(data: ChartData) -> str:
     change = (last[4] / first[4] - 1) * 100 if first[4] else 0.0
     names = ", ".join(line.label for line in data.lines)
     span = " to ".join(f"{datetime.fromtimestamp(row[0], UTC):%d %B %Y}" for row in (first, last))
-    return f"Price chart of {data.title}: {len(data)} bars, {span}; last close {last[4]:.2f}, {change:+.1f} % over the range. Lines: {names or 'none'}."
+    close = f"last close {last[4]:.2f}, {change:+.1f} % over the range"
+    return f"Price chart of {data.title}: {len(data)} bars, {span}; {close}. Lines: {names or 'none'}."

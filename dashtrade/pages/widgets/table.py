@@ -31,12 +31,12 @@ class Column:
 
 
 class DataTable(anywidget.AnyWidget):
-    """Rows are mappings; a row's ``id`` names it in actions, ``tones`` maps badge columns to good, bad, warn, accent."""
+    """Rows are mappings; a row's ``id`` names it in actions, ``tones`` maps badge columns to a Tone."""
 
     _esm = static_text("table.js")
 
-    columns = t.List([]).tag(sync=True)
-    rows = t.List([]).tag(sync=True)
+    columns: Any = t.List([]).tag(sync=True)
+    rows: Any = t.List([]).tag(sync=True)
     caption = t.Unicode("").tag(sync=True)
     empty = t.Unicode("Nothing here yet.").tag(sync=True)
     filename = t.Unicode("table").tag(sync=True)

@@ -1,0 +1,1 @@
+"""One symbol: its chart, its indicators and what they say."""

@@ -1,0 +1,246 @@
+"""State and actions of the analysis page. Services come in as callables; no widgets here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import traitlets as t
+
+from dashtrade.analysis import SignalReport
+from dashtrade.domain.market import HistoryRequest, Interval, Period, parse_interval, parse_period, parse_symbol
+from dashtrade.errors import BadBars, DashTradeError, InvalidInput, SourceUnreachable
+from dashtrade.pages.analysis.studies import Study, lay_out, make_study, parse_studies
+from dashtrade.pages.background import Background, inline
+from dashtrade.pages.chart_data import ChartData, pack_bars
+from dashtrade.pages.guard import Message, describe
+from dashtrade.pages.model import PageModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dashtrade.indicators.catalogue import Indicator
+
+DEFAULT_STUDIES = "ema_ribbon,rsi"
+AUTOMATIC = ""
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisServices:
+    """What the page needs done. ``check`` raises InvalidInput for a pair that the source cannot serve."""
+
+    history: Callable[[HistoryRequest, str | None], pd.DataFrame]
+    check: Callable[[HistoryRequest, str | None], None]
+    indicator: Callable[..., Any]
+    catalogue: Mapping[str, Indicator]
+    signal: Callable[[pd.DataFrame], SignalReport]
+    sources: Sequence[str]
+    remember: Callable[[Mapping[str, str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DataBadge:
+    """Where the bars come from. ``made_up`` marks simulated or sample data, which must never look like the market."""
+
+    source: str
+    delay_seconds: int
+    fetched_at: datetime | None
+    sample: bool
+    simulated: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        if self.simulated:
+            return "Simulated · not market prices"
+        if self.sample:
+            return "Sample data · past prices"
+        delay = f"{round(self.delay_seconds / 60)} min delayed" if self.delay_seconds >= 60 else "not delayed"
+        fetched = f" · fetched {self.fetched_at:%H:%M:%S} UTC" if self.fetched_at else ""
+        return f"{self.source.replace('_', ' ').title()} · {delay}{fetched}"
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """One loaded symbol, ready to draw."""
+
+    request: HistoryRequest
+    chart: ChartData
+    signal: SignalReport | None
+    signal_note: str
+    badge: DataBadge
+
+
+class AnalysisModel(PageModel):
+    """Symbol, period, interval, source and studies in; an Analysis out. Reads and writes its state as a query."""
+
+    symbol: str = t.Unicode("AAPL")  # type: ignore[assignment]
+    period: str = t.Unicode("1y")  # type: ignore[assignment]
+    interval: str = t.Unicode("1d")  # type: ignore[assignment]
+    source: str = t.Unicode(AUTOMATIC)  # type: ignore[assignment]
+    studies: tuple[Study, ...] = t.Any(())  # type: ignore[assignment]
+    result: Analysis | None = t.Instance(Analysis, allow_none=True)  # type: ignore[assignment]
+    query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
+
+    periods = tuple(p.value for p in Period)
+    intervals = tuple(i.value for i in Interval)
+
+    def __init__(self, services: AnalysisServices, *, background: Background = inline, **traits: Any) -> None:
+        self._services = services
+        self._bars: pd.DataFrame | None = None
+        self._restoring = False
+        super().__init__(background=background, **traits)
+        self.studies = parse_studies(DEFAULT_STUDIES, services.catalogue)
+        self._block()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (AUTOMATIC, *self._services.sources)
+
+    @property
+    def catalogue(self) -> Mapping[str, Indicator]:
+        return self._services.catalogue
+
+    def restore(self, values: Mapping[str, str]) -> None:
+        """Takes what is usable from a query or the last visit; the first thing that is not is said."""
+        problem: DashTradeError | None = None
+        readers: dict[str, Callable[[str], Any]] = {
+            "symbol": parse_symbol,
+            "period": lambda text: parse_period(text).value,
+            "interval": lambda text: parse_interval(text).value,
+            "source": self._parse_source,
+            "studies": lambda text: parse_studies("" if text == "none" else text, self.catalogue),
+        }
+        self._restoring = True
+        for name, read in readers.items():
+            if name in values:
+                try:
+                    setattr(self, name, read(values[name]))
+                except DashTradeError as error:
+                    problem = problem or error
+        self._restoring = False
+        self._block()
+        if problem is not None:
+            self.say(describe(problem))
+
+    def load(self) -> None:
+        """Fetches and computes off the event loop. Does nothing while a blocker stands; the blocker is shown."""
+        self._block()
+        if self.blockers:
+            self.say(Message("warning", " ".join(self.blockers)))
+            return
+        request = self._request()
+        source = self.source or None
+        studies = self.studies
+        self.in_background(
+            lambda: self._fetch(request, source, studies),
+            self._loaded,
+            label=f"Loading {request.symbol}…",
+            failed=self._failed,
+        )
+
+    def use_sample(self) -> None:
+        """The remedy offered when no source can be reached."""
+        self.source = SAMPLE
+        if not self.busy:
+            self.load()
+
+    def add_study(self, key: str, params: Mapping[str, Any] | None = None) -> None:
+        study = make_study(self.catalogue[key], params or {})
+        if study in self.studies:
+            raise InvalidInput("indicator", "this one is on the chart already; change its parameters to add another.")
+        self.studies = parse_studies(",".join(map(str, (*self.studies, study))), self.catalogue)
+
+    def remove_study(self, study: Study) -> None:
+        self.studies = tuple(s for s in self.studies if s != study)
+
+    def _parse_source(self, text: str) -> str:
+        if text not in self.sources:
+            raise InvalidInput("source", f"{text[:40]!r} is not a source.", allowed=self._services.sources)
+        return text
+
+    def _request(self) -> HistoryRequest:
+        return HistoryRequest.parse(self.symbol, self.interval, self.period)
+
+    @t.observe("symbol", "period", "interval", "source")
+    def _on_input(self, change: Any) -> None:
+        if self._restoring:
+            return
+        self._block()
+        if change["name"] != "symbol" and self.blockers:
+            self.say(Message("warning", " ".join(self.blockers)))
+        elif not self.blockers:
+            self.load()
+
+    @t.observe("studies")
+    def _on_studies(self, _change: Any) -> None:
+        if self.result is not None and self._bars is not None:
+            try:
+                self.result = self._draw(self.result.request, self._bars, self.studies)
+            except DashTradeError as error:
+                self.say(describe(error))
+                return
+            self._write_query()
+
+    def _block(self) -> None:
+        try:
+            self._parse_source(self.source)
+            self._services.check(self._request(), self.source or None)
+        except DashTradeError as error:
+            self.blockers = (str(error),)
+        else:
+            self.blockers = ()
+
+    def _fetch(self, request: HistoryRequest, source: str | None, studies: tuple[Study, ...]) -> tuple[Any, Analysis]:
+        bars = self._services.history(request, source)
+        return bars, self._draw(request, bars, studies)
+
+    def _draw(self, request: HistoryRequest, bars: pd.DataFrame, studies: tuple[Study, ...]) -> Analysis:
+        lines, panels = lay_out(bars, studies, self.catalogue, self._services.indicator)
+        intraday = request.interval.intraday
+        rows = pack_bars(bars.index, [bars[c] for c in ("open", "high", "low", "close", "volume")], intraday=intraday)
+        chart = ChartData(f"{request.symbol} · {request.interval.value}", rows, intraday, lines, panels)
+        closed = bars if bars.attrs.get("last_bar_closed", True) else bars.iloc[:-1]
+        report: SignalReport | None = None
+        note = ""
+        try:
+            report = self._services.signal(closed)
+        except BadBars as error:
+            note = str(error)
+        return Analysis(request, chart, report, note, badge_of(bars))
+
+    def _loaded(self, loaded: tuple[Any, Analysis]) -> None:
+        self._bars, self.result = loaded
+        notes = self.result.badge.notes
+        self.say(Message("warning", "Another source was used. " + " ".join(notes)) if notes else None)
+        self._write_query()
+
+    def _failed(self, error: Exception) -> None:
+        message = describe(error)
+        if isinstance(error, SourceUnreachable) and self.source != SAMPLE:
+            message = Message(message.kind, message.text, "use_sample", "Show sample data")
+        self.say(message)
+
+    def _write_query(self) -> None:
+        studies = ",".join(map(str, self.studies)) or "none"
+        values = {"symbol": self.symbol, "period": self.period, "interval": self.interval, "source": self.source}
+        self.query = values | ({"studies": studies} if studies != DEFAULT_STUDIES else {})
+        self.attempt(self._services.remember, dict(self.query))
+
+
+def badge_of(bars: pd.DataFrame) -> DataBadge:
+    """From the attributes that the bars' source gave."""
+    attrs = bars.attrs
+    source = str(attrs.get("source", "unknown"))
+    fetched = attrs.get("fetched_at")
+    return DataBadge(
+        source,
+        int(attrs.get("delay_seconds") or 0),
+        datetime.fromisoformat(fetched) if fetched else None,
+        sample=source == SAMPLE,
+        simulated=bool(attrs.get("simulated")),
+        notes=tuple(attrs.get("notes") or ()),
+    )

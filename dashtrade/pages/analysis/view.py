@@ -1,0 +1,166 @@
+"""Widgets of the analysis page, linked to its model. No services here."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+
+from dashtrade.analysis import SignalReport
+from dashtrade.pages.analysis.model import AnalysisModel, DataBadge
+from dashtrade.pages.analysis.studies import Study, title_of
+from dashtrade.pages.widgets.bits import (
+    badge_html,
+    field,
+    heading,
+    help_panel,
+    html,
+    panel,
+    row,
+    show_if,
+    stack,
+    styled,
+)
+from dashtrade.pages.widgets.chart import PriceChart
+from dashtrade.pages.widgets.form import ParamForm, specs_of_indicator
+from dashtrade.pages.widgets.view import PageView
+
+_SOURCE_NAMES = {"": "Automatic", "sample": "Sample data (offline)"}
+_SHAPES = {"BUY": "▲", "SELL": "▼", "HOLD": "■"}
+_TONES = {"BUY": "dt-up", "SELL": "dt-down", "HOLD": "dt-muted"}
+
+
+class AnalysisView(PageView):
+    """Inputs on top, the chart with its indicators, the signal card beside it."""
+
+    model: AnalysisModel
+
+    def __init__(self, model: AnalysisModel, *, help_text: str = "") -> None:
+        super().__init__(model, "analysis", "Analysis")
+        self.symbol = w.Text(model.symbol, placeholder="AAPL", continuous_update=False)
+        self.period = w.Dropdown(options=model.periods)
+        self.interval = w.Dropdown(options=model.intervals)
+        self.source = w.Dropdown(options=[(_source_name(s), s) for s in model.sources])
+        self.load = w.Button(description="Load", button_style="primary", tooltip="Load the chart")
+        self.blocker = html("")
+        self.badge = html("")
+        self.chart = PriceChart()
+        self.chart_panel = panel(self.chart, flush=True)
+        self.empty = html('<p class="dt-empty">No chart yet. Type a symbol such as AAPL and press Load.</p>')
+        self.signal = html("")
+        self.chips = row()
+        self.study = w.Dropdown(options=_study_options(model), tooltip="Indicator")
+        self.add = w.Button(description="Add indicator")
+        self.form = ParamForm(())
+        self._build(help_text)
+        self._link()
+
+    def _build(self, help_text: str) -> None:
+        inputs = row(
+            field("Symbol", self.symbol, "Ticker, such as AAPL or BTC-USD; press Enter to load"),
+            field("Period", self.period, "How far back"),
+            field("Interval", self.interval, "Length of one bar"),
+            field("Data source", self.source),
+            self.load,
+            self.badge,
+        )
+        indicators = panel(
+            heading("Indicators"), self.chips, row(field("Add", self.study)), self.form.widget, row(self.add)
+        )
+        side = stack(panel(self.signal), indicators)
+        body = styled(w.Box([stack(self.empty, self.chart_panel), side]), "dt-split")
+        head = [inputs, self.blocker, self.messages.widget, self.progress.widget]
+        self.widget = self.frame(stack(*head), body, help_panel(help_text))
+
+    def _link(self) -> None:
+        model = self.model
+        self.bind("symbol", self.symbol)
+        self.bind("period", self.period)
+        self.bind("interval", self.interval)
+        self.bind("source", self.source)
+        self.click(self.load, self._load)
+        self.symbol.on_submit(model.guard(lambda _text: self._load()))
+        self.click(self.add, lambda: model.add_study(self.study.value, self.form.values()))
+        self.follow("blockers", self._draw_blockers)
+        self.follow("result", self._draw_result)
+        self.follow("studies", self._draw_chips)
+        self.follow("query", lambda: self.shell.write_query(model.query))
+        self.study.observe(model.guard(lambda _change: self._draw_form()), "value")
+        self._draw_form()
+
+    def _load(self) -> None:
+        self.model.load()
+
+    def _draw_form(self) -> None:
+        self.form.set(specs_of_indicator(self.model.catalogue[self.study.value]))
+
+    def _draw_blockers(self) -> None:
+        self.load.disabled = bool(self.model.blockers)
+        text = " ".join(self.model.blockers)
+        self.blocker.value = f'<p class="dt-muted" role="status">{escape(text)}</p>' if text else ""
+        show_if(self.blocker, bool(text))
+
+    def _draw_result(self) -> None:
+        result = self.model.result
+        show_if(self.empty, result is None)
+        show_if(self.chart_panel, result is not None)
+        if result is None:
+            self.signal.value = signal_html(None, "Load a symbol to see its signal.")
+            return
+        self.chart.show(result.chart)
+        self.badge.value = _badge(result.badge)
+        self.signal.value = signal_html(result.signal, result.signal_note)
+
+    def _draw_chips(self) -> None:
+        self.chips.children = [self._chip(study) for study in self.model.studies]
+
+    def _chip(self, study: Study) -> w.Button:
+        title = title_of(self.model.catalogue[study.key], study)
+        chip = w.Button(description=f"{title} ✕", tooltip=f"Remove {title}")
+        self.click(chip, lambda: self.model.remove_study(study))
+        return chip
+
+
+def _study_options(model: AnalysisModel) -> list[tuple[str, str]]:
+    return [
+        (f"{e.label} ({e.family.value})", key) for key, e in sorted(model.catalogue.items(), key=lambda i: i[1].label)
+    ]
+
+
+def _source_name(key: str) -> str:
+    return _SOURCE_NAMES.get(key, key.replace("_", " ").title())
+
+
+def _badge(badge: DataBadge) -> str:
+    tone: Any = "warn" if badge.sample or badge.simulated else "plain"
+    fetched = f"Fetched {badge.fetched_at:%Y-%m-%d %H:%M:%S} UTC" if badge.fetched_at else ""
+    return badge_html(badge.text, tone, fetched)
+
+
+def signal_html(report: SignalReport | None, note: str) -> str:
+    """The signal card: the action in words and shape, the score on a scale, each vote with its date."""
+    if report is None:
+        return f'<h2>Signal</h2><p class="dt-muted">{escape(note)}</p>'
+    action = report.action.value
+    votes = "".join(
+        f'<li><span class="{_lean(v.value)[1]}" title="{v.value:+.2f} × weight {v.weight:g}">{_lean(v.value)[0]}</span>'
+        f'<span>{escape(v.sentence)} <span class="dt-muted">({escape(v.group.value)}, {v.time:%d %b %Y})</span></span></li>'
+        for v in report.votes
+    )
+    return (
+        f'<h2>Signal</h2><div class="dt-signal" data-action="{action}"><strong class="{_TONES[action]}">'
+        f'<span aria-hidden="true">{_SHAPES[action]}</span> {action}</strong>'
+        f'<span>score {report.score:+.0f} <span class="dt-muted">of −100…100</span></span></div>'
+        f'<div class="dt-meter" aria-hidden="true"><i style="left:{(report.score + 100) / 2:.1f}%"></i></div>'
+        f'<p class="dt-muted">At the close of {report.time:%d %b %Y %H:%M} UTC, price {report.price:,.2f}. Closed bars only.</p>'
+        f'<ul class="dt-list">{votes}</ul>'
+    )
+
+
+def _lean(value: float) -> tuple[str, str]:
+    if value > 0.1:
+        return "▲", "dt-up"
+    if value < -0.1:
+        return "▼", "dt-down"
+    return "■", "dt-muted"

@@ -1,0 +1,169 @@
+"""A form from declared fields: of an indicator's parameters, or of a dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import ipywidgets as w
+
+from dashtrade.errors import InvalidInput
+from dashtrade.indicators.catalogue import Indicator
+from dashtrade.pages.widgets.bits import field, styled
+
+FieldKind = Literal["int", "float", "decimal", "text", "choice", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One field of a form. ``low`` and ``high`` are included; ``optional`` fields may be left empty, giving None."""
+
+    name: str
+    label: str
+    kind: FieldKind
+    default: Any = None
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    help: str = ""
+    optional: bool = False
+
+    def parse(self, value: Any) -> Any:
+        """The control's value as the field's type; raises InvalidInput naming the field and what is allowed."""
+        if self.kind == "bool":
+            return bool(value)
+        text = str(value if value is not None else "").strip()
+        if not text:
+            if self.optional or self.kind == "text":
+                return None if self.optional else ""
+            raise InvalidInput(self.label, "is empty." + self._range())
+        if self.kind == "choice" and text not in self.choices:
+            raise InvalidInput(self.label, f"{text[:40]!r} is not a choice.", allowed=self.choices)
+        if self.kind in ("choice", "text"):
+            return text
+        return self._number(text)
+
+    def _number(self, text: str) -> Any:
+        try:
+            number = Decimal(text.replace(",", "").replace("_", ""))
+        except InvalidOperation:
+            raise InvalidInput(self.label, f"{text[:40]!r} is not a number.{self._range()}") from None
+        too_low = self.low is not None and number < Decimal(str(self.low))
+        too_high = self.high is not None and number > Decimal(str(self.high))
+        if not number.is_finite() or too_low or too_high or (self.kind == "int" and number != int(number)):
+            raise InvalidInput(self.label, f"{text[:40]} is not allowed.{self._range()}")
+        return int(number) if self.kind == "int" else float(number) if self.kind == "float" else number
+
+    def _range(self) -> str:
+        word = "a whole number" if self.kind == "int" else "a number"
+        if self.low is not None and self.high is not None:
+            return f" Use {word} from {self.low:g} to {self.high:g}."
+        return f" Use {word} of {self.low:g} or more." if self.low is not None else f" Use {word}."
+
+
+class ParamForm:
+    """Controls for fields. ``values()`` parses them; what a control shows is kept when the same field stays."""
+
+    def __init__(self, specs: Sequence[FieldSpec]) -> None:
+        self.widget = styled(w.Box(), "dt-form")
+        self.controls: dict[str, w.Widget] = {}
+        self._specs: dict[str, FieldSpec] = {}
+        self.set(specs)
+
+    def set(self, specs: Sequence[FieldSpec]) -> None:
+        """Replaces the fields."""
+        self._specs = {s.name: s for s in specs}
+        self.controls = {s.name: _control(s) for s in specs}
+        self.widget.children = [
+            self.controls[s.name] if s.kind == "bool" else field(s.label, self.controls[s.name], s.help) for s in specs
+        ]
+
+    def values(self) -> dict[str, Any]:
+        return {name: spec.parse(self.controls[name].value) for name, spec in self._specs.items()}
+
+    def fill(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            if name in self.controls:
+                self.controls[name].value = value if self._specs[name].kind == "bool" else shown(value)
+
+    def reset(self) -> None:
+        self.fill({s.name: s.default for s in self._specs.values()})
+
+    @property
+    def disabled(self) -> bool:
+        return any(c.disabled for c in self.controls.values())
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        for control in self.controls.values():
+            control.disabled = value
+
+
+def specs_of_indicator(entry: Indicator) -> tuple[FieldSpec, ...]:
+    """The fields of an indicator's parameters, with the catalogue's ranges."""
+    return tuple(
+        FieldSpec(p.name, p.label or p.name.replace("_", " ").capitalize(), "text", p.default, help=p.range_text)
+        if p.free_text
+        else FieldSpec(
+            p.name,
+            p.label or p.name.replace("_", " ").capitalize(),
+            p.kind,  # type: ignore[arg-type]
+            p.default,
+            None if p.choices else p.low,
+            None if p.choices else p.high,
+            p.choices,
+            p.range_text,
+        )
+        for p in entry.params
+    )
+
+
+def specs_of_dataclass(kind: type, *, only: Sequence[str] = ()) -> tuple[FieldSpec, ...]:
+    """The fields of a dataclass, by type; a field's metadata may give label, low, high, choices and help."""
+    hints = get_type_hints(kind)
+    specs = []
+    for one in dataclasses.fields(kind):
+        if only and one.name not in only:
+            continue
+        hint, optional = _without_none(hints[one.name])
+        default = None if one.default is dataclasses.MISSING else one.default
+        choices = tuple(str(m.value) for m in hint) if isinstance(hint, type) and issubclass(hint, Enum) else ()
+        form: FieldKind = "choice" if choices else _KINDS.get(hint, "text")
+        given = {"label": one.name.replace("_", " ").capitalize(), "choices": choices, **one.metadata}
+        specs.append(FieldSpec(name=one.name, kind=form, default=default, optional=optional, **given))
+    return tuple(specs)
+
+
+_KINDS: dict[Any, FieldKind] = {int: "int", float: "float", Decimal: "decimal", str: "text", bool: "bool"}
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) in (Union, UnionType):
+        rest = [a for a in get_args(hint) if a is not type(None)]
+        return rest[0], len(rest) < len(get_args(hint))
+    return hint, False
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else str(value)
+
+
+def _control(spec: FieldSpec) -> w.Widget:
+    if spec.kind == "bool":
+        return w.Checkbox(bool(spec.default), description=spec.label, indent=False, tooltip=spec.help)
+    if spec.kind == "choice":
+        return w.Dropdown(
+            options=spec.choices, value=shown(spec.default) if spec.default is not None else spec.choices[0]
+        )
+    return w.Text(shown(spec.default), placeholder="none" if spec.optional else "")
