@@ -47,6 +47,16 @@ class AuthFailed(DashTradeError):
     code = "AUTH_ERROR"
 
 
+class TooManyAttempts(AuthFailed):
+    """Too many wrong sign-ins: wait ``retry_after`` seconds. Says nothing about whether the account exists."""
+
+    code = "TOO_MANY_ATTEMPTS"
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"Too many attempts to sign in. Try again in {retry_after} seconds.")
+
+
 class Forbidden(DashTradeError):
     """Signed in, but not allowed to do this."""
 

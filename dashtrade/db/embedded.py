@@ -25,6 +25,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.engine import URL
 
@@ -297,7 +298,7 @@ def _account() -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
-def _as(account: tuple[int, int] | None) -> dict[str, object]:
+def _as(account: tuple[int, int] | None) -> dict[str, Any]:
     return {} if account is None else {"user": account[0], "group": account[1], "extra_groups": []}
 
 

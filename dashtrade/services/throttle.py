@@ -1,0 +1,89 @@
+"""Slows down the guessing of passwords without locking anybody out.
+
+Wrong sign-ins are counted for the pair of account and address, for the address, and for the account. The last limit
+does not hold for an address from which the account has signed in lately, so an attack from elsewhere cannot keep the
+owner out. Unknown accounts are counted like known ones, and only a hash of what was typed is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+
+from dashtrade.db.tables.accounts import AuditLogRow, LoginFailureRow, UserRow
+from dashtrade.db.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    failures: int
+    within: timedelta
+
+
+PAIR = Limit(8, timedelta(minutes=5))
+ADDRESS = Limit(40, timedelta(minutes=5))
+ACCOUNT = Limit(60, timedelta(minutes=15))
+KNOWN_FOR = timedelta(days=30)
+KEEP = timedelta(days=1)
+
+
+def account_digest(name: str) -> bytes:
+    return hashlib.sha256(name.strip().lower().encode("utf-8", "surrogatepass")).digest()
+
+
+def seconds_to_wait(uow: UnitOfWork, name: str, address: str | None, now: datetime) -> int:
+    """Seconds until the next try is allowed; 0: now."""
+    account = LoginFailureRow.account_sha256 == account_digest(name)
+    here = LoginFailureRow.address == address
+    waits = [_wait(uow, [account, here], PAIR, now), _wait(uow, [here], ADDRESS, now)] if address else []
+    over = _wait(uow, [account], ACCOUNT, now)
+    if over and not _is_known(uow, name, address, now):
+        waits.append(over)
+    return max(waits, default=0)
+
+
+def count_failure(uow: UnitOfWork, name: str, address: str | None, now: datetime) -> None:
+    uow.session.add(LoginFailureRow(account_sha256=account_digest(name), address=address, failed_at=now))
+
+
+def forget_failures(uow: UnitOfWork, name: str, address: str | None) -> None:
+    """After a good sign-in: this account's failures from this address no longer count."""
+    uow.session.execute(
+        delete(LoginFailureRow).where(
+            LoginFailureRow.account_sha256 == account_digest(name), LoginFailureRow.address == address
+        )
+    )
+
+
+def delete_old_failures(uow: UnitOfWork, now: datetime) -> int:
+    result = uow.session.execute(delete(LoginFailureRow).where(LoginFailureRow.failed_at < now - KEEP))
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _wait(uow: UnitOfWork, conditions: list, limit: Limit, now: datetime) -> int:
+    """The n-th newest failure decides: until it is older than the window, the door stays shut."""
+    query = (
+        select(LoginFailureRow.failed_at)
+        .where(*conditions, LoginFailureRow.failed_at > now - limit.within)
+        .order_by(LoginFailureRow.failed_at.desc())
+        .offset(limit.failures - 1)
+        .limit(1)
+    )
+    deciding = uow.session.scalar(query)
+    return 0 if deciding is None else max(1, int((deciding + limit.within - now).total_seconds()))
+
+
+def _is_known(uow: UnitOfWork, name: str, address: str | None, now: datetime) -> bool:
+    if address is None:
+        return False
+    typed = name.strip().lower()
+    query = select(func.count()).where(
+        AuditLogRow.action == "login",
+        AuditLogRow.address == address,
+        AuditLogRow.at > now - KNOWN_FOR,
+        AuditLogRow.user_id.in_(select(UserRow.id).where((UserRow.username == typed) | (UserRow.email == typed))),
+    )
+    return bool(uow.session.scalar(query))
