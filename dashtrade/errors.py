@@ -208,3 +208,15 @@ class BotDisabled(DashTradeError):
     """The bot exists but is switched off."""
 
     code = "BOT_DISABLED"
+
+
+class PayloadTooLarge(DashTradeError):
+    """A request's body is larger than is read: send less."""
+
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class RequestTimeout(DashTradeError):
+    """A request's body did not arrive in time: send it again."""
+
+    code = "REQUEST_TIMEOUT"

@@ -19,8 +19,6 @@ QTY_STEP = Decimal("0.000000001")
 def decide(alert: Alert, bot: BotConfig, held: Decimal, price: Decimal | None) -> Decision:
     """The legs of an alert, exits before entries. ``price`` sizes whole-share entries; None where none is known."""
     wanted = _wanted(alert, bot)
-    if wanted is None:
-        return _ignored(f"{_name(bot)} trades {_style(bot)} and never opens a {_other_side(bot)}: nothing to do.")
     if alert.target is not None and alert.position_size is not None and bot.allow_quantity:
         return _trade_difference(alert, bot, held, wanted, price)
     if wanted is Target.FLAT:
@@ -63,13 +61,11 @@ def is_exit(alert: Alert, bot: BotConfig, held: Decimal) -> bool:
     if held == 0:
         return False
     wanted = _wanted(alert, bot)
-    return wanted is not None and (
-        wanted is Target.FLAT or (wanted is Target.LONG and held < 0) or (wanted is Target.SHORT and held > 0)
-    )
+    return wanted is Target.FLAT or (wanted is Target.LONG and held < 0) or (wanted is Target.SHORT and held > 0)
 
 
-def _wanted(alert: Alert, bot: BotConfig) -> Target | None:
-    """The position asked for, within what the bot's direction allows; None where it allows nothing to be done."""
+def _wanted(alert: Alert, bot: BotConfig) -> Target:
+    """The position asked for, within what the bot's direction allows."""
     if alert.target is not None:
         asked = alert.target
     else:
@@ -182,10 +178,6 @@ def _name(bot: BotConfig) -> str:
 
 def _style(bot: BotConfig) -> str:
     return bot.direction.value.replace("_", "-")
-
-
-def _other_side(bot: BotConfig) -> str:
-    return "short" if bot.direction is Direction.LONG_ONLY else "long"
 
 
 def _qty(qty: Decimal) -> str:

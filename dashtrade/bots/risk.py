@@ -129,7 +129,8 @@ def _check_size(limits: RiskLimits, seen: RiskPicture, order_value: Decimal) -> 
             "MAX_POSITION_SIZE",
             limits.max_position_size,
             after,
-            f"With this order the position would be ${after:,.2f}, above the limit of ${limits.max_position_size:,.2f}.",
+            f"With this order the position would be ${after:,.2f}, above the limit of "
+            f"${limits.max_position_size:,.2f}.",
         )
     if limits.risk_limit_percent is not None:
         most = max(seen.equity, ZERO) * limits.risk_limit_percent / 100
@@ -138,8 +139,8 @@ def _check_size(limits: RiskLimits, seen: RiskPicture, order_value: Decimal) -> 
                 "RISK_LIMIT_PERCENT",
                 most,
                 after,
-                f"With this order the position would be ${after:,.2f}, above {limits.risk_limit_percent.normalize():f}% "
-                f"of the account's equity (${most:,.2f}).",
+                f"With this order the position would be ${after:,.2f}, above "
+                f"{limits.risk_limit_percent.normalize():f}% of the account's equity (${most:,.2f}).",
             )
     left = seen.buying_power - seen.account_reserved
     if order_value > left:
