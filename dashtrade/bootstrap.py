@@ -5,6 +5,7 @@ Heavy imports stay inside the functions, so that a process pays only for what it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,9 +14,57 @@ from dashtrade.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sqlalchemy import Engine
 
+    from dashtrade.db.unit_of_work import UnitOfWork
     from dashtrade.domain.market import SymbolMatch
     from dashtrade.services.market import MarketData
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a process works with: its settings and its database."""
+
+    settings: Settings
+    engine: Engine
+
+    def uow(self) -> UnitOfWork:
+        from dashtrade.db.unit_of_work import UnitOfWork
+
+        return UnitOfWork(self.engine)
+
+
+def connect(settings: Settings) -> Runtime:
+    """A runtime without a look at the schema. Without DATABASE_URL the embedded server in the data folder is joined,
+    or started for as long as this process lives."""
+    from dashtrade.db.engine import make_engine
+
+    if settings.database_url is not None:
+        return Runtime(settings, make_engine(settings.database_url.get_secret_value()))
+    import atexit
+
+    from dashtrade.db.embedded import EmbeddedPostgres
+
+    server = EmbeddedPostgres(settings.data_dir).start()
+    engine = make_engine(server.url())
+    atexit.register(server.stop)
+    atexit.register(engine.dispose)
+    return Runtime(settings, engine)
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Runtime:
+    """The process's runtime, with a current schema. A new embedded database is migrated; any other that is not current
+    raises MigrationNeeded."""
+    from dashtrade.db.schema import check_schema, is_empty
+
+    made = connect(get_settings())
+    if made.settings.database_url is None and is_empty(made.engine):
+        from dashtrade.db.migrate import upgrade
+
+        upgrade(made.engine)
+    check_schema(made.engine)
+    return made
 
 
 def make_market(settings: Settings) -> MarketData:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from typing import cast
 
 import pandas as pd
 
@@ -52,7 +53,7 @@ def cut(bars: pd.DataFrame, request: HistoryRequest) -> pd.DataFrame:
     if request.period is None or not len(bars):
         return bars
     if request.period in _DAYS:
-        days = index.normalize()
+        days = cast("pd.DatetimeIndex", index).normalize()
         count = math.ceil(_DAYS[request.period] / max(request.interval.length / Interval.D1.length, 1))
         wanted = days.unique()[-count:]
         return bars.iloc[days.searchsorted(wanted[0], side="left") :]

@@ -7,7 +7,7 @@ The counts and their rules are listed in :data:`dashtrade.domain.market.QUALITY_
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -43,13 +43,12 @@ def check_bars(frame: pd.DataFrame) -> pd.DataFrame:
         raise BadBars(f"The bars hold something that is not a number: {error}.") from None
     counts = dict.fromkeys(QUALITY_COUNTS, 0)
     counts["rows"] = len(frame)
-    times = index.tz_convert("UTC").as_unit("ns").asi8
-    values, times = _order(values, times, counts)
-    values, times = _mend(values, times, counts)
-    lost = counts["empty_rows"] + counts["non_positive"]
+    values, at = _order(values, index.tz_convert("UTC").as_unit("ns").asi8, counts)
+    values, at = _mend(values, at, counts)
+    lost = counts.pop("lost")
     if lost > _MAX_LOST * max(counts["rows"], 1):
         raise BadBars(f"{lost} of {counts['rows']} bars have no usable price; the frame is refused.")
-    clean = bars_frame(times, values)
+    clean = bars_frame(at, values)
     clean.attrs = {**frame.attrs, "quality": counts}
     return clean
 
@@ -58,6 +57,16 @@ def bars_frame(times: np.ndarray, values: np.ndarray) -> pd.DataFrame:
     """A contract frame from int64 nanoseconds UTC (n,) and float64 values (n, 5); nothing is checked."""
     index = pd.DatetimeIndex(times.astype("datetime64[ns]"), tz="UTC", name="time")
     return pd.DataFrame(values, index=index, columns=list(OHLCV), dtype="float64")
+
+
+def times(bars: pd.DataFrame) -> pd.DatetimeIndex:
+    """The index of ``bars``, which is a DatetimeIndex by contract."""
+    return cast("pd.DatetimeIndex", bars.index)
+
+
+def nanoseconds(bars: pd.DataFrame) -> np.ndarray:
+    """The bars' times as int64 nanoseconds since 1970, UTC."""
+    return times(bars).as_unit("ns").asi8
 
 
 def _order(values: np.ndarray, times: np.ndarray, counts: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -82,31 +91,47 @@ def _mend(values: np.ndarray, times: np.ndarray, counts: dict[str, int]) -> tupl
     values[~np.isfinite(values)] = np.nan
     empty = np.isnan(values[:, 3])
     with np.errstate(invalid="ignore"):
-        low = (values[:, :4] <= 0).any(axis=1) & ~empty
+        wrong = values[:, :4] <= 0
+    worthless = wrong[:, 3]
     counts["empty_rows"] += int(empty.sum())
-    counts["non_positive"] = int(low.sum())
-    keep = ~(empty | low)
+    counts["non_positive"] = int(wrong.sum())
+    counts["lost"] = int((empty | worthless).sum())
+    values[:, :3][wrong[:, :3]] = np.nan
+    keep = ~(empty | worthless)
     if not keep.all():
         values, times = values[keep], times[keep]
+    counts["not_enclosing"] = int(_not_enclosing(values).sum())
     holes = np.isnan(values)
     if holes.any():
-        counts["empty_cells"] = int(holes.sum())
-        previous = np.roll(values[:, 3], 1)
-        previous[:1] = values[:1, 3]
-        values[:, 0] = np.where(holes[:, 0], previous, values[:, 0])
+        counts["empty_cells"] = int(holes.sum()) - int(wrong[keep].sum())
+        before = np.append(values[:1, 3], values[:-1, 3])
+        values[:, 0] = np.where(holes[:, 0], np.fmax(np.fmin(before, values[:, 1]), values[:, 2]), values[:, 0])
         values[:, 4] = np.where(holes[:, 4], 0.0, values[:, 4])
-    body_high = np.maximum(values[:, 0], values[:, 3])
-    body_low = np.minimum(values[:, 0], values[:, 3])
-    high = np.fmax(values[:, 1], body_high)
-    lowest = np.fmin(values[:, 2], body_low)
-    with np.errstate(invalid="ignore"):
-        faulty = (body_high - values[:, 1] > _ROUNDING * body_high) | (values[:, 2] - body_low > _ROUNDING * body_low)
-    counts["not_enclosing"] = int(faulty.sum())
-    values[:, 1], values[:, 2] = high, lowest
+    values[:, 1] = np.fmax(values[:, 1], np.maximum(values[:, 0], values[:, 3]))
+    values[:, 2] = np.fmin(values[:, 2], np.minimum(values[:, 0], values[:, 3]))
     negative = values[:, 4] < 0
     counts["negative_volume"] = int(negative.sum())
     values[negative, 4] = 0.0
     return values, times
+
+
+def _not_enclosing(values: np.ndarray) -> np.ndarray:
+    """Rows whose high or low leaves open or close outside; a missing cell encloses and is enclosed."""
+    opens, highs, lows, closes = values[:, 0], values[:, 1], values[:, 2], values[:, 3]
+    with np.errstate(invalid="ignore"):
+        above = np.fmax(opens, closes) - highs > _ROUNDING * closes
+        below = lows - np.fmin(opens, closes) > _ROUNDING * closes
+    return above | below
+
+
+def count_gaps(bars: pd.DataFrame, days: np.ndarray) -> pd.DataFrame:
+    """Count, in place, trading ``days`` (datetime64[D], sorted) without a daily bar, and bars on other days."""
+    if len(bars):
+        have = nanoseconds(bars).astype("datetime64[ns]").astype("datetime64[D]")
+        expected = days[np.searchsorted(days, have[0]) : np.searchsorted(days, have[-1], side="right")]
+        bars.attrs["quality"]["missing_sessions"] = int((~np.isin(expected, have)).sum())
+        bars.attrs["quality"]["off_session"] = int((~np.isin(have, days)).sum())
+    return bars
 
 
 def stamp(

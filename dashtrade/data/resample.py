@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from dashtrade.data.quality import bars_frame
+from dashtrade.data.quality import bars_frame, nanoseconds
 from dashtrade.domain.market import Interval
 from dashtrade.errors import InvalidInput
 
@@ -49,7 +49,7 @@ def resample(bars: pd.DataFrame, interval: Interval, sessions: SessionEdges | No
         _check_pair(source, interval)
     if not len(bars):
         return bars
-    times = bars.index.as_unit("ns").asi8
+    times = nanoseconds(bars)
     labels = bar_labels(
         times, interval, sessions or AroundTheClock(), source_intraday=source is None or source.intraday
     )

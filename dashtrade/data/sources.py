@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dashtrade.errors import ConfigurationError
 from dashtrade.registry import Registry
 from dashtrade.settings import Settings
 
@@ -30,7 +31,15 @@ SOURCES: Registry[SourceEntry] = Registry("source")
 def _yahoo(settings: Settings) -> PriceSource:
     from dashtrade.data.yahoo import YahooSource
 
-    return YahooSource(url=settings.yahoo_url, cache_dir=settings.data_dir / "yahoo")
+    folder = settings.data_dir / "yahoo"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data folder {settings.data_dir} cannot be written ({error.strerror}): "
+            "correct its permissions or set DASHTRADE_DATA_DIR."
+        ) from None
+    return YahooSource(url=settings.yahoo_url, cache_dir=folder)
 
 
 def _sample(settings: Settings) -> PriceSource:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -26,7 +26,7 @@ QUALITY_COUNTS = {
     "duplicates": "bars with a time seen before: the last one is kept",
     "empty_rows": "bars without any price, or without a close: left out",
     "empty_cells": "missing open, high, low or volume: open takes the close before, high and low enclose, volume is 0",
-    "non_positive": "bars with a price of zero or less: left out",
+    "non_positive": "prices of zero or less: treated as missing, and a bar with such a close left out",
     "not_enclosing": "bars whose high or low does not enclose open and close: high raised, low lowered",
     "negative_volume": "volumes below zero: set to 0",
     "missing_sessions": "trading days of the exchange without a bar: left as they are",
@@ -186,6 +186,40 @@ class SymbolMatch:
     name: str
     exchange: str = ""
     kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateAction:
+    """A dividend (``value`` in the symbol's currency per share) or a split (``value`` new shares for one old)."""
+
+    day: date
+    kind: str
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Fundamentals:
+    """What a symbol is; empty where the source does not say."""
+
+    symbol: str
+    name: str = ""
+    exchange: str = ""
+    currency: str = ""
+    sector: str = ""
+    industry: str = ""
+    country: str = ""
+    kind: str = ""
+    market_cap: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One trading session: its date, opening and closing time (UTC), and whether it closes early."""
+
+    day: date
+    opens: datetime
+    closes: datetime
+    half_day: bool = False
 
 
 @dataclass(frozen=True, slots=True)

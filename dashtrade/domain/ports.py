@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from dashtrade.domain.market import HistoryRequest, NewsItem, Quote, SymbolMatch
+from dashtrade.domain.market import HistoryRequest, NewsItem, Quote, Session, SymbolMatch
 from dashtrade.domain.orders import BrokerAccount, BrokerOrder, BrokerPosition, Execution, OrderRequest
 
 if TYPE_CHECKING:
@@ -31,6 +31,21 @@ class PriceSource(Protocol):
     def search(self, text: str) -> list[SymbolMatch]: ...
 
     def news(self, symbol: str) -> list[NewsItem]: ...
+
+
+class TradingHours(Protocol):
+    """When a symbol's exchange trades; crypto always does. Times are UTC."""
+
+    def is_open(self, symbol: str, at: datetime) -> bool: ...
+
+    def next_open(self, symbol: str, at: datetime) -> datetime:
+        """The first opening after ``at``; for a market that never closes, ``at`` itself."""
+
+    def next_close(self, symbol: str, at: datetime) -> datetime | None:
+        """The first close after ``at``; None for a market that never closes."""
+
+    def session(self, symbol: str, at: datetime) -> Session | None:
+        """The session that is open at ``at``; None while closed."""
 
 
 class Broker(Protocol):

@@ -129,8 +129,8 @@ class SampleSource:
             chosen = cut(within, HistoryRequest(request.symbol, Interval.D1, request.period or Period.MAX))
         if not len(chosen):
             return chosen
-        last = daily.index.get_loc(chosen.index[-1])
-        rows = np.arange(last - len(chosen) + 1, last + 1)
+        first = int(daily.index.searchsorted(chosen.index[0]))
+        rows = np.arange(first, first + len(chosen))
         minutes = self._minutes(request.symbol, table, rows)
         minutes.attrs["interval"] = Interval.M1.value
         bars = minutes if request.interval is Interval.M1 else resample(minutes, request.interval, table)
