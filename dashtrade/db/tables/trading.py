@@ -533,7 +533,10 @@ class ExternalOrderRow(Base):
 
 
 class HaltRow(Base):
-    """A kill switch. It blocks entries and never exits; at most one open for each thing it covers."""
+    """A kill switch. It blocks entries and never exits; at most one open for each thing it covers.
+
+    ``account_id`` narrows a symbol's switch to one account, as when the books of that account disagree.
+    """
 
     __tablename__ = "trading_halts"
     __table_args__ = (
@@ -546,6 +549,7 @@ class HaltRow(Base):
             "uq_trading_halts_open",
             "scope",
             text("coalesce(user_id, 0)"),
+            text("coalesce(account_id, 0)"),
             text("coalesce(symbol, '')"),
             "cause",
             unique=True,
@@ -556,6 +560,7 @@ class HaltRow(Base):
     id: Mapped[PrimaryKey]
     scope: Mapped[str] = mapped_column(String(10))
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account_state.id", ondelete="CASCADE"))
     symbol: Mapped[str | None] = mapped_column(String(20))
     cause: Mapped[str] = mapped_column(String(10), server_default=HaltCause.MANUAL.value)
     reason: Mapped[str] = mapped_column(Text)
