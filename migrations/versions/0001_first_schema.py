@@ -228,39 +228,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "name", "version", name=op.f("uq_strategies_user_id_name_version")),
     )
     op.create_table(
-        "trading_halts",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("scope", sa.String(length=10), nullable=False),
-        sa.Column("user_id", sa.BigInteger(), nullable=True),
-        sa.Column("symbol", sa.String(length=20), nullable=True),
-        sa.Column("cause", sa.String(length=10), server_default="manual", nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("set_by", sa.String(length=100), nullable=False),
-        sa.Column("set_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("cleared_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("cleared_by", sa.String(length=100), nullable=True),
-        sa.CheckConstraint(
-            "(scope = 'symbol') = (symbol IS NOT NULL)", name=op.f("ck_trading_halts_symbol_scope_has_symbol")
-        ),
-        sa.CheckConstraint("cause IN ('manual', 'drift', 'risk')", name=op.f("ck_trading_halts_cause")),
-        sa.CheckConstraint(
-            "scope <> 'system' OR user_id IS NULL", name=op.f("ck_trading_halts_system_scope_has_no_user")
-        ),
-        sa.CheckConstraint("scope <> 'user' OR user_id IS NOT NULL", name=op.f("ck_trading_halts_user_scope_has_user")),
-        sa.CheckConstraint("scope IN ('system', 'user', 'symbol')", name=op.f("ck_trading_halts_scope")),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_trading_halts_user_id_users"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_trading_halts")),
-    )
-    op.create_index(
-        "uq_trading_halts_open",
-        "trading_halts",
-        ["scope", sa.literal_column("coalesce(user_id, 0)"), sa.literal_column("coalesce(symbol, '')"), "cause"],
-        unique=True,
-        postgresql_where=sa.text("cleared_at IS NULL"),
-    )
-    op.create_table(
         "trial_counts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("user_id", sa.BigInteger(), nullable=False),
@@ -510,6 +477,52 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_report_runs")),
     )
     op.create_index("ix_report_runs_user_id_created_at", "report_runs", ["user_id", "created_at"], unique=False)
+    op.create_table(
+        "trading_halts",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("scope", sa.String(length=10), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=True),
+        sa.Column("account_id", sa.BigInteger(), nullable=True),
+        sa.Column("symbol", sa.String(length=20), nullable=True),
+        sa.Column("cause", sa.String(length=10), server_default="manual", nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("set_by", sa.String(length=100), nullable=False),
+        sa.Column("set_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("cleared_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cleared_by", sa.String(length=100), nullable=True),
+        sa.CheckConstraint(
+            "(scope = 'symbol') = (symbol IS NOT NULL)", name=op.f("ck_trading_halts_symbol_scope_has_symbol")
+        ),
+        sa.CheckConstraint("cause IN ('manual', 'drift', 'risk')", name=op.f("ck_trading_halts_cause")),
+        sa.CheckConstraint(
+            "scope <> 'system' OR user_id IS NULL", name=op.f("ck_trading_halts_system_scope_has_no_user")
+        ),
+        sa.CheckConstraint("scope <> 'user' OR user_id IS NOT NULL", name=op.f("ck_trading_halts_user_scope_has_user")),
+        sa.CheckConstraint("scope IN ('system', 'user', 'symbol')", name=op.f("ck_trading_halts_scope")),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["account_state.id"],
+            name=op.f("fk_trading_halts_account_id_account_state"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_trading_halts_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trading_halts")),
+    )
+    op.create_index(
+        "uq_trading_halts_open",
+        "trading_halts",
+        [
+            "scope",
+            sa.literal_column("coalesce(user_id, 0)"),
+            sa.literal_column("coalesce(account_id, 0)"),
+            sa.literal_column("coalesce(symbol, '')"),
+            "cause",
+        ],
+        unique=True,
+        postgresql_where=sa.text("cleared_at IS NULL"),
+    )
     op.create_table(
         "user_webhook_tokens",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -1015,6 +1028,8 @@ def downgrade() -> None:
     op.drop_table("alert_inbox")
     op.drop_index("ix_user_webhook_tokens_user_id", table_name="user_webhook_tokens")
     op.drop_table("user_webhook_tokens")
+    op.drop_index("uq_trading_halts_open", table_name="trading_halts", postgresql_where=sa.text("cleared_at IS NULL"))
+    op.drop_table("trading_halts")
     op.drop_index("ix_report_runs_user_id_created_at", table_name="report_runs")
     op.drop_table("report_runs")
     op.drop_table("external_orders")
@@ -1033,8 +1048,6 @@ def downgrade() -> None:
     op.drop_table("user_bot_configs")
     op.drop_table("user_api_keys")
     op.drop_table("trial_counts")
-    op.drop_index("uq_trading_halts_open", table_name="trading_halts", postgresql_where=sa.text("cleared_at IS NULL"))
-    op.drop_table("trading_halts")
     op.drop_table("strategies")
     op.drop_index("ix_report_schedules_is_active_next_run_at", table_name="report_schedules")
     op.drop_table("report_schedules")
