@@ -127,17 +127,22 @@ class Indicator:
         return {p.name: p.default for p in self.params}
 
     def checked(self, params: Mapping[str, Any]) -> dict[str, Value]:
-        """All parameters with defaults filled in; InvalidInput for an unknown name or a value out of range."""
+        """All parameters with defaults filled in; InvalidInput for an unknown name, a value out of range, or values
+        that do not fit each other."""
+        values = self.checked_without_rule(params)
+        complaint = self.rule(**values) if self.rule else None
+        if complaint:
+            raise InvalidInput(self.key, complaint)
+        return values
+
+    def checked_without_rule(self, params: Mapping[str, Any]) -> dict[str, Value]:
+        """Each parameter by itself."""
         known = {p.name: p for p in self.params}
         for name in params:
             if name not in known:
                 hint = f"it takes {', '.join(known)}" if known else "it takes no parameters"
                 raise InvalidInput(f"{self.key}.{name}", f"not a parameter of {self.label}; {hint}.")
-        values = {name: p.checked(self.key, params[name]) if name in params else p.default for name, p in known.items()}
-        complaint = self.rule(**values) if self.rule else None
-        if complaint:
-            raise InvalidInput(self.key, complaint)
-        return values
+        return {name: p.checked(self.key, params[name]) if name in params else p.default for name, p in known.items()}
 
     def leading(self, **params: Any) -> tuple[int, ...]:
         """Leading NaN bars of each output, for these (or the default) parameters."""

@@ -29,6 +29,8 @@ def anchored_vwap(price: np.ndarray, volume: np.ndarray, starts: np.ndarray) -> 
             squares = 0.0
             begun = True
         if begun and volume[i] > 0:
+            if total == 0.0:
+                m = price[i]  # exactly, so that constant prices have no spread at all
             total += volume[i]
             delta = price[i] - m
             m += delta * volume[i] / total

@@ -252,11 +252,19 @@ register(
     params=(window(14),),
     warmup=lambda window: window,
     panel=panel(-50, 0, 50),
-    compute=lambda close, *, window: flat.no_change(talib.CMO(close, window), close, window),
-    formula="100·(gains − losses)/(gains + losses), both by Wilder's smoothing as in TA-Lib",
+    compute=lambda close, *, window: _cmo(close, window),
+    formula="100·(Σ gains − Σ losses)/(Σ gains + Σ losses) of n bars, unsmoothed as Chande gives it",
     source="Chande, 1994",
     flat_nan=True,
 )
+
+
+def _cmo(close: np.ndarray, window: int) -> np.ndarray:
+    out: np.ndarray = talib.CMOU(close, window)
+    if (out == 0).any():
+        flat.blank(out, (out == 0) & flat.nothing(np.abs(np.diff(close, prepend=close[0])), window))
+    return out
+
 
 register(
     "bop",
