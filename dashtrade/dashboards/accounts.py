@@ -1,0 +1,81 @@
+"""Asks the accounts service from worker threads, so that neither bcrypt nor the database stops the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.users import User
+from dashtrade.errors import AuthFailed, TooManyAttempts
+from dashtrade.services import accounts
+
+T = TypeVar("T")
+
+#: One password check costs about 0.3 CPU-seconds: two at once, and a short queue, keep the pages responsive.
+PASSWORD_WORKERS = 2
+PASSWORD_QUEUE = 16
+SESSION_WORKERS = 4
+
+
+class TooBusy(Exception):
+    """More people are signing in at this moment than passwords can be checked."""
+
+
+class AccountsGate:
+    """Sign in, who is this, sign out. ``new_uow`` makes a unit of work."""
+
+    def __init__(self, new_uow: Callable[[], UnitOfWork]) -> None:
+        self._new_uow = new_uow
+        self._passwords = ThreadPoolExecutor(PASSWORD_WORKERS, thread_name_prefix="password")
+        self._sessions = ThreadPoolExecutor(SESSION_WORKERS, thread_name_prefix="session")
+        self._checking = 0
+
+    async def sign_in(self, username: str, password: str, address: str, agent: str, replaces: str | None) -> str | None:
+        """The token of a new session, or None when name and password do not belong together.
+
+        ``replaces`` is the token the browser came with; its session ends, so that a planted one is worth nothing.
+        Raises TooBusy, and TooManyAttempts when somebody is guessing.
+        """
+        if self._checking >= PASSWORD_QUEUE:
+            raise TooBusy
+        self._checking += 1
+        try:
+            return await self._in(self._passwords, self._sign_in, username, password, address, agent, replaces)
+        finally:
+            self._checking -= 1
+
+    def _sign_in(self, username: str, password: str, address: str, agent: str, replaces: str | None) -> str | None:
+        with self._new_uow() as uow:
+            try:
+                user = accounts.authenticate(uow, username, password, address=address)
+            except TooManyAttempts:
+                raise
+            except AuthFailed:
+                return None
+            return accounts.open_session(uow, user.id, address=address, user_agent=agent, replaces=replaces)
+
+    async def user_of(self, token: str) -> User | None:
+        """The person signed in with this token. Asked anew each time, so that a change of role counts at once."""
+        return await self._in(self._sessions, self._user_of, token)
+
+    def _user_of(self, token: str) -> User | None:
+        with self._new_uow() as uow:
+            return accounts.user_of_session(uow, token)
+
+    async def sign_out(self, token: str) -> None:
+        await self._in(self._sessions, self._sign_out, token)
+
+    def _sign_out(self, token: str) -> None:
+        with self._new_uow() as uow:
+            accounts.close_session(uow, token)
+
+    def close(self) -> None:
+        self._passwords.shutdown(wait=False, cancel_futures=True)
+        self._sessions.shutdown(wait=False, cancel_futures=True)
+
+    @staticmethod
+    async def _in(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)

@@ -1,0 +1,91 @@
+"""Error pages that look like the app, and JSON where a program asks. No text of an exception is ever shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
+
+from dashtrade.dashboards.headers import STRICT_POLICY
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    title: str
+    text: str
+
+
+TEXTS = {
+    400: ErrorText("That request could not be read", "Go back and try again."),
+    403: ErrorText(
+        "You may not open this",
+        "Your account does not have the role this needs, or the form was open too long. Go back, then try again.",
+    ),
+    404: ErrorText("There is no such page", "The address may be mistyped, or the page has moved."),
+    405: ErrorText("That is not possible here", "Go back and try again."),
+    413: ErrorText("That is too large", "Send less at once."),
+    429: ErrorText("Too many at once", "Wait a little, then try again."),
+    500: ErrorText("Something went wrong", "It has been logged. Try again; if it stays, tell the administrator."),
+    503: ErrorText("The database cannot be reached", "Try again in a moment; the administrator can start it."),
+}
+TOO_MANY_PAGES = {
+    "user": ErrorText("You have many pages open", "Close one of them, then reload this one."),
+    "total": ErrorText("The server is full", "Many pages are open at the moment. Try again in a few minutes."),
+}
+
+
+def error_text(status: int, error: BaseException | None = None) -> ErrorText:
+    """What a person reads for this status."""
+    if status == 429 and isinstance(error, web.HTTPError) and error.log_message in TOO_MANY_PAGES:
+        return TOO_MANY_PAGES[error.log_message]
+    return TEXTS.get(status) or TEXTS[500 if status >= 500 else 400]
+
+
+class Screens:
+    """Mixin for handlers that answer with one of our own screens."""
+
+    settings: dict[str, Any]
+
+    def screen(self, template: str, **values: Any) -> str:
+        """Render a template of this package with autoescaping; ``base_url`` and ``assets`` are always there."""
+        env = self.settings["dashtrade_screens"]
+        return str(
+            env.get_template(template).render(
+                base_url=self.settings["base_url"], assets=self.settings["dashtrade_assets_url"], **values
+            )
+        )
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        handler: Any = self
+        info = kwargs.get("exc_info")
+        shown = error_text(status_code, info[1] if info else None)
+        handler.set_header("Cache-Control", "no-store")
+        if wants_json(handler):
+            handler.set_header("Content-Type", "application/json")
+            handler.finish(json.dumps({"code": status_code, "message": shown.title}))
+            return
+        handler.set_header("Content-Type", "text/html; charset=utf-8")
+        handler.set_header("Content-Security-Policy", STRICT_POLICY)
+        handler.finish(
+            self.screen("error.html", status=status_code, title=shown.title, text=shown.text, user=handler.current_user)
+        )
+
+
+def wants_json(handler: Any) -> bool:
+    """Programs ask below api/, or say that they accept JSON and not HTML."""
+    accept = handler.request.headers.get("Accept", "")
+    return "/api/" in handler.request.path or ("application/json" in accept and "text/html" not in accept)
+
+
+class NotFoundHandler(Screens, JupyterHandler):
+    """Every address that nothing else answers."""
+
+    @allow_unauthenticated
+    async def prepare(self, **_: Any) -> None:
+        # not the base class's: whoever asks gets the same answer, signed in or not
+        self.current_user = None
+        raise web.HTTPError(404)

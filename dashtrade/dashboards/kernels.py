@@ -1,0 +1,129 @@
+"""Kernels that belong to the person whose page request started them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server.base.call_context import CallContext
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado import web
+from traitlets import Dict, Integer, List, Unicode
+
+from dashtrade.dashboards.identity import SignedIn
+from dashtrade.domain.users import Role
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+class PackagedKernelSpecs(KernelSpecManager):
+    """Only the kernel that comes with this package: nothing has to be installed, and nothing else can be started."""
+
+    def _kernel_dirs_default(self) -> list[str]:
+        return [str(PACKAGE / "kernelspecs")]
+
+
+@dataclass(slots=True)
+class Ownership:
+    """Whose kernel it is, under which session and role it was started (``since``: seconds of the monotonic clock)."""
+
+    user_id: int
+    username: str
+    role: Role
+    token: str
+    page: str
+    since: float
+
+
+class OwnedKernelManager(AsyncMappingKernelManager):
+    """Takes the owner from the request that is being answered, and records it before the kernel starts."""
+
+    inherited = List(Unicode(), config=True, help="names passed on from the server's environment")
+    environment = Dict(config=True, help="values every kernel gets")
+    max_per_user = Integer(8, config=True, help="pages one person may have open")
+    max_total = Integer(200, config=True, help="pages open at once on this server")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.owners: dict[str, Ownership] = {}
+
+    def belongs_to(self, kernel_id: str | None, user_id: int) -> bool:
+        owner = self.owners.get(kernel_id or "")
+        return owner is not None and owner.user_id == user_id
+
+    async def start_kernel(  # type: ignore[override]
+        self, *, env: Mapping[str, str] | None = None, kernel_id: str | None = None, **kwargs: Any
+    ) -> str:
+        handler = CallContext.get(CallContext.JUPYTER_HANDLER)
+        user = getattr(handler, "current_user", None)
+        page = getattr(handler, "page", None)
+        if not isinstance(user, SignedIn) or page is None:  # only a page request starts kernels
+            raise web.HTTPError(403)
+        await self._make_room(user)
+        kernel_id = str(uuid.uuid4())
+        self.owners[kernel_id] = Ownership(
+            user.user_id, user.username, user.role, user.token, page.slug, time.monotonic()
+        )
+        try:
+            await super().start_kernel(kernel_id=kernel_id, env=self._kernel_environment(env or {}, user), **kwargs)
+        except BaseException:
+            self.owners.pop(kernel_id, None)
+            raise
+        handler.kernel_id = kernel_id
+        return kernel_id
+
+    def _kernel_environment(self, proposed: Mapping[str, str], user: SignedIn) -> dict[str, str]:
+        """Names from the allow-list only; who the user is comes last, so that nothing can override it."""
+        values = {name: os.environ[name] for name in self.inherited if name in os.environ}
+        values.update({name: proposed[name] for name in ("QUERY_STRING", "SCRIPT_NAME") if name in proposed})
+        values.update({name: text for name, text in proposed.items() if name in ("VOILA_BASE_URL", "VOILA_SERVER_URL")})
+        values.update(self.environment)
+        values.update(
+            DASHTRADE_USER_ID=str(user.user_id), DASHTRADE_USERNAME=user.username, DASHTRADE_ROLE=user.role.value
+        )
+        return {name: text.replace("\0", "") for name, text in values.items()}
+
+    async def _make_room(self, user: SignedIn) -> None:
+        """End the user's own forgotten pages when there are too many; refuse when all of them are in use."""
+        if len(self.owners) >= self.max_total:
+            raise web.HTTPError(429, "total")
+        mine = sorted((owner.since, key) for key, owner in self.owners.items() if owner.user_id == user.user_id)
+        excess = len(mine) - self.max_per_user + 1
+        if excess <= 0:
+            return
+        now = time.monotonic()
+        forgotten = [
+            key
+            for since, key in mine
+            # a page that was opened a moment ago has not connected yet
+            if key in self and not self._kernel_connections.get(key) and now - since > 30
+        ]
+        if len(forgotten) < excess:
+            raise web.HTTPError(429, "user")
+        for key in forgotten[:excess]:
+            await self.shutdown_kernel(key, now=True)
+
+    def remove_kernel(self, kernel_id: str) -> Any:
+        self.owners.pop(kernel_id, None)
+        return super().remove_kernel(kernel_id)
+
+    async def end_session(self, token: str) -> None:
+        """End every kernel started under this session."""
+        await self._end([key for key, owner in self.owners.items() if owner.token == token])
+
+    async def end_stale(self, valid: Mapping[str, Role | None]) -> None:
+        """End kernels whose session is over or whose role has changed; ``valid`` is token → role now (None: over)."""
+        await self._end(
+            [key for key, owner in self.owners.items() if owner.token in valid and valid[owner.token] is not owner.role]
+        )
+
+    async def _end(self, kernel_ids: list[str]) -> None:
+        running = [key for key in kernel_ids if key in self]
+        await asyncio.gather(*(self.shutdown_kernel(key, now=True) for key in running), return_exceptions=True)

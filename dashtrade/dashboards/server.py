@@ -1,0 +1,256 @@
+"""The dashboard server: Voilà with our own doors. Only what is registered here can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import tornado.httpserver
+import tornado.web
+from jupyter_server.base.call_context import CallContext
+from jupyter_server.utils import url_path_join
+from voila.app import Voila
+from voila.utils import get_voila_labextensions_path
+
+from dashtrade.dashboards import handlers
+from dashtrade.dashboards.accounts import AccountsGate
+from dashtrade.dashboards.assets import AssetHandler, AssetStore, assets_version
+from dashtrade.dashboards.catalogue import Catalogue, PageInfo
+from dashtrade.dashboards.config import ServerOptions, traitlets_config
+from dashtrade.dashboards.connection import ALLOWED_MESSAGES, KernelSocket
+from dashtrade.dashboards.environment import kernel_environment
+from dashtrade.dashboards.errors import NotFoundHandler
+from dashtrade.dashboards.headers import security_headers
+from dashtrade.dashboards.login import LoginHandler, LogoutHandler
+from dashtrade.dashboards.notebooks import PageNotebooks
+from dashtrade.dashboards.rendering import use_caching_exporter
+from dashtrade.dashboards.zygote.launcher import LAUNCHER
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import ConfigurationError, DatabaseUnavailable
+
+PACKAGE = Path(__file__).resolve().parent
+KERNEL_ID = r"(?P<kernel_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+BODY_LIMIT = 64 * 1024  # bytes: forms only
+MESSAGE_LIMIT = 16 * 1024 * 1024  # bytes: a file picked in an upload widget comes as one message
+
+
+class Dashboards(Voila):
+    """One server. ``new_uow`` makes units of work on the accounts' database."""
+
+    name = "voila"  # Voilà finds its settings under its own name
+
+    options: ServerOptions
+    port: int
+    catalogue: Catalogue
+    new_uow: Callable[[], UnitOfWork]
+
+    @classmethod
+    def make(
+        cls, options: ServerOptions, registered: dict[str, PageInfo], new_uow: Callable[[], UnitOfWork]
+    ) -> Dashboards:
+        share = str(PACKAGE / "share")
+        if share not in os.environ.get("JUPYTER_PATH", "").split(os.pathsep):
+            # Voilà and nbconvert find templates by Jupyter's data path alone
+            os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (share, os.environ.get("JUPYTER_PATH"))))
+        use_caching_exporter()
+        app = cls(config=traitlets_config(options), config_file_paths=[])
+        app.options = options
+        app.catalogue = Catalogue(options.apps, registered)
+        app.new_uow = new_uow
+        app.port = options.port
+        app.initialize([])
+        return app
+
+    # ------------------------------------------------------------------ settings
+
+    def init_settings(self) -> dict[str, Any]:
+        self.voila_configuration.page_config_hook = self.page_config
+        settings: dict[str, Any] = super().init_settings()
+        options = self.options
+        secure = options.settings.secure_cookies
+        gate = AccountsGate(self.new_uow)
+        self.identity_provider.gate = gate
+        self.identity_provider.secure = secure
+        self.identity_provider.cookie_path = options.settings.base_url
+        manager = self.kernel_manager
+        manager.allowed_message_types = ALLOWED_MESSAGES
+        manager.environment = kernel_environment(
+            options.settings, options.database_url, Path(self.connection_dir) / "ipython"
+        )
+        self.assets = assets_version(PACKAGE)
+        screens = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+        settings.update(
+            cookie_secret=secrets.token_bytes(32),  # nothing is kept in signed cookies
+            xsrf_cookies=True,
+            xsrf_cookie_kwargs={"samesite": "Lax", "secure": secure, "path": options.settings.base_url},
+            login_url=url_path_join(self.base_url, "login"),
+            allow_unauthenticated_access=False,
+            compress_response=True,
+            headers=security_headers(secure),
+            default_handler_class=NotFoundHandler,
+            websocket_max_message_size=MESSAGE_LIMIT,
+            ws_ping_timeout=30_000,
+            contents_manager=PageNotebooks(self.catalogue),
+            dashtrade_catalogue=self.catalogue,
+            dashtrade_screens=screens,
+            dashtrade_assets_url=self.assets_url,
+            log_function=self.log_request,
+        )
+        self.gate = gate
+        return settings
+
+    @property
+    def assets_url(self) -> str:
+        return url_path_join(self.base_url, "assets", self.assets)
+
+    def page_config(self, page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Called by Voilà for each page: what the template and its scripts know."""
+        handler: Any = CallContext.get(CallContext.JUPYTER_HANDLER)
+        user, page = handler.current_user, handler.page
+        pages = self.catalogue.open_to(user.role)
+
+        def link(item: PageInfo) -> dict[str, str]:
+            return {"slug": item.slug, "title": item.title, "url": url_path_join(self.base_url, item.slug)}
+
+        return {
+            **page_config,
+            "fullStaticUrl": url_path_join(self.assets_url, "voila"),
+            "fullLabextensionsUrl": url_path_join(self.assets_url, "lab"),
+            "dashtrade": {
+                "slug": page.slug,
+                "title": page.title,
+                "assets": self.assets_url,
+                "menu": [link(item) for item in pages if item.slug != "account"],
+                "account_menu": [link(item) for item in pages if item.slug == "account"],
+                "username": user.username,
+                "display_name": user.display_name or user.username,
+                "initials": (user.username[:2]).upper(),
+                "role": user.role.value,
+                "form_token": handler.xsrf_token.decode("ascii"),
+                "preload": [],
+            },
+        }
+
+    # ------------------------------------------------------------------ doors
+
+    def init_handlers(self) -> list[Any]:
+        """The complete list. Voilà's own (tree, contents, files, query, delete a kernel) are not among them."""
+        headers = security_headers(self.options.settings.secure_cookies)
+        own = AssetStore([PACKAGE / "static"])
+        front_end = AssetStore([Path(path) for path in self.static_paths])
+        extensions = AssetStore([Path(path) for path in get_voila_labextensions_path()])
+        page = {
+            "template_paths": self.template_paths,
+            "config": self.config,
+            "voila_configuration": self.voila_configuration,
+        }
+        assets = rf"assets/{self.assets}"
+        routes: list[tuple[Any, ...]] = [
+            (r"", handlers.IndexHandler),
+            (r"healthz", handlers.HealthHandler),
+            (r"login", LoginHandler),
+            (r"logout", LogoutHandler),
+            (rf"{assets}/app/(.*)", AssetHandler, {"store": own, "headers": headers}),
+            (rf"{assets}/voila/(.*)", AssetHandler, {"store": front_end, "headers": headers}),
+            (rf"{assets}/lab/(.*)", AssetHandler, {"store": extensions, "headers": headers}),
+            (rf"api/kernels/{KERNEL_ID}", handlers.KernelStateHandler),
+            (rf"api/kernels/{KERNEL_ID}/channels", KernelSocket),
+            (rf"voila/api/shutdown/{KERNEL_ID}", handlers.CloseHandler),
+            (r"voila/render/(.*)", handlers.OldAddressHandler),
+            (r"([a-z][a-z0-9_-]*)", handlers.PageHandler, page),
+        ]
+        return [(url_path_join(self.base_url, route[0]) if route[0] else self.base_url, *route[1:]) for route in routes]
+
+    def log_request(self, handler: tornado.web.RequestHandler) -> None:
+        """One line a request, without its query: symbols and searches are nobody else's business."""
+        if isinstance(handler, (AssetHandler, handlers.HealthHandler)) and handler.get_status() < 400:
+            return
+        level = self.log.error if handler.get_status() >= 500 else self.log.info
+        user = getattr(handler.current_user, "username", "-") if hasattr(handler, "_current_user") else "-"
+        milliseconds = 1000 * handler.request.request_time()
+        level(
+            "%s %s %s %s %.0f ms",
+            handler.get_status(),
+            handler.request.method,
+            handler.request.path,
+            user,
+            milliseconds,
+        )
+
+    # ------------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Serve until SIGTERM or SIGINT, then end every kernel."""
+        LAUNCHER.start(self.options.preload)
+        self.connection_dir = tempfile.mkdtemp(prefix="dashtrade-pages-")
+        try:
+            asyncio.run(self._serve())
+        finally:
+            LAUNCHER.stop()
+            shutil.rmtree(self.connection_dir, ignore_errors=True)
+
+    async def _serve(self) -> None:
+        settings = self.init_settings()
+        self.app = tornado.web.Application(**settings)
+        self.app.add_handlers(".*$", self.init_handlers())
+        behind_proxy = self.options.settings.secure_cookies and self.options.settings.host in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        )
+        server = tornado.httpserver.HTTPServer(self.app, xheaders=behind_proxy, max_body_size=BODY_LIMIT)
+        try:
+            server.listen(self.port, self.ip)
+        except OSError as error:
+            raise ConfigurationError(listen_problem(error, self.ip, self.port)) from None
+        self.port = next(iter(server._sockets.values())).getsockname()[1]
+        self.log.info("The dashboards are at %s", self.connection_url)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        if sys.platform == "win32":
+            signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(stop.set))
+        else:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
+        watch = asyncio.create_task(self._watch_sessions())
+        await stop.wait()
+        self.log.info("Stopping: %d pages are open", len(self.kernel_manager.owners))
+        watch.cancel()
+        server.stop()
+        await self.kernel_manager.shutdown_all(now=True)
+        await server.close_all_connections()
+        self.gate.close()
+
+    async def _watch_sessions(self) -> None:
+        """End the pages of sessions that are over, and of people whose role has changed."""
+        while True:
+            await asyncio.sleep(self.options.check_sessions_seconds)
+            tokens = {owner.token for owner in self.kernel_manager.owners.values()}
+            try:
+                users = {token: await self.gate.user_of(token) for token in tokens}
+            except DatabaseUnavailable as error:
+                self.log.warning("Sessions cannot be checked now: %s", error)
+                continue
+            valid = {token: user.role if user is not None and user.is_active else None for token, user in users.items()}
+            await self.kernel_manager.end_stale(valid)
+
+
+def listen_problem(error: OSError, host: str, port: int) -> str:
+    """One sentence for the operator."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is in use. Stop the program that uses it, or set DASHTRADE_DASHBOARDS_PORT to a free one."
+    if error.errno == errno.EACCES:
+        return f"Port {port} may not be used by this account. Set DASHTRADE_DASHBOARDS_PORT to one above 1023."
+    return f"The dashboards cannot listen on {host}:{port} ({error.strerror}). Correct DASHTRADE_HOST."

@@ -1,0 +1,61 @@
+// The shell around a page: shows it when its widgets are there, and says so when its kernel is gone.
+(() => {
+  const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
+  const cells = document.getElementById("rendered_cells");
+  const loading = document.getElementById("loading");
+  const gone = document.getElementById("dt-gone");
+  const goneText = document.getElementById("dt-gone-text");
+
+  // --- from skeleton to page -----------------------------------------------------------------
+  const ready = () => cells.querySelector(".jupyter-widgets, .lm-Widget .widget-box, .dt-failed, .jp-RenderedMarkdown, .jp-OutputArea-output:not(:empty)");
+  const show = () => {
+    if (!loading.isConnected) return;
+    loading.remove();
+    cells.classList.add("dt-ready");
+    performance.mark("dt-ready");
+    document.dispatchEvent(new Event("dt-ready"));
+  };
+  if (ready()) show();
+  else {
+    const observer = new MutationObserver(() => { if (ready()) { observer.disconnect(); show(); } });
+    observer.observe(cells, { childList: true, subtree: true });
+    setTimeout(() => { if (loading.isConnected) say("This page takes longer than usual.", "Reload"); }, 30000);
+  }
+
+  // --- watchdog ------------------------------------------------------------------------------
+  // The front end shows nothing when the kernel was ended, has died, or the server is away.
+  const say = (text) => { goneText.textContent = text; gone.hidden = false; document.body.classList.add("dt-disconnected"); };
+  const unsay = () => { gone.hidden = true; document.body.classList.remove("dt-disconnected"); };
+  document.getElementById("dt-reload").addEventListener("click", () => location.reload());
+  let misses = 0, over = false, timer = 0;
+  const look = async () => {
+    clearTimeout(timer);
+    if (over) return;
+    try {
+      const answer = await fetch(`${config.baseUrl}api/kernels/${config.kernelId}`, { headers: { Accept: "application/json" }, redirect: "manual", cache: "no-store" });
+      if (answer.ok) { if (misses) unsay(); misses = 0; }
+      else if (answer.status === 404 || answer.status === 403 || answer.type === "opaqueredirect") {
+        over = true;
+        say(answer.status === 404 ? "This page has been closed after a long pause. Reload it to go on." : "You are signed out. Reload the page to sign in again.");
+        cells.inert = true;
+        if (document.body.dataset.reload !== "never" && document.hidden) document.addEventListener("visibilitychange", () => location.reload(), { once: true });
+        return;
+      } else misses++;
+    } catch (e) { misses++; }
+    if (misses >= 2) say("The server cannot be reached. Trying again…");
+    cells.inert = misses >= 2; // clicks would be kept and all sent later
+    timer = setTimeout(look, document.hidden ? 60000 : misses ? 2000 : 10000);
+  };
+  if (config.kernelId) {
+    timer = setTimeout(look, 10000);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+    addEventListener("online", look);
+    addEventListener("offline", () => { misses = 2; look(); });
+  } else say("This page could not be started.");
+
+  // --- user menu -----------------------------------------------------------------------------
+  const menu = document.querySelector(".dt-user");
+  document.addEventListener("click", (event) => { if (menu.open && !menu.contains(event.target)) menu.open = false; });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { menu.open = false; menu.querySelector("summary").focus(); } });
+  document.querySelector('.dt-nav [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+})();

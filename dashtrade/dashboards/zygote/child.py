@@ -1,0 +1,62 @@
+"""The life of a forked kernel, from the fork to its end."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import random
+import signal
+import sys
+import time
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask the kernel of the system to kill this process when the thread that made it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, zygote: int) -> None:
+    """Become an IPython kernel; returns when it has been shut down."""
+    die_with_parent()
+    if os.getppid() != zygote:  # it ended before we asked
+        os._exit(1)
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.set_wakeup_fd(-1)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.chdir(folder)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.argv = ["ipykernel_launcher", *arguments]
+    _forget_shared_state()
+
+    from ipykernel.kernelapp import IPKernelApp
+
+    # parent_handle 1 means "no polling thread": the death signal above does that work
+    app: Any = IPKernelApp.instance(parent_handle=1)
+    app.initialize(arguments)
+    ipywidgets = sys.modules.get("ipywidgets")
+    if ipywidgets is not None:
+        ipywidgets.register_comm_target()  # could not happen at import: there was no shell then
+    gc.enable()
+    app.start()
+
+
+def _forget_shared_state() -> None:
+    """What a fork copies and no two kernels may share: random streams and settings read before."""
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+    settings = sys.modules.get("dashtrade.settings")
+    if settings is not None:
+        settings.get_settings.cache_clear()

@@ -1,0 +1,179 @@
+"""The zygote: ``python -m dashtrade.dashboards.zygote.server SOCKET MODULES [SKIPPED]``.
+
+One thread. It imports, listens on a local socket, and forks one kernel per request. A request is one JSON line
+``{"argv": [...], "env": {...}, "cwd": "..."}``; the answer is the child's process id and its pidfd.
+
+It listens as soon as the common libraries are in, and imports the modules of the pages between requests. A module
+that leaves a thread or a connection behind would make forking unsafe: the process then starts afresh without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from dashtrade.dashboards.zygote import child, warm
+
+REQUEST_LIMIT = 256 * 1024
+
+
+class Zygote:
+    """Listens, imports what is still waiting, forks."""
+
+    def __init__(self, path: str, waiting: list[str], retry_without: Callable[[str], None]) -> None:
+        self.waiting = waiting
+        self.retry_without = retry_without
+        self.pid = os.getpid()
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        warm.allow_socket(self.listener.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).unlink()
+        mask = os.umask(0o177)
+        self.listener.bind(path)
+        os.umask(mask)
+        self.listener.listen(128)
+        # the signal of a child's end only has to wake select()
+        self.wake_read, self.wake_write = os.pipe()
+        os.set_blocking(self.wake_read, False)
+        os.set_blocking(self.wake_write, False)
+        signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.selector.register(self.wake_read, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        while True:
+            ready = self.selector.select(timeout=0 if self.waiting else None)
+            for key, _ in ready:
+                if key.fileobj is self.listener:
+                    self._answer()
+                else:
+                    self._reap()
+            if not ready and self.waiting:
+                self._import_next()
+
+    def _import_next(self) -> None:
+        name = self.waiting.pop(0)
+        problem = warm.import_one(name)
+        if problem:
+            say(f"{name} is not preloaded: {problem}")
+        if warm.why_unsafe():
+            self.retry_without(name)
+        settle()
+        if not self.waiting:
+            say(f"all modules are in, pid {self.pid}")
+
+    def _reap(self) -> None:
+        os.read(self.wake_read, 4096)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if status and os.waitstatus_to_exitcode(status) not in (-signal.SIGKILL, -signal.SIGTERM):
+                say(f"kernel {pid} ended with {os.waitstatus_to_exitcode(status)}")
+
+    def _answer(self) -> None:
+        connection, _ = self.listener.accept()
+        with connection:
+            connection.settimeout(5)
+            try:
+                with connection.makefile("rb") as lines:
+                    request = json.loads(lines.readline(REQUEST_LIMIT))
+                arguments, environment, folder = list(request["argv"]), dict(request["env"]), str(request["cwd"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                say(f"a request could not be read: {error!r}")
+                return
+            pid = os.fork()
+            if pid == 0:
+                self._become_kernel(connection, arguments, environment, folder)
+            handle = os.pidfd_open(pid)
+            try:
+                socket.send_fds(connection, [b"%d\n" % pid], [handle])
+            except OSError as error:  # nobody will ever own this kernel
+                say(f"the server went away while kernel {pid} started: {error!r}")
+                os.kill(pid, signal.SIGKILL)
+            finally:
+                os.close(handle)
+
+    def _become_kernel(
+        self, connection: socket.socket, arguments: list[str], environment: dict[str, str], folder: str
+    ) -> None:
+        code = 1
+        try:
+            self.selector.close()
+            self.listener.close()
+            connection.close()
+            os.close(self.wake_read)
+            os.close(self.wake_write)
+            child.run_kernel(arguments, environment, folder, self.pid)
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+        except BaseException:  # noqa: BLE001  the edge of a process: say why, then leave
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)  # never the zygote's own exit handlers
+
+
+def say(text: str) -> None:
+    print(f"zygote: {text}", file=sys.stderr, flush=True)
+
+
+def settle() -> None:
+    """Move what was imported out of the collector's sight, so that children do not copy those pages of memory."""
+    gc.collect()
+    gc.freeze()
+
+
+def main(path: str, modules: str, skipped: str = "") -> None:
+    child.die_with_parent()
+    os.environ.update(warm.SINGLE_THREADED)
+    begin = time.perf_counter()
+    refused = {name for name in skipped.split(",") if name}
+    warm.skip_unwanted()
+    gc.disable()
+
+    def again_without(name: str) -> None:
+        reasons = ", ".join(warm.why_unsafe())
+        if name in warm.KERNEL_MODULES:
+            say(f"cannot fork here: {name} leaves {reasons}")
+            sys.exit(3)
+        say(f"{name} leaves {reasons}; starting again without it")
+        without = ",".join(sorted(refused | {name}))
+        command = [sys.executable, "-m", "dashtrade.dashboards.zygote.server", path, modules, without]
+        os.execv(sys.executable, command)  # noqa: S606  no shell is wanted
+
+    for name in (*warm.KERNEL_MODULES, *warm.PAGE_MODULES):
+        if name in refused:
+            continue
+        problem = warm.import_one(name)
+        if problem:
+            say(f"{name} is not preloaded: {problem}")
+        if warm.why_unsafe():
+            again_without(name)
+    settle()
+    waiting = [name for name in modules.split(",") if name and name not in refused]
+    zygote = Zygote(path, waiting, again_without)
+    say(f"ready in {time.perf_counter() - begin:.1f} s, pid {zygote.pid}")
+    zygote.serve()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
