@@ -1,0 +1,203 @@
+"""Two-phase bars: every bar becomes an *open* row and an *inside* row, so that fills are honest.
+
+Decisions are made at a bar's close and act at the next bar's open row, where every price is the open. The inside row has the
+bar's open, high, low and close; only stops act there. So a gap through a stop fills at the open, a stop works on the entry
+bar, and where stop and target lie inside one bar the stop goes first.
+
+Where both directions may be held there are two open rows, one to leave and one to enter, so that a reversal is two orders at
+the same open. For ``fill="close"`` the signals act on the inside row of their own bar, at its close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dashtrade.backtest.request import BacktestRequest, Cash, Fill, Percent, RiskPercent, Shares
+from dashtrade.backtest.stops import StopPlan, plan_stops
+from dashtrade.backtest.vectorbt_engine import AMOUNT, PERCENT, VALUE, Rows
+from dashtrade.domain.market import OHLCV
+from dashtrade.domain.strategy import Direction, Signals, Strategy
+from dashtrade.errors import BadBars
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """All symbols on one time axis: arrays of shape (bars, symbols), NaN where a symbol has no bar at a time.
+
+    ``where[k]`` gives the place on the common axis of each of symbol k's own bars.
+    """
+
+    times: pd.DatetimeIndex
+    symbols: tuple[str, ...]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    where: tuple[NDArray[np.int64], ...]
+
+    @property
+    def marks(self) -> Floats:
+        """The last known close of each symbol at each time; NaN before its first bar."""
+        known = np.isfinite(self.close)
+        if known.all():
+            return self.close
+        index = np.maximum.accumulate(np.where(known, np.arange(len(self.close))[:, None], -1), axis=0)
+        return np.where(index >= 0, np.take_along_axis(self.close, np.maximum(index, 0), axis=0), np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which row of a bar does what: ``per_bar`` rows, leaving on one, entering on another."""
+
+    per_bar: int
+    exit: int
+    entry: int
+    inside: int
+
+    @classmethod
+    def of(cls, direction: Direction | str, fill: Fill | str) -> Layout:
+        both = direction == Direction.LONG_SHORT
+        if fill == Fill.CLOSE:
+            return cls(3, 1, 2, 1) if both else cls(2, 1, 1, 1)
+        return cls(3, 0, 1, 2) if both else cls(2, 0, 0, 1)
+
+
+def check_bars(symbol: str, bars: pd.DataFrame) -> None:
+    """BadBars where a frame cannot be backtested."""
+    missing = [c for c in OHLCV[:4] if c not in bars.columns]
+    if missing:
+        raise BadBars(f"The bars of {symbol} have no {', '.join(missing)}; they need {', '.join(OHLCV)}.")
+    if not isinstance(bars.index, pd.DatetimeIndex):
+        raise BadBars(f"The bars of {symbol} need a DatetimeIndex, not {type(bars.index).__name__}.")
+    if len(bars) < 2:
+        raise BadBars(f"{symbol} has {len(bars)} bars; a backtest needs at least 2. Choose a longer period.")
+    if not bars.index.is_monotonic_increasing or not bars.index.is_unique:
+        raise BadBars(f"The bars of {symbol} must be sorted by time, without repeats.")
+    values = bars[list(OHLCV[:4])].to_numpy(dtype=np.float64)
+    if (values <= 0).any():
+        raise BadBars(f"{symbol} has prices at or below 0; remove or mend those bars.")
+
+
+def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
+    symbols = tuple(bars)
+    for symbol in symbols:
+        check_bars(symbol, bars[symbol])
+    times = bars[symbols[0]].index
+    for symbol in symbols[1:]:
+        times = times.union(bars[symbol].index)
+    where = tuple(np.asarray(times.get_indexer(bars[s].index), dtype=np.int64) for s in symbols)
+    columns = {}
+    for name in OHLCV[:4]:
+        values = np.full((len(times), len(symbols)), np.nan)
+        for k, symbol in enumerate(symbols):
+            values[where[k], k] = bars[symbol][name].to_numpy(dtype=np.float64)
+        columns[name] = values
+    return Grid(pd.DatetimeIndex(times), symbols, **columns, where=where)
+
+
+def make_rows(
+    request: BacktestRequest, strategy: Strategy, grid: Grid, signals: Mapping[str, Signals], slippage: float
+) -> Rows:
+    """The engine's input for a request."""
+    layout = Layout.of(request.direction, request.fill)
+    bars, count = grid.close.shape
+    entry_price = grid.open if request.fill == Fill.NEXT_OPEN else grid.close
+    flags = {name: np.zeros((bars, count), dtype=bool) for name in ("le", "lx", "se", "sx")}
+    plans: list[StopPlan] = []
+    for k, symbol in enumerate(grid.symbols):
+        own = grid.where[k]
+        lag = 1 if request.fill == Fill.NEXT_OPEN else 0
+        acts = own[lag:]
+        got = signals[symbol]
+        size = len(own) - lag
+        for name, values in (
+            ("lx", got.long_exit),
+            ("sx", got.short_exit),
+            ("le", got.long_entry),
+            ("se", got.short_entry),
+        ):
+            flags[name][acts, k] = values[:size]
+        if request.direction == Direction.LONG_ONLY:
+            flags["se"][:, k] = flags["sx"][:, k] = False
+        elif request.direction == Direction.SHORT_ONLY:
+            flags["le"][:, k] = flags["lx"][:, k] = False
+        plan = plan_stops(request, strategy, symbol, grid, k, flags["le"][:, k], flags["se"][:, k], slippage, layout)
+        flags["le"][:, k] &= plan.allowed
+        flags["se"][:, k] &= plan.allowed
+        plans.append(plan)
+    if request.direction == Direction.LONG_SHORT:  # an entry to the other side leaves first
+        flags["lx"] |= flags["se"]
+        flags["sx"] |= flags["le"]
+
+    def spread(at: int, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        out = np.zeros((bars * layout.per_bar, count), dtype=bool)
+        out[at :: layout.per_bar] = values
+        return out
+
+    def prices(inside: Floats) -> Floats:
+        out = np.repeat(grid.open, layout.per_bar, axis=0)
+        out[layout.inside :: layout.per_bar] = inside
+        for extra in range(layout.inside + 1, layout.per_bar):
+            out[extra :: layout.per_bar] = grid.close
+        return out
+
+    size, kind = _sizes(request, entry_price, plans, slippage, layout)
+    sharing = request.share_cash and count > 1
+    cash = np.array([request.cash]) if sharing else np.full(count, request.cash / count)
+    return Rows(
+        open=prices(grid.open),
+        high=prices(grid.high),
+        low=prices(grid.low),
+        close=prices(grid.close),
+        long_entry=spread(layout.entry, flags["le"]),
+        long_exit=spread(layout.exit, flags["lx"]),
+        short_entry=spread(layout.entry, flags["se"]),
+        short_exit=spread(layout.exit, flags["sx"]),
+        size=size,
+        size_type=kind,
+        loss=_by_row([p.loss for p in plans], layout, np.nan),
+        trailing=_by_row([p.trailing for p in plans], layout, False),
+        profit=_by_row([p.profit for p in plans], layout, np.nan),
+        cash=cash,
+        groups=np.array([count]) if sharing else np.ones(count, dtype=np.int64),
+        commission=request.costs.commission,
+        fixed=request.costs.fixed,
+        slippage=slippage,
+        granularity=1.0 if request.whole_shares else float("nan"),
+        lock_cash=kind != PERCENT and request.direction != Direction.LONG_ONLY,
+        use_stops=any(p.used for p in plans),
+    )
+
+
+def _by_row(columns: list[NDArray], layout: Layout, empty: float | bool) -> NDArray:  # type: ignore[type-arg]
+    """Values of each bar's entry row; one value where the whole is constant."""
+    stacked = np.stack(columns, axis=1)
+    first = stacked.flat[0]
+    if (stacked == first).all() or (stacked != stacked).all():
+        return np.full((1, 1), first, dtype=stacked.dtype)
+    out = np.full((stacked.shape[0] * layout.per_bar, stacked.shape[1]), empty, dtype=stacked.dtype)
+    out[layout.entry :: layout.per_bar] = stacked
+    return out
+
+
+def _sizes(
+    request: BacktestRequest, price: Floats, plans: list[StopPlan], slippage: float, layout: Layout
+) -> tuple[Floats, int]:
+    size = request.size
+    if isinstance(size, Percent):
+        return np.full((1, 1), size.value / 100), PERCENT
+    if isinstance(size, Cash):
+        return np.full((1, 1), float(size.value)), VALUE
+    if isinstance(size, Shares):
+        return np.full((1, 1), float(size.value)), AMOUNT
+    assert isinstance(size, RiskPercent)
+    # shares = risk × cash / distance, and a percentage p of the cash buys p × cash / (fill × (1 + commission)) shares
+    share = np.stack([p.risk_share for p in plans], axis=1) * (size.value / 100) * (1 + request.costs.commission)
+    return _by_row(list(np.minimum(share, 1.0).T), layout, np.nan), PERCENT

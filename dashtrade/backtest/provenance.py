@@ -1,0 +1,83 @@
+"""Where a result comes from, so that it can be made again: hashes of the bars, the request and the result, and versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import dashtrade
+from dashtrade.backtest.request import BacktestRequest
+from dashtrade.domain.market import OHLCV
+from dashtrade.domain.strategy import Strategy
+from dashtrade.strategies import to_dict
+
+PACKAGES = ("vectorbt", "vectorbt-rust", "numpy", "pandas", "TA-Lib")
+
+
+def bars_hash(bars: Mapping[str, pd.DataFrame]) -> str:
+    """SHA-256 of every symbol, time and value."""
+    digest = hashlib.sha256()
+    for symbol, frame in bars.items():
+        digest.update(symbol.encode())
+        digest.update(
+            np.ascontiguousarray(frame.index.asi8 if isinstance(frame.index, pd.DatetimeIndex) else 0).tobytes()
+        )
+        for name in OHLCV:
+            if name in frame:
+                digest.update(np.ascontiguousarray(frame[name].to_numpy(dtype=np.float64)).tobytes())
+    return digest.hexdigest()
+
+
+def request_fields(request: BacktestRequest, strategy: Strategy) -> dict[str, Any]:
+    """The request as plain JSON values, without the bars."""
+    return {
+        "strategy": to_dict(strategy),
+        "symbols": list(request.bars),
+        "cash": request.cash,
+        "size": {"kind": type(request.size).__name__, **asdict(request.size)},
+        "costs": asdict(request.costs),
+        "direction": str(request.direction),
+        "fill": str(request.fill),
+        "share_cash": request.share_cash,
+        "whole_shares": request.whole_shares,
+        "risk_free": request.risk_free,
+        "seed": request.seed,
+    }
+
+
+def hash_of(values: Any) -> str:
+    """SHA-256 of the canonical JSON of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+
+
+def provenance(
+    request: BacktestRequest, strategy: Strategy, slippage: float, basis: str, factor: float, orders: Any
+) -> dict[str, Any]:
+    """Plain values; ``simulated`` is True where any of the prices are made up."""
+    first = next(iter(request.bars.values()))
+    fields = request_fields(request, strategy)
+    attributes = [frame.attrs for frame in request.bars.values()]
+    return {
+        "bars_hash": bars_hash(request.bars),
+        "request_hash": hash_of(fields),
+        "result_hash": hashlib.sha256(np.ascontiguousarray(orders).tobytes()).hexdigest(),
+        "request": fields,
+        "source": str(first.attrs.get("source", "unknown")),
+        "interval": str(first.attrs.get("interval", "unknown")),
+        "adjustment": str(first.attrs.get("adjustment", "unknown")),
+        "simulated": any(bool(a.get("simulated")) for a in attributes),
+        "first_bar": str(min(f.index[0] for f in request.bars.values())),
+        "last_bar": str(max(f.index[-1] for f in request.bars.values())),
+        "bars": {symbol: len(frame) for symbol, frame in request.bars.items()},
+        "slippage_per_side": slippage,
+        "annualisation": {"bars_per_year": factor, "basis": basis},
+        "versions": {"dashtrade": dashtrade.__version__, **{p: version(p) for p in PACKAGES}},
+        "engine": "vectorbt (Rust) on two-phase bars",
+    }

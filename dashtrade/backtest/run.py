@@ -1,0 +1,185 @@
+"""``backtest(request)``: signals, simulation, statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dashtrade.backtest import statistics as measure
+from dashtrade.backtest import trade_statistics as of_trades
+from dashtrade.backtest.annualisation import annualisation, interval_of
+from dashtrade.backtest.bars import Grid, Layout, make_grid, make_rows
+from dashtrade.backtest.path import settle
+from dashtrade.backtest.provenance import provenance
+from dashtrade.backtest.request import BacktestRequest, Fill, RiskPercent
+from dashtrade.backtest.result import BacktestResult
+from dashtrade.backtest.trades import equity as equity_of
+from dashtrade.backtest.trades import order_table, trade_table, why
+from dashtrade.domain.strategy import Direction, Signals, Strategy
+from dashtrade.errors import InvalidInput
+from dashtrade.strategies import Operands, preset, with_stops
+from dashtrade.strategies import signals as signals_of
+
+
+def backtest(request: BacktestRequest, signals: Mapping[str, Signals] | None = None) -> BacktestResult:
+    """Runs a strategy over bars and says what it would have earned.
+
+    Decisions at a bar's close fill at the next bar's open (see ``dashtrade.backtest.bars``). ``signals`` replaces the
+    strategy's own, one for each symbol. Raises InvalidInput and BadBars with the remedy.
+    """
+    strategy = resolve(request)
+    grid = make_grid(request.bars)
+    if signals is None:
+        signals = {s: signals_of(strategy, Operands(bars, interval_of(bars))) for s, bars in request.bars.items()}
+    first = next(iter(request.bars.values()))
+    slippage = request.costs.per_side(str(first.attrs.get("source", "")))
+    layout = Layout.of(request.direction, request.fill)
+    rows, records = settle(make_rows(request, strategy, grid, signals, slippage), strategy, layout, grid)
+    values, positions = equity_of(records, grid, layout, request.cash)
+    reasons = why(records, rows, layout)
+    trades = trade_table(records, reasons, grid, layout)
+    annual = annualisation(request.bars, first)
+    held = buy_and_hold(grid, request.cash)
+    times = grid.times
+    return BacktestResult(
+        request=request,
+        strategy=strategy,
+        orders=order_table(records, reasons, grid, layout),
+        trades=trades,
+        equity=pd.Series(values, index=times, name="equity"),
+        drawdown=pd.Series(measure.drawdowns(values, request.cash), index=times, name="drawdown"),
+        positions=pd.DataFrame(positions, index=times, columns=list(grid.symbols)),
+        benchmark=pd.Series(held, index=times, name="buy and hold"),
+        statistics=summary(values, held, trades, records, positions, request.cash, annual.factor, request.risk_free),
+        contribution=_contribution(trades, grid.symbols),
+        warnings=_warnings(request, strategy, values, trades, first),
+        provenance=provenance(request, strategy, slippage, annual.basis, annual.factor, records),
+        rows=rows,
+        rows_per_bar=layout.per_bar,
+    )
+
+
+def resolve(request: BacktestRequest) -> Strategy:
+    """The strategy of the request with the request's stops; checks that it can trade in the direction asked for."""
+    strategy = request.strategy if isinstance(request.strategy, Strategy) else preset(str(request.strategy))
+    if request.stops is not None:
+        strategy = with_stops(strategy, request.stops)
+    needs = {Direction.LONG_ONLY: strategy.long_entry, Direction.SHORT_ONLY: strategy.short_entry}
+    if request.direction in needs and needs[Direction(request.direction)] is None:
+        side = "long" if request.direction == Direction.LONG_ONLY else "short"
+        raise InvalidInput("direction", f"{strategy.name} has no entry condition for {side} positions.")
+    return strategy
+
+
+def buy_and_hold(grid: Grid, cash: float) -> NDArray[np.float64]:
+    """Equity of equal parts bought at each symbol's first open and kept; without costs."""
+    part = cash / len(grid.symbols)
+    marks = grid.marks
+    total = np.zeros(len(grid.times))
+    for k, own in enumerate(grid.where):
+        shares = part / grid.open[own[0], k]
+        total += np.where(np.isfinite(marks[:, k]), shares * marks[:, k], part)
+    return total
+
+
+def summary(
+    equity: NDArray[np.float64],
+    held: NDArray[np.float64],
+    trades: pd.DataFrame,
+    records: NDArray[Any],
+    positions: NDArray[np.float64],
+    cash: float,
+    factor: float,
+    risk_free: float,
+) -> dict[str, float]:
+    """All statistics of one run. Rates are yearly; ratios use ``factor`` bars a year and the risk-free rate of one bar."""
+    returns = measure.returns_of(equity, cash)
+    benchmark = measure.returns_of(held, cash)
+    per_bar = (1 + risk_free) ** (1 / factor) - 1
+    closed = trades[trades["status"] == "closed"].sort_values("exit_time", kind="stable")
+    pnl = closed["pnl"].to_numpy(dtype=np.float64)
+    gains = closed["return"].to_numpy(dtype=np.float64)
+    traded = float((records["size"] * records["price"]).sum())
+    years = len(equity) / factor
+    mean_equity = float(np.mean(equity))
+    return {
+        "initial_cash": cash,
+        "final_equity": float(equity[-1]),
+        "total_return": measure.total_return(equity, cash),
+        "buy_and_hold_return": measure.total_return(held, cash),
+        "cagr": measure.cagr(equity, cash, factor),
+        "volatility": measure.volatility(returns, factor),
+        "sharpe": measure.sharpe(returns, factor, per_bar),
+        "sortino": measure.sortino(returns, factor, per_bar),
+        "calmar": measure.calmar(equity, cash, factor),
+        "omega": measure.omega(returns, per_bar),
+        "max_drawdown": measure.max_drawdown(equity, cash),
+        "longest_drawdown_bars": measure.longest_drawdown(equity, cash),
+        "value_at_risk_5": measure.value_at_risk(returns),
+        "conditional_value_at_risk_5": measure.conditional_value_at_risk(returns),
+        "tail_ratio": measure.tail_ratio(returns),
+        "skewness": measure.skewness(returns),
+        "kurtosis": measure.kurtosis(returns),
+        "alpha": measure.alpha(returns, benchmark, factor, per_bar),
+        "beta": measure.beta(returns, benchmark),
+        "information_ratio": measure.information_ratio(returns, benchmark),
+        "probabilistic_sharpe": measure.probabilistic_sharpe(returns),
+        "orders": len(records),
+        "trades": len(closed),
+        "open_trades": len(trades) - len(closed),
+        "win_rate": of_trades.win_rate(pnl),
+        "profit_factor": of_trades.profit_factor(pnl),
+        "expectancy": of_trades.expectancy(pnl),
+        "average_win": of_trades.average_win(pnl),
+        "average_loss": of_trades.average_loss(pnl),
+        "largest_win": of_trades.largest_win(pnl),
+        "largest_loss": of_trades.largest_loss(pnl),
+        "average_trade_return": float(gains.mean()) if len(gains) else math.nan,
+        "consecutive_wins": of_trades.longest_streak(pnl > 0),
+        "consecutive_losses": of_trades.longest_streak(pnl < 0),
+        "system_quality": of_trades.system_quality(pnl),
+        "kelly": of_trades.kelly(pnl),
+        "average_bars_in_trade": float(closed["bars"].mean()) if len(closed) else math.nan,
+        "exposure": float(np.mean((positions != 0).any(axis=1))),
+        "turnover": traded / mean_equity / years if mean_equity > 0 else math.nan,
+        "fees_paid": float(records["fees"].sum()),
+        "ruined": float((equity <= 0).any()),
+        "bars": len(equity),
+        "bars_per_year": factor,
+        "risk_free": risk_free,
+    }
+
+
+def _contribution(trades: pd.DataFrame, symbols: tuple[str, ...]) -> dict[str, float]:
+    pnl = trades.groupby("symbol")["pnl"].sum() if len(trades) else {}
+    return {s: float(pnl.get(s, 0.0)) for s in symbols}
+
+
+def _warnings(
+    request: BacktestRequest, strategy: Strategy, equity: NDArray[np.float64], trades: pd.DataFrame, bars: pd.DataFrame
+) -> tuple[str, ...]:
+    out = []
+    if request.fill == Fill.CLOSE:
+        out.append(
+            "Filled at the same close that decided: nobody can trade so. Use fill='next_open' before believing it."
+        )
+    if request.costs.per_side(str(bars.attrs.get("source", ""))) + request.costs.commission == 0:
+        out.append("No costs at all: slippage, spread and commission are 0.")
+    if bars.attrs.get("simulated"):
+        out.append("The prices are made-up sample data.")
+    if (equity <= 0).any():
+        out.append("The account was ruined: its value fell to 0 or below.")
+    if not len(trades):
+        out.append("No trade was made: the entry conditions never became true while the position was flat.")
+    elif len(trades) < 30:
+        out.append(f"Only {len(trades)} trades: too few to tell skill from luck.")
+    if strategy.stops.trail is not None or strategy.stops.atr_trail is not None:
+        out.append("A trailing stop follows the best price of completed rows; the path inside a bar is not known.")
+    if isinstance(request.size, RiskPercent) and request.costs.fixed:
+        out.append("Sizing by risk leaves out the fixed fee.")
+    return tuple(out)

@@ -1,0 +1,216 @@
+"""Performance statistics on plain arrays, each with its formula and source.
+
+Returns are simple returns of one bar, shape (n,), as fractions; a NaN (no value yet, or the bar after ruin) is left out.
+``bars_per_year`` is the annualisation factor A. A statistic that is not defined (no trades, no variation) is NaN.
+Formulas in the words of the field: Bacon, "Practical Portfolio Performance Measurement and Attribution", 2nd ed. (2008),
+unless another source stands at the function. ``r`` is a return, ``f`` the risk-free return of one bar.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+_NORMAL = NormalDist()
+_EULER = 0.5772156649015329
+
+
+def returns_of(equity: Floats, cash: float) -> Floats:
+    """r_t = E_t / E_{t−1} − 1 with E_{−1} = ``cash``; NaN where the value before is 0 or less (ruin)."""
+    before = np.concatenate(([cash], equity[:-1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(before > 0, equity / before - 1, np.nan)
+
+
+def drawdowns(equity: Floats, cash: float) -> Floats:
+    """E_t / max(cash, E_0…E_t) − 1, at most 0."""
+    peak = np.maximum.accumulate(np.concatenate(([cash], equity)))[1:]
+    return equity / peak - 1
+
+
+def total_return(equity: Floats, cash: float) -> float:
+    """E_n / cash − 1."""
+    return float(equity[-1] / cash - 1) if len(equity) else 0.0
+
+
+def cagr(equity: Floats, cash: float, bars_per_year: float) -> float:
+    """(E_n / cash)^(A / n) − 1; −1 after ruin."""
+    if not len(equity):
+        return math.nan
+    growth = equity[-1] / cash
+    return float(growth ** (bars_per_year / len(equity)) - 1) if growth > 0 else -1.0
+
+
+def volatility(returns: Floats, bars_per_year: float) -> float:
+    """Sample standard deviation (n − 1) of r, times √A."""
+    r = _clean(returns)
+    return float(np.std(r, ddof=1) * math.sqrt(bars_per_year)) if len(r) > 1 else math.nan
+
+
+def sharpe(returns: Floats, bars_per_year: float, risk_free: float = 0.0) -> float:
+    """mean(r − f) / std(r − f, n − 1) × √A. Sharpe (1994), "The Sharpe Ratio", J. Portfolio Management 21(1)."""
+    r = _clean(returns) - risk_free
+    deviation = np.std(r, ddof=1) if len(r) > 1 else 0.0
+    return float(np.mean(r) / deviation * math.sqrt(bars_per_year)) if _varies(deviation, r) else math.nan
+
+
+def downside_deviation(returns: Floats, bars_per_year: float, required: float = 0.0) -> float:
+    """√(mean(min(r − required, 0)²)) × √A, over all bars. Sortino & Price (1994)."""
+    r = _clean(returns) - required
+    return float(np.sqrt(np.mean(np.minimum(r, 0.0) ** 2)) * math.sqrt(bars_per_year)) if len(r) else math.nan
+
+
+def sortino(returns: Floats, bars_per_year: float, required: float = 0.0) -> float:
+    """mean(r − required) × A / downside deviation; infinite where nothing was lost and something was won."""
+    r = _clean(returns) - required
+    if len(r) < 2:
+        return math.nan
+    risk = downside_deviation(r, bars_per_year)
+    gain = float(np.mean(r) * bars_per_year)
+    if risk == 0:
+        return math.inf if gain > 0 else math.nan
+    return gain / risk
+
+
+def max_drawdown(equity: Floats, cash: float) -> float:
+    """The deepest drawdown, as a fraction at most 0."""
+    return float(np.min(drawdowns(equity, cash), initial=0.0))
+
+
+def longest_drawdown(equity: Floats, cash: float) -> int:
+    """The most bars in a row below an earlier peak."""
+    longest = run = 0
+    for below in drawdowns(equity, cash) < 0:
+        run = run + 1 if below else 0
+        longest = max(longest, run)
+    return longest
+
+
+def calmar(equity: Floats, cash: float, bars_per_year: float) -> float:
+    """CAGR / |max drawdown|. Young (1991), Futures magazine; here over the whole period."""
+    deepest = max_drawdown(equity, cash)
+    return cagr(equity, cash, bars_per_year) / abs(deepest) if deepest < 0 else math.nan
+
+
+def omega(returns: Floats, required: float = 0.0) -> float:
+    """Σ max(r − L, 0) / Σ max(L − r, 0). Keating & Shadwick (2002)."""
+    r = _clean(returns) - required
+    lost = -float(r[r < 0].sum())
+    return float(r[r > 0].sum()) / lost if lost > 0 else math.nan
+
+
+def value_at_risk(returns: Floats, tail: float = 0.05) -> float:
+    """The ``tail`` quantile of r (historical, linear interpolation); a loss is negative."""
+    r = _clean(returns)
+    return float(np.quantile(r, tail)) if len(r) else math.nan
+
+
+def conditional_value_at_risk(returns: Floats, tail: float = 0.05) -> float:
+    """Mean of the worst ⌊(n − 1) × tail⌋ + 1 returns (expected shortfall)."""
+    r = np.sort(_clean(returns))
+    return float(r[: int((len(r) - 1) * tail) + 1].mean()) if len(r) else math.nan
+
+
+def tail_ratio(returns: Floats) -> float:
+    """|95th percentile| / |5th percentile| of r."""
+    r = _clean(returns)
+    if not len(r):
+        return math.nan
+    low = abs(float(np.percentile(r, 5)))
+    return abs(float(np.percentile(r, 95))) / low if low > 0 else math.nan
+
+
+def beta(returns: Floats, benchmark: Floats) -> float:
+    """cov(r, b) / var(b)."""
+    r, b = _pair(returns, benchmark)
+    spread = float(np.var(b)) if len(b) > 1 else 0.0
+    return float(np.mean((r - r.mean()) * (b - b.mean())) / spread) if spread > 0 else math.nan
+
+
+def alpha(returns: Floats, benchmark: Floats, bars_per_year: float, risk_free: float = 0.0) -> float:
+    """Jensen's alpha, compounded over a year: (1 + mean(r − f − β (b − f)))^A − 1."""
+    r, b = _pair(returns, benchmark)
+    slope = beta(r, b)
+    if math.isnan(slope):
+        return math.nan
+    excess = float(np.mean(r - risk_free - slope * (b - risk_free)))
+    return (1 + excess) ** bars_per_year - 1
+
+
+def information_ratio(returns: Floats, benchmark: Floats) -> float:
+    """mean(r − b) / std(r − b, n − 1), of one bar. Grinold & Kahn, "Active Portfolio Management" (1999)."""
+    r, b = _pair(returns, benchmark)
+    active = r - b
+    deviation = np.std(active, ddof=1) if len(active) > 1 else 0.0
+    return float(np.mean(active) / deviation) if _varies(deviation, active) else math.nan
+
+
+def skewness(returns: Floats) -> float:
+    """Third standardised moment (population)."""
+    return _moment(returns, 3)
+
+
+def kurtosis(returns: Floats) -> float:
+    """Fourth standardised moment (population); 3 for a normal distribution."""
+    return _moment(returns, 4)
+
+
+def probabilistic_sharpe(returns: Floats, benchmark_sharpe: float = 0.0) -> float:
+    """P(true Sharpe > benchmark) for Sharpe ratios of one bar: Φ((S − S*) √(n − 1) / √(1 − γ₃ S + (γ₄ − 1)/4 S²)).
+
+    Bailey & López de Prado (2012), "The Sharpe Ratio Efficient Frontier", J. of Risk 15(2).
+    """
+    r = _clean(returns)
+    observed = sharpe(r, 1.0)
+    if math.isnan(observed) or len(r) < 3:
+        return math.nan
+    spread = 1 - skewness(r) * observed + (kurtosis(r) - 1) / 4 * observed**2
+    if spread <= 0:
+        return math.nan
+    return _NORMAL.cdf((observed - benchmark_sharpe) * math.sqrt(len(r) - 1) / math.sqrt(spread))
+
+
+def expected_best_sharpe(trials: int, variance: float) -> float:
+    """The Sharpe ratio that the best of ``trials`` worthless strategies is expected to show.
+
+    √V × ((1 − γ) Φ⁻¹(1 − 1/N) + γ Φ⁻¹(1 − 1/(N e))), γ Euler's constant. Bailey & López de Prado (2014).
+    """
+    if trials < 2 or not variance > 0:
+        return 0.0
+    first = _NORMAL.inv_cdf(1 - 1 / trials)
+    second = _NORMAL.inv_cdf(1 - 1 / (trials * math.e))
+    return math.sqrt(variance) * ((1 - _EULER) * first + _EULER * second)
+
+
+def deflated_sharpe(returns: Floats, trials: int, variance: float) -> float:
+    """The probabilistic Sharpe ratio against the best that ``trials`` tries without skill would show.
+
+    ``variance`` is that of the tries' Sharpe ratios of one bar. Bailey & López de Prado (2014), "The Deflated Sharpe
+    Ratio", J. Portfolio Management 40(5).
+    """
+    return probabilistic_sharpe(returns, expected_best_sharpe(trials, variance))
+
+
+def _clean(values: Floats) -> Floats:
+    values = np.asarray(values, dtype=np.float64)
+    return values[np.isfinite(values)]
+
+
+def _pair(returns: Floats, benchmark: Floats) -> tuple[Floats, Floats]:
+    both = np.isfinite(returns) & np.isfinite(benchmark)
+    return np.asarray(returns)[both], np.asarray(benchmark)[both]
+
+
+def _varies(deviation: float, values: Floats) -> bool:
+    """Whether a deviation is more than rounding of equal values."""
+    return bool(deviation > 1e-14 * max(float(np.max(np.abs(values), initial=0.0)), 1e-300))
+
+
+def _moment(values: Floats, order: int) -> float:
+    r = _clean(values)
+    deviation = np.std(r) if len(r) else 0.0
+    return float(np.mean(((r - r.mean()) / deviation) ** order)) if _varies(deviation, r) else math.nan

@@ -1,0 +1,150 @@
+"""From order records to orders and trades with names, times and reasons, and to the equity of every bar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dashtrade.backtest.bars import Grid, Layout
+from dashtrade.backtest.vectorbt_engine import Rows
+
+ORDER_COLUMNS = ("time", "symbol", "side", "price", "qty", "fees", "reason")
+TRADE_COLUMNS = (
+    "symbol", "direction", "entry_time", "entry_price", "exit_time", "exit_price", "qty", "fees", "pnl", "return",
+    "bars", "reason", "status",
+)  # fmt: skip
+_CLOSE_ENOUGH = 1e-9
+
+
+def equity(
+    records: NDArray[Any], grid: Grid, layout: Layout, cash: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(equity, positions): account value at each bar's close, and shares held, of shapes (bars,) and (bars, symbols)."""
+    bars, count = grid.close.shape
+    bar = records["idx"] // layout.per_bar
+    signed = np.where(records["side"] == 0, records["size"], -records["size"])
+    paid = -signed * records["price"] - records["fees"]
+    cash_at = cash + np.cumsum(np.bincount(bar, weights=paid, minlength=bars))
+    flow = np.bincount(bar * count + records["col"], weights=signed, minlength=bars * count).reshape(bars, count)
+    positions = np.cumsum(flow, axis=0)
+    positions[np.abs(positions) < _CLOSE_ENOUGH * np.maximum(np.abs(flow).max(axis=0), 1e-300)] = 0.0
+    value = np.where(positions != 0, positions * grid.marks, 0.0)
+    return cash_at + value.sum(axis=1), positions
+
+
+def order_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout: Layout) -> pd.DataFrame:
+    """Orders in order of time: time is the bar's start, price includes slippage, fees the commission."""
+    order = np.lexsort((records["id"], records["idx"]))
+    own = records[order]
+    return pd.DataFrame(
+        {
+            "time": grid.times[own["idx"] // layout.per_bar],
+            "symbol": np.array(grid.symbols, dtype=object)[own["col"]],
+            "side": np.where(own["side"] == 0, "buy", "sell"),
+            "price": own["price"],
+            "qty": own["size"],
+            "fees": own["fees"],
+            "reason": reasons[order],
+        },
+        columns=list(ORDER_COLUMNS),
+    )
+
+
+def why(records: NDArray[Any], rows: Rows, layout: Layout) -> NDArray[Any]:
+    """The reason of each order: ``entry``, ``exit`` (a signal or the time stop), ``stop``, ``trail`` or ``target``."""
+    reasons = np.full(len(records), "entry", dtype=object)
+    slip = rows.slippage
+    for column in range(rows.shape[1]):
+        own = np.flatnonzero(records["col"] == column)
+        position = 0.0
+        entry_row, entry_price = 0, 0.0
+        for n in own:
+            record = records[n]
+            signed = record["size"] if record["side"] == 0 else -record["size"]
+            row = int(record["idx"])
+            if position == 0:
+                entry_row, entry_price = row, record["price"]
+            elif position * signed < 0:
+                exits = rows.long_exit if position > 0 else rows.short_exit
+                side = 1.0 if position > 0 else -1.0
+                raw = record["price"] / (1 - side * slip)
+                target = _at(rows.profit, entry_row, column)
+                if exits[row, column] and np.isclose(raw, rows.close[row, column], rtol=1e-12, atol=0):
+                    reasons[n] = "exit"
+                elif side * (raw - entry_price * (1 + side * target)) >= -_CLOSE_ENOUGH * raw:
+                    reasons[n] = "target"
+                else:
+                    reasons[n] = "trail" if _at(rows.trailing, entry_row, column) else "stop"
+            position += signed
+            if abs(position) < _CLOSE_ENOUGH * record["size"]:
+                position = 0.0
+    return reasons
+
+
+def _at(values: NDArray[Any], row: int, column: int) -> Any:
+    return values[row if values.shape[0] > 1 else 0, column if values.shape[1] > 1 else 0]
+
+
+def trade_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout: Layout) -> pd.DataFrame:
+    """Trades from flat to flat, in order of entry; the last of each symbol may be open, valued at its last close.
+
+    ``pnl`` is money after all fees; ``return`` is pnl over the entry's value; ``bars`` counts bars from entry to exit.
+    """
+    trades: list[tuple[Any, ...]] = []
+    marks = grid.marks[-1]
+    last = len(grid.times) - 1
+    for column, symbol in enumerate(grid.symbols):
+        own = np.flatnonzero(records["col"] == column)
+        state: _Open | None = None
+        for n in own:
+            record = records[n]
+            size, price, fees = float(record["size"]), float(record["price"]), float(record["fees"])
+            signed = size if record["side"] == 0 else -size
+            bar = int(record["idx"]) // layout.per_bar
+            if state is None:
+                state = _Open(np.sign(signed), bar)
+            if np.sign(signed) == state.side:
+                state.enter(size, price, fees)
+            else:
+                state.leave(size, price, fees)
+            if state.held <= _CLOSE_ENOUGH * size:
+                trades.append(state.row(symbol, grid.times, bar, str(reasons[n]), "closed"))
+                state = None
+        if state is not None:
+            state.leave(state.held, float(marks[column]), 0.0)
+            trades.append(state.row(symbol, grid.times, last, "open", "open"))
+    trades.sort(key=lambda t: t[2])
+    return pd.DataFrame(trades, columns=list(TRADE_COLUMNS))
+
+
+class _Open:
+    """A position being built and left, at average prices."""
+
+    __slots__ = ("side", "bar", "held", "bought", "cost", "sold", "proceeds", "fees")
+
+    def __init__(self, side: float, bar: int) -> None:
+        self.side, self.bar = side, bar
+        self.held = self.bought = self.cost = self.sold = self.proceeds = self.fees = 0.0
+
+    def enter(self, size: float, price: float, fees: float) -> None:
+        self.held += size
+        self.bought += size
+        self.cost += size * price
+        self.fees += fees
+
+    def leave(self, size: float, price: float, fees: float) -> None:
+        self.held -= size
+        self.sold += size
+        self.proceeds += size * price
+        self.fees += fees
+
+    def row(self, symbol: str, times: pd.DatetimeIndex, bar: int, reason: str, status: str) -> tuple[Any, ...]:
+        pnl = self.side * (self.proceeds - self.cost) - self.fees
+        return (
+            symbol, "long" if self.side > 0 else "short", times[self.bar], self.cost / self.bought,
+            times[bar], self.proceeds / self.sold, self.bought, self.fees, pnl, pnl / self.cost,
+            bar - self.bar, reason, status,
+        )  # fmt: skip
