@@ -53,7 +53,7 @@ def guarded(callback: Callable[..., Any], say: Callable[[Message], None]) -> Cal
     return call
 
 
-class ProcessStderr(logging.StreamHandler):  # type: ignore[type-arg]
+class ProcessStderr(logging.StreamHandler):
     """Writes to the process's own stderr, past the one that a kernel shows on the page."""
 
     def __init__(self) -> None:

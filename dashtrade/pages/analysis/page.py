@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from dashtrade.domain.market import HistoryRequest
 from dashtrade.domain.users import Role
 from dashtrade.pages.context import PageContext
 from dashtrade.pages.registry import page
 
 HELP = (
-    "Type a ticker and press Enter. The badge says where the prices come from and how old they are. Move over the chart "
-    "for the values of a bar, drag to pan, turn the wheel to zoom; with the keyboard, arrows move from bar to bar, + and - "
-    "zoom, Home and End jump. The signal adds up the votes below it, each from closed bars only; it is a reading, not advice. "
-    "The address of the page holds all you chose, so it can be bookmarked and shared."
+    "Type a ticker and press Enter. The badge says where the prices come from and how old they are. Move over the "
+    "chart for the values of a bar, drag to pan, turn the wheel to zoom; with the keyboard, arrows move from bar to "
+    "bar, + and - zoom, Home and End jump. The signal adds up the votes below it, each from closed bars only; it is a "
+    "reading, not advice. The page's address holds all you chose, so it can be bookmarked and shared."
 )
 
 
@@ -25,10 +28,17 @@ def build(context: PageContext) -> object:
     from dashtrade.pages.memory import Memory
 
     data = market()
+
+    def check(request: HistoryRequest, source: str | None) -> None:
+        if (source or data.order[0]) == "yahoo":
+            from dashtrade.data.yahoo.source import LIMITS
+
+            LIMITS.check(request, datetime.now(UTC))
+
     memory = Memory(context, "analysis")
     services = AnalysisServices(
         history=data.history,
-        check=lambda request, source: None,
+        check=check,
         indicator=indicator,
         catalogue=REGISTRY,
         signal=signal,

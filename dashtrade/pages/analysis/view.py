@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -145,17 +146,25 @@ def signal_html(report: SignalReport | None, note: str) -> str:
     action = report.action.value
     votes = "".join(
         f'<li><span class="{_lean(v.value)[1]}" title="{v.value:+.2f} × weight {v.weight:g}">{_lean(v.value)[0]}</span>'
-        f'<span>{escape(v.sentence)} <span class="dt-muted">({escape(v.group.value)}, {v.time:%d %b %Y})</span></span></li>'
+        f"<span>{escape(v.sentence)} "
+        f'<span class="dt-muted">({escape(v.group.value)}, {_when(v.time)})</span></span></li>'
         for v in report.votes
     )
+    score = f"{report.score:+.0f}".replace("-", "−")
     return (
         f'<h2>Signal</h2><div class="dt-signal" data-action="{action}"><strong class="{_TONES[action]}">'
         f'<span aria-hidden="true">{_SHAPES[action]}</span> {action}</strong>'
-        f'<span>score {report.score:+.0f} <span class="dt-muted">of −100…100</span></span></div>'
+        f'<span>score {score} <span class="dt-muted">of −100…100</span></span></div>'
         f'<div class="dt-meter" aria-hidden="true"><i style="left:{(report.score + 100) / 2:.1f}%"></i></div>'
-        f'<p class="dt-muted">At the close of {report.time:%d %b %Y %H:%M} UTC, price {report.price:,.2f}. Closed bars only.</p>'
+        f'<p class="dt-muted">Bar of {_when(report.time)}, close {report.price:,.2f}. Closed bars only.</p>'
         f'<ul class="dt-list">{votes}</ul>'
     )
+
+
+def _when(time: datetime) -> str:
+    """A daily bar's date, or an intraday bar's time."""
+    midnight = (time.hour, time.minute) == (0, 0)
+    return f"{time:%d %b %Y}" if midnight else f"{time:%d %b %Y %H:%M} UTC"
 
 
 def _lean(value: float) -> tuple[str, str]:

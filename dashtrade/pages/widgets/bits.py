@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -78,12 +78,12 @@ def cards_html(cards: Iterable[Card]) -> str:
     for card in cards:
         tone = {"good": " dt-up", "bad": " dt-down"}.get(card.tone, "")
         tip = f' data-help="{escape(card.help)}" tabindex="0"' if card.help else ""
-        note = f'<div class="dt-card-note">{escape(card.note)}</div>' if card.note else ""
+        note = f'<div class="dt-metric-note">{escape(card.note)}</div>' if card.note else ""
         parts.append(
-            f'<div class="dt-card"{tip}><div class="dt-card-name">{escape(card.name)}</div>'
-            f'<div class="dt-card-value{tone}">{escape(card.value)}</div>{note}</div>'
+            f'<div class="dt-metric"{tip}><div class="dt-metric-name">{escape(card.name)}</div>'
+            f'<div class="dt-metric-value{tone}">{escape(card.value)}</div>{note}</div>'
         )
-    return f'<div class="dt-cards">{"".join(parts)}</div>'
+    return f'<div class="dt-metrics">{"".join(parts)}</div>'
 
 
 def help_panel(text: str) -> w.HTML:
@@ -150,10 +150,42 @@ class ProgressBar:
         )
 
 
+class ConfirmButton:
+    """A button for what cannot be undone: it asks once more, in place, before it acts."""
+
+    def __init__(self, model: PageModel, label: str, confirm: str, action: Callable[[], object]) -> None:
+        self.ask = w.Button(description=label, button_style="danger")
+        self.yes = w.Button(description=confirm, button_style="danger")
+        self.no = w.Button(description="No")
+        self.widget = row(self.ask, self.yes, self.no)
+        self._shown = True
+        self.ask.on_click(model.guard(lambda _b: self._draw(asking=True)))
+        self.no.on_click(model.guard(lambda _b: self._draw(asking=False)))
+        self.yes.on_click(model.guard(lambda _b: self._act(action)))
+        self._asking = False
+        self._draw(asking=False)
+
+    def show(self, shown: bool) -> None:
+        self._shown = shown
+        self._draw(asking=self._asking and shown)
+
+    def _act(self, action: Callable[[], object]) -> None:
+        asked = self._asking
+        self._draw(asking=False)
+        if asked:  # a message made by hand may press a hidden button
+            action()
+
+    def _draw(self, *, asking: bool) -> None:
+        self._asking = asking
+        show_if(self.ask, self._shown and not asking)
+        show_if(self.yes, self._shown and asking)
+        show_if(self.no, self._shown and asking)
+
+
 def message_only(message: Message) -> w.Widget:
     """A whole page that is one sentence, for when a page cannot open."""
     box = styled(w.Box([html(_message_html(message))]), "dt-message", f"dt-message-{message.kind}")
-    return styled(w.VBox([PageShell(), box]), "dt-page")
+    return styled(w.VBox([PageShell(), box]), "dt-app")
 
 
 def _message_html(message: Message) -> str:

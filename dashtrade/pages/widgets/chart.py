@@ -59,7 +59,7 @@ class PriceChart(anywidget.AnyWidget):
                 {"price": level.price, "label": level.label, "colour": level.colour} for level in data.levels
             ]
             self.label = _in_words(data)
-            self.height = 420 + 130 * len({p.pane for p in data.panels})
+            self.height = 500 + 140 * len({p.pane for p in data.panels})
 
     def update_last(self, bar: tuple[float, float, float, float, float, float]) -> None:
         """Changes the newest bar, or appends one: (time in UTC seconds, open, high, low, close, volume)."""

@@ -24,7 +24,7 @@ class PageView:
         self.progress = ProgressBar(model)
 
     def frame(self, *children: w.Widget) -> w.Box:
-        return styled(w.VBox([self.shell, *children]), "dt-page")
+        return styled(w.VBox([self.shell, *children]), "dt-app")
 
     def click(self, button: w.Button, action: Callable[[], Any]) -> None:
         """The button calls ``action``; a failure becomes the page's message."""

@@ -1,0 +1,1 @@
+"""Trading bots: set up, switch, watch, stop."""
