@@ -1,1 +1,50 @@
-"""See the module docstrings."""
+"""The command line: ``dashtrade <command>``. Each area has its module; heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+import typer
+
+from dashtrade.errors import DashTradeError
+
+app = typer.Typer(
+    name="dashtrade",
+    help="A trading research workbench for Jupyter, with login-protected dashboards and a careful trading bot.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Each has ``register(app)``, or ``app``, a Typer of its own that is mounted under the module's name.
+AREAS = (
+    "up", "doctor", "migrate", "user", "data", "analyze", "backtest", "report", "bot", "tradingview", "simulator",
+)  # fmt: skip
+
+for _area in AREAS:
+    if find_spec(f"{__name__}.{_area}") is None:
+        continue
+    _module = import_module(f"{__name__}.{_area}")
+    if hasattr(_module, "register"):
+        _module.register(app)
+    else:
+        app.add_typer(_module.app, name=_area)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from dashtrade import __version__
+
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point. An expected failure is one sentence on stderr and exit code 1, without a traceback."""
+    try:
+        app()
+    except DashTradeError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)

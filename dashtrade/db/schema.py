@@ -32,6 +32,19 @@ def missing_tables(connection: Connection) -> list[str]:
     return sorted(set(Base.metadata.tables) - found)
 
 
+def is_empty(engine: Engine) -> bool:
+    """Whether the database has no table at all."""
+    with engine.connect() as connection:
+        versioned, tables = connection.execute(_STATE).one()
+    return not versioned and not tables
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the database says it is at this program's revision."""
+    with engine.connect() as connection:
+        return revision(connection) == HEAD
+
+
 def check_schema(engine: Engine) -> None:
     """Return when the schema is current; else raise MigrationNeeded, which says what is the matter and the remedy."""
     with engine.connect() as connection:

@@ -1,0 +1,194 @@
+"""Queries of the trader, each on one session. Whoever changes an account's intents or lots holds its row's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from dashtrade.db.tables.trading import (
+    AccountRow,
+    BotRow,
+    CashLedgerRow,
+    HaltRow,
+    InboxRow,
+    IntentRow,
+    LotClosingRow,
+    LotRow,
+    OrderEventRow,
+)
+from dashtrade.domain.bots import AlertState, IntentState
+
+ZERO = Decimal(0)
+IN_FLIGHT = (IntentState.PLANNED, IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.LIVE)
+NOT_ENDED = (IntentState.WAITING, *IN_FLIGHT)
+
+
+def lock_account(session: Session, account_id: int) -> AccountRow:
+    """The account's row, locked until the transaction ends, with its newest values."""
+    query = select(AccountRow).where(AccountRow.id == account_id).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
+    """The oldest undecided alert whose symbol has no order on its way in this account; not locked."""
+    busy = exists().where(
+        IntentRow.account_id == account.id, IntentRow.symbol == BotRow.symbol, IntentRow.state.in_(NOT_ENDED)
+    )
+    query = (
+        select(InboxRow)
+        .join(BotRow, BotRow.id == InboxRow.bot_id)
+        .where(
+            InboxRow.state == AlertState.RECEIVED,
+            InboxRow.user_id == account.user_id,
+            BotRow.account_mode == account.mode,
+            or_(InboxRow.not_before.is_(None), InboxRow.not_before <= func.now()),
+            ~busy,
+        )
+        .order_by(InboxRow.received_at, InboxRow.id)
+        .limit(1)
+    )
+    return session.scalars(query).first()
+
+
+def claim_alert(session: Session, alert_id: int) -> InboxRow | None:
+    """The alert, locked, if nobody else has it and it is still undecided."""
+    query = select(InboxRow).where(InboxRow.id == alert_id, InboxRow.state == AlertState.RECEIVED)
+    return session.scalars(
+        query.with_for_update(skip_locked=True).execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def symbol_is_busy(session: Session, account_id: int, symbol: str) -> bool:
+    states = IntentRow.state.in_(NOT_ENDED)
+    query = select(exists().where(IntentRow.account_id == account_id, IntentRow.symbol == symbol, states))
+    return bool(session.scalar(query))
+
+
+def open_intents(
+    session: Session, account_id: int, states: Sequence[IntentState] = IN_FLIGHT, *, due: datetime | None = None
+) -> list[IntentRow]:
+    """Intents in these states, exits first; with ``due``, those whose next check has come."""
+    query = select(IntentRow).where(IntentRow.account_id == account_id, IntentRow.state.in_(states))
+    if due is not None:
+        query = query.where(or_(IntentRow.next_check_at.is_(None), IntentRow.next_check_at <= due))
+    return list(session.scalars(query.order_by(IntentRow.purpose.desc(), IntentRow.id)))
+
+
+def intent_of(
+    session: Session, account_id: int, client_order_id: str | None, broker_order_id: str | None
+) -> IntentRow | None:
+    """The intent behind a broker's order; the client order id is looked at first, since it is there from the start."""
+    for column, value in (
+        (IntentRow.client_order_id, client_order_id),
+        (IntentRow.broker_order_id, broker_order_id),
+    ):
+        if value:
+            row = session.scalar(select(IntentRow).where(IntentRow.account_id == account_id, column == value))
+            if row is not None:
+                return row
+    return None
+
+
+def open_lots(session: Session, account_id: int, bot_id: int, symbol: str) -> list[LotRow]:
+    """A bot's open lots, oldest first."""
+    query = select(LotRow).where(
+        LotRow.account_id == account_id, LotRow.bot_id == bot_id, LotRow.symbol == symbol, LotRow.open_qty != 0
+    )
+    return list(session.scalars(query.order_by(LotRow.opened_at, LotRow.id)))
+
+
+def held_by_symbol(session: Session, account_id: int) -> dict[str, Decimal]:
+    """Signed quantity of all bots' open lots for each symbol of the account."""
+    query = select(LotRow.symbol, func.sum(LotRow.open_qty)).where(
+        LotRow.account_id == account_id, LotRow.open_qty != 0
+    )
+    return dict(session.execute(query.group_by(LotRow.symbol)).tuples().all())
+
+
+def reserved_by_bot(session: Session, bot_id: int) -> Decimal:
+    query = select(func.coalesce(func.sum(IntentRow.reserved), 0)).where(
+        IntentRow.bot_id == bot_id, IntentRow.state.in_(NOT_ENDED)
+    )
+    return Decimal(session.scalar(query) or 0)
+
+
+def spent_since(session: Session, account: AccountRow) -> Decimal:
+    """Dollars of entries that ended after the broker's account figures were read, so not in its buying power yet."""
+    if account.refreshed_at is None:
+        return ZERO
+    query = select(func.coalesce(func.sum(IntentRow.filled_qty * IntentRow.filled_avg_price), 0)).where(
+        IntentRow.account_id == account.id,
+        IntentRow.purpose == "entry",
+        IntentRow.ended_at > account.refreshed_at,
+    )
+    return Decimal(session.scalar(query) or 0)
+
+
+def realized_on(session: Session, bot_id: int, day: date) -> Decimal:
+    """Realised profit or loss of a bot on a New York day, fees included."""
+    closed = select(func.coalesce(func.sum(LotClosingRow.realized_pnl), 0)).where(
+        LotClosingRow.bot_id == bot_id, LotClosingRow.trade_date == day
+    )
+    fees = select(func.coalesce(func.sum(CashLedgerRow.amount), 0)).where(
+        CashLedgerRow.bot_id == bot_id, CashLedgerRow.kind == "fee", CashLedgerRow.trade_date == day
+    )
+    return Decimal(session.scalar(closed) or 0) + Decimal(session.scalar(fees) or 0)
+
+
+def cash_flows_on(session: Session, account_id: int, day: date) -> Decimal:
+    """Deposits less withdrawals of a New York day, which are neither profit nor loss."""
+    query = select(func.coalesce(func.sum(CashLedgerRow.amount), 0)).where(
+        CashLedgerRow.account_id == account_id,
+        CashLedgerRow.kind.in_(("deposit", "withdrawal")),
+        CashLedgerRow.trade_date == day,
+    )
+    return Decimal(session.scalar(query) or 0)
+
+
+def orders_since(session: Session, bot_id: int, moment: datetime) -> int:
+    """Orders of a bot that were sent, or will be, since a moment."""
+    query = select(func.count()).where(IntentRow.bot_id == bot_id, IntentRow.created_at >= moment)
+    return int(session.scalar(query) or 0)
+
+
+def open_halt(session: Session, user_id: int, account_id: int, symbol: str) -> HaltRow | None:
+    """A kill switch that covers an entry of this user, account and symbol, the widest first."""
+    covers = or_(
+        HaltRow.scope == "system",
+        and_(HaltRow.scope == "user", HaltRow.user_id == user_id),
+        and_(
+            HaltRow.scope == "symbol",
+            HaltRow.symbol == symbol,
+            or_(HaltRow.user_id.is_(None), HaltRow.user_id == user_id),
+            or_(HaltRow.account_id.is_(None), HaltRow.account_id == account_id),
+        ),
+    )
+    order = func.array_position(["system", "user", "symbol"], HaltRow.scope)
+    return session.scalars(select(HaltRow).where(HaltRow.cleared_at.is_(None), covers).order_by(order)).first()
+
+
+def add_event(
+    session: Session,
+    account: AccountRow,
+    kind: str,
+    detail: str | None = None,
+    *,
+    intent: IntentRow | None = None,
+    alert_id: int | None = None,
+    symbol: str | None = None,
+) -> None:
+    session.add(
+        OrderEventRow(
+            user_id=account.user_id,
+            account_id=account.id,
+            intent_id=intent.id if intent else None,
+            alert_id=alert_id if alert_id is not None else (intent.alert_id if intent else None),
+            symbol=symbol or (intent.symbol if intent else None),
+            kind=kind,
+            detail=detail,
+        )
+    )

@@ -1,0 +1,84 @@
+"""The processes of an installation, and what each may know."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from dashtrade.settings import Settings
+
+# Of the caller's environment, what a program needs to run at all; no secret is among it.
+_PASSED_ON = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SHELL",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+)  # fmt: skip
+_PASSED_ON_PREFIXES = ("LC_", "XDG_", "COVERAGE_")
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process. ``url`` is what people open, ``health`` what is asked to see whether it answers."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    title: str = ""
+    url: str | None = None
+    health: str | None = None
+    last: bool = False  # stopped after the others, because they talk to it
+
+
+def plain_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    passed = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
+    passed |= {name: value for name, value in environ.items() if name.startswith(_PASSED_ON_PREFIXES)}
+    return passed | {"PYTHONUNBUFFERED": "1"}
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Every setting that is no secret, so that a child need not find and read the operator's ``.env``."""
+    environment = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if value is None or isinstance(value, SecretStr):
+            continue
+        if isinstance(value, tuple):
+            import json
+
+            environment[f"DASHTRADE_{name.upper()}"] = json.dumps(value)
+        else:
+            environment[f"DASHTRADE_{name.upper()}"] = str(value)
+    return environment
+
+
+def children(
+    settings: Settings, *, database_url: str, pages_database_url: str | None, encryption_key: str, session_secret: str
+) -> list[Child]:
+    """The five services. The encryption key goes to the trader alone."""
+    base = plain_environment(os.environ) | settings_environment(settings) | {"DATABASE_URL": database_url}
+    signing = {"DASHTRADE_SESSION_SECRET": session_secret}
+    sealing = {"ENCRYPTION_KEY": encryption_key}
+    market = {}
+    if settings.alpha_vantage_key is not None:
+        market["DASHTRADE_ALPHA_VANTAGE_KEY"] = settings.alpha_vantage_key.get_secret_value()
+    pages = {"DASHTRADE_PAGES_DATABASE_URL": pages_database_url} if pages_database_url else {}
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    dashboards = f"http://{host}:{settings.dashboards_port}{settings.base_url}"
+    webhook = f"http://{host}:{settings.webhook_port}"
+
+    def module(name: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", name)
+
+    return [
+        Child("dashboards", module("dashtrade.dashboards"), base | signing | market | pages, "Dashboards", dashboards,
+              f"{dashboards}login"),
+        Child("webhook", module("webhook"), base, "Webhook", f"{webhook}/webhook", f"{webhook}/health"),
+        Child("simulator", module("dashtrade.processes.simulator"), base | signing | market, "Simulator",
+              settings.simulator_url, f"{settings.simulator_url}/v2/clock", last=True),
+        Child("trader", module("dashtrade.processes.trader"), base | signing | market | sealing, "Trader"),
+        Child("jobs", module("dashtrade.processes.jobs"), base | market, "Jobs"),
+    ]  # fmt: skip
