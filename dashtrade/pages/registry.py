@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from dashtrade.domain.users import Role
 from dashtrade.pages.context import PageContext
@@ -52,7 +53,7 @@ def page(
 def discover(package: str, path: list[str]) -> None:
     """Imports ``<package>.<x>.page`` for every subpackage that has one, which registers it."""
     for module in pkgutil.iter_modules(path):
-        if module.ispkg and module.name != "widgets":
+        if module.ispkg and any(Path(folder, module.name, "page.py").is_file() for folder in path):
             import_module(f"{package}.{module.name}.page")
 
 
