@@ -123,6 +123,16 @@ class Execution:
     time: datetime
 
 
+class StreamGap(StrEnum):
+    """Why a stream's listener must ask the broker for what it may have missed."""
+
+    CONNECTED = "connected"
+    LOST = "lost"
+    MISSED_FILL = "missed_fill"
+    SILENT = "silent"
+    UNREADABLE = "unreadable"
+
+
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
     """One event of the broker's stream. ``execution`` is set on fills; stream rows are provisional."""

@@ -1,0 +1,132 @@
+"""The simulator's own routes, beside Alpaca's: price hints for everybody, and rehearsal controls when switched on.
+
+``POST /sim/prices {"symbol": "AAPL", "price": "145.50", "time": …}`` with a user's credentials sets a price for that user's
+account alone, so that no user can move another's fills. The other routes exist only where the simulator was started
+for rehearsals, and answer to the local machine only; there, a price without credentials holds for every account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import insert as upsert
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dashtrade.brokers.simulator import bodies, drafts, store
+from dashtrade.brokers.simulator.app import Service, read_json
+from dashtrade.brokers.simulator.queries import moment
+from dashtrade.brokers.simulator.refusals import Refused, malformed, not_found, unauthorized
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "testclient"})
+Work = Callable[[Service, Request, dict[str, Any]], Awaitable[Any]]
+
+
+def _route(path: str, work: Work, method: str, *, rehearsal: bool) -> Route:
+    async def handle(request: Request) -> Response:
+        service: Service = request.app.state.service
+        try:
+            if request.client is None or request.client.host not in LOOPBACK:
+                raise not_found("not found")
+            payload = await read_json(request) if method == "POST" else {}
+            return JSONResponse(await work(service, request, payload))
+        except Refused as refused:
+            return JSONResponse(refused.body, refused.status)
+
+    return Route(path, handle, methods=[method])
+
+
+async def set_price(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    key_id = request.headers.get("apca-api-key-id")
+    if key_id is not None:
+        secret = request.headers.get("apca-api-secret-key", "")
+        if await run_in_threadpool(service.authenticate, key_id, secret) is None:
+            raise unauthorized()
+    elif not service.options.faults:
+        raise unauthorized()
+    symbol = str(payload.get("symbol") or "").upper()
+    price = drafts.number(payload, "price")
+    if not drafts.well_formed(symbol):
+        raise malformed("symbol is required")
+    if price is None or price <= 0:
+        raise malformed("price must be > 0")
+    time = moment(str(payload["time"]), "time") if payload.get("time") else service.clock.now()
+    # a time in the future would keep a wrong price alive
+    time = min(time, service.clock.now())
+    hint = service.prices.hint(symbol, price, time, key_id)
+    service.on_price(symbol)
+    return {"symbol": symbol, "price": drafts.plain(hint.price), "time": bodies.stamp(hint.time)}
+
+
+async def set_faults(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    return service.faults.set(payload)
+
+
+async def get_faults(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    return service.faults.describe()
+
+
+async def clear_faults(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    service.faults.clear()
+    service.clock.reset()
+    return service.faults.describe()
+
+
+async def set_clock(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    """``{"at": time, "rate": 60}``, or ``{"offset_seconds": 3600}``; an empty object is real time again."""
+    rate = drafts.number(payload, "rate")
+    offset = drafts.number(payload, "offset_seconds")
+    if payload.get("at"):
+        service.clock.set(moment(str(payload["at"]), "at"), 1.0 if rate is None else float(rate))
+    elif offset is not None:
+        service.clock.set(datetime.now().astimezone() + timedelta(seconds=float(offset)), float(rate or 1))
+    else:
+        service.clock.reset()
+    return {"now": bodies.stamp(service.clock.now())}
+
+
+async def set_asset(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    """``{"symbol": …, "known": false}`` and the like; also ``halted``, ``tradable``, ``shortable``, ``fractionable``."""
+    symbol = str(payload.get("symbol") or "").upper()
+    if not symbol:
+        raise malformed("symbol is required")
+    flags = {
+        name: bool(payload[name])
+        for name in ("known", "tradable", "shortable", "fractionable", "halted")
+        if name in payload
+    }
+
+    def work() -> None:
+        with service.exchange.engine.begin() as connection:
+            statement = upsert(store.assets).values(symbol=symbol, **flags)
+            if flags:
+                statement = statement.on_conflict_do_update(index_elements=["symbol"], set_=flags)
+            else:
+                statement = statement.on_conflict_do_nothing()
+            connection.execute(statement)
+
+    await run_in_threadpool(work)
+    service.on_price(symbol)
+    return {"symbol": symbol, **flags}
+
+
+def routes(rehearsal: bool) -> list[Route]:
+    """The routes that exist in this mode."""
+    found = [_route("/sim/prices", set_price, "POST", rehearsal=False)]
+    if rehearsal:
+        found += [
+            _route("/sim/faults", set_faults, "POST", rehearsal=True),
+            _route("/sim/faults", get_faults, "GET", rehearsal=True),
+            _route("/sim/faults", clear_faults, "DELETE", rehearsal=True),
+            _route("/sim/clock", set_clock, "POST", rehearsal=True),
+            _route("/sim/assets", set_asset, "POST", rehearsal=True),
+        ]
+    return found
+
+
+__all__ = ["Decimal", "routes"]
