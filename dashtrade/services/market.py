@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dashtrade.domain.market import HistoryRequest, NewsItem, Quote, SymbolMatch
 from dashtrade.domain.ports import PriceSource
@@ -23,7 +23,9 @@ LATEST_SECONDS = 2.0
 class Cache(Protocol):
     """Bars kept between calls; see dashtrade.data.cache."""
 
-    def history(self, source: PriceSource, request: HistoryRequest) -> pd.DataFrame: ...
+    def history(self, source: Any, request: HistoryRequest) -> pd.DataFrame: ...
+
+    def stale(self, source: Any, request: HistoryRequest) -> pd.DataFrame: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,17 @@ class MarketData:
         self._failed: dict[str, Note] = {}
         self._lock = threading.Lock()
 
-    def history(self, request: HistoryRequest, source: str | None = None) -> pd.DataFrame:
-        """Bars from ``source``, or from the first source that has them. Never empty; see the OHLCV contract."""
+    def history(self, request: HistoryRequest, source: str | None = None, *, stale: bool = False) -> pd.DataFrame:
+        """Bars from ``source``, or from the first source that has them. Never empty; see the OHLCV contract.
+
+        ``stale`` reads cached bars of any age without asking anybody: for a person who has been offered them.
+        """
 
         def ask(one: PriceSource) -> pd.DataFrame:
             if self._cache is None or one.key in self._uncached:
                 return one.history(request)
+            if stale:
+                return self._cache.stale(one, request)
             return self._cache.history(one, request)
 
         bars, notes = self._first(source, ask)
