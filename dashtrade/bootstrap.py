@@ -69,11 +69,17 @@ def runtime() -> Runtime:
 
 def make_market(settings: Settings) -> MarketData:
     """Market data with the sources and the cache the settings name."""
+    from dashtrade.data.cache import BarCache
     from dashtrade.data.sources import SOURCES, BuiltSources
     from dashtrade.services.market import MarketData
 
     uncached = frozenset(key for key, entry in SOURCES.items() if not entry.cached)
-    return MarketData(BuiltSources(settings), settings.sources, uncached=uncached)
+    cache = BarCache(
+        settings.cache_url or settings.cache_dir,
+        settings.data_dir / "locks",
+        max_bytes=settings.cache_max_mb * 1_000_000,
+    )
+    return MarketData(BuiltSources(settings), settings.sources, cache=cache, uncached=uncached)
 
 
 @lru_cache(maxsize=1)

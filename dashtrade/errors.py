@@ -7,6 +7,7 @@ can show ``str(error)`` to a person as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 
 class DashTradeError(Exception):
@@ -82,9 +83,13 @@ class MigrationNeeded(ConfigurationError):
 
 
 class SourceError(DashTradeError):
-    """Base of market-data failures. ``source`` is the source's key."""
+    """Base of market-data failures. ``source`` is the source's key.
+
+    ``cached_at`` is set where older bars are in the cache, so that a person can be offered them with their age.
+    """
 
     code = "SOURCE_ERROR"
+    cached_at: datetime | None = None
 
     def __init__(self, source: str, message: str) -> None:
         self.source = source

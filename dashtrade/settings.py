@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     registration: Literal["open", "invitation", "closed"] = "closed"
 
     sources: tuple[str, ...] = Field(default=("yahoo",), description="market-data sources in order of preference")
+    cache_url: str | None = Field(default=None, description="where bars are cached, any fsspec path; unset: data folder")
+    cache_max_mb: int = Field(default=2048, ge=1, description="size limit of the bar cache")
     alpha_vantage_key: SecretStr | None = None
     yahoo_url: str | None = Field(
         default=None, description="another address that speaks Yahoo's protocol; for tests and proxies"

@@ -12,7 +12,7 @@ import pandas as pd
 from dashtrade.data.limits import Limits
 from dashtrade.data.periods import cut, period_start
 from dashtrade.data.resample import AroundTheClock, SessionEdges, resample
-from dashtrade.data.sessions import ALWAYS, calendar_name, edges
+from dashtrade.data.sessions import ALWAYS, LazyEdges, calendar_name, edges
 from dashtrade.domain.market import Adjustment, HistoryRequest, Interval, Period
 from dashtrade.domain.ports import PriceSource
 from dashtrade.errors import NoDataInRange
@@ -33,10 +33,10 @@ class FetchingSource(PriceSource, Protocol):
 Fetch = Callable[[str, Interval, datetime | None, datetime | None], pd.DataFrame]
 
 
-def session_edges(symbol: str, *, first_needed: bool = True) -> SessionEdges:
+def session_edges(symbol: str) -> SessionEdges:
     """Where this symbol's trading days begin and end."""
     name = calendar_name(symbol)
-    return AroundTheClock() if name == ALWAYS else edges(name)
+    return AroundTheClock() if name == ALWAYS else LazyEdges(name)
 
 
 def answer(source: FetchingSource, request: HistoryRequest, now: datetime, fetch: Fetch | None = None) -> pd.DataFrame:

@@ -6,6 +6,7 @@ The calendars come from exchange_calendars, which is imported on first use: it b
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -47,11 +48,13 @@ def calendar(name: str) -> Any:
     import exchange_calendars
     from exchange_calendars.errors import CalendarError
 
-    try:
-        return exchange_calendars.get_calendar(name, start=_FIRST)
-    except (CalendarError, ValueError):
-        # Some exchanges' records start later than 1990.
-        return exchange_calendars.get_calendar(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        try:
+            return exchange_calendars.get_calendar(name, start=_FIRST)
+        except (CalendarError, ValueError):
+            # Some exchanges' records start later than 1990.
+            return exchange_calendars.get_calendar(name)
 
 
 class Edges:
@@ -65,6 +68,16 @@ class Edges:
 
     def edges(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         return self.opens, self.closes
+
+
+class LazyEdges:
+    """A calendar's edges, loaded when they are first needed: daily bars never need them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def edges(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        return edges(self._name).edges(first, last)
 
 
 @lru_cache(maxsize=32)

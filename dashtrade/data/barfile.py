@@ -1,0 +1,177 @@
+"""Bars in one Parquet file, on a local disk or any fsspec path: written whole or not at all, read in a millisecond.
+
+The frame's attributes and what the cache needs to know travel in the file's own metadata.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dashtrade.data.quality import nanoseconds
+from dashtrade.domain.market import OHLCV
+
+_META = b"dashtrade"
+# Threads cost more than they bring for a few thousand rows.
+_THREADS_FROM = 100_000
+TEMPORARY = ".tmp"
+
+
+@dataclass(frozen=True)
+class BarFile:
+    """Bars with the time they were fetched and the time from which they are complete (None: from the very first)."""
+
+    bars: pd.DataFrame
+    fetched_at: datetime
+    covered_from: datetime | None
+
+
+class Store:
+    """Files below one root: a local folder, or any fsspec URL such as ``s3://bucket/bars``."""
+
+    def __init__(self, root: str | Path) -> None:
+        text = str(root)
+        self.local = Path(text.removeprefix("file://")) if "://" not in text or text.startswith("file://") else None
+        self._fs: Any = None
+        self._base = text.rstrip("/")
+        if self.local is None:
+            import fsspec
+
+            self._fs, self._base = fsspec.core.url_to_fs(text)
+
+    def read(self, name: str) -> BarFile | None:
+        """The file's bars; None where there is no such file. Raises OSError or ArrowInvalid for one that is broken."""
+        try:
+            if self.local is not None:
+                with pa.memory_map(str(self.local / name)) as source:
+                    return _decode(source)
+            return _decode(pa.BufferReader(self._fs.cat_file(f"{self._base}/{name}")))
+        except FileNotFoundError:
+            return None
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """What is known about a file without reading its bars: attributes, rows, first and last time."""
+        if self.local is not None:
+            file = pq.ParquetFile(self.local / name)
+        else:
+            file = pq.ParquetFile(pa.BufferReader(self._fs.cat_file(f"{self._base}/{name}")))
+        stored = json.loads(file.schema_arrow.metadata[_META])
+        return {**stored, "rows": file.metadata.num_rows}
+
+    def write(self, name: str, content: BarFile) -> None:
+        """Replace the file; another process sees the old one or the new one, never a part."""
+        data = _encode(content)
+        if self.local is None:
+            # Object stores make an upload visible only when it is complete.
+            self._fs.makedirs(f"{self._base}/{name}".rsplit("/", 1)[0], exist_ok=True)
+            self._fs.pipe_file(f"{self._base}/{name}", data)
+            return
+        target = self.local / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}{TEMPORARY}")
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def used(self, name: str) -> None:
+        """Note that a file was read, so that the least recently used can be found."""
+        if self.local is not None:
+            path = self.local / name
+            try:
+                os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+            except OSError:
+                # A cache on a read-only disk is still a cache.
+                return
+
+    def files(self) -> list[tuple[str, int, float]]:
+        """Name, bytes and last use (seconds since 1970) of every bar file."""
+        found: list[tuple[str, int, float]] = []
+        if self.local is not None:
+            if not self.local.is_dir():
+                return []
+            for path in self.local.rglob("*.parquet"):
+                try:
+                    stat = path.stat()
+                except FileNotFoundError:
+                    continue
+                found.append((path.relative_to(self.local).as_posix(), stat.st_size, stat.st_atime))
+            return sorted(found)
+        if not self._fs.exists(self._base):
+            return []
+        for path, info in self._fs.find(self._base, detail=True).items():
+            if path.endswith(".parquet"):
+                when = info.get("LastModified") or info.get("mtime") or info.get("created") or 0.0
+                seconds = when.timestamp() if isinstance(when, datetime) else float(when)
+                found.append((path[len(self._base) :].lstrip("/"), int(info["size"]), seconds))
+        return sorted(found)
+
+    def remove(self, name: str) -> None:
+        if self.local is not None:
+            (self.local / name).unlink(missing_ok=True)
+        else:
+            self._fs.rm_file(f"{self._base}/{name}")
+
+    def sweep(self, older_than_seconds: float) -> int:
+        """Remove what a killed writer left behind; returns how many files."""
+        if self.local is None or not self.local.is_dir():
+            return 0
+        limit = datetime.now(UTC).timestamp() - older_than_seconds
+        gone = 0
+        for path in self.local.rglob(f".*{TEMPORARY}"):
+            try:
+                if path.stat().st_mtime <= limit:
+                    path.unlink()
+                    gone += 1
+            except FileNotFoundError:
+                continue
+        return gone
+
+
+def _encode(content: BarFile) -> bytes:
+    bars = content.bars
+    stored = {
+        "attrs": bars.attrs,
+        "fetched_at": content.fetched_at.isoformat(),
+        "covered_from": content.covered_from.isoformat() if content.covered_from else None,
+        "first": bars.index[0].isoformat() if len(bars) else None,
+        "last": bars.index[-1].isoformat() if len(bars) else None,
+    }
+    columns = {"time": pa.array(nanoseconds(bars), pa.timestamp("ns", "UTC"))}
+    columns |= {name: pa.array(bars[name].to_numpy()) for name in OHLCV}
+    table = pa.table(columns).replace_schema_metadata({_META: json.dumps(stored).encode()})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="lz4", use_dictionary=False, write_statistics=False)
+    return sink.getvalue()
+
+
+def _decode(source: Any) -> BarFile:
+    file = pq.ParquetFile(source)
+    table = file.read(use_threads=file.metadata.num_rows > _THREADS_FROM)
+    stored = json.loads(table.schema.metadata[_META])
+    values = np.empty((len(OHLCV), table.num_rows))
+    for row, name in enumerate(OHLCV):
+        values[row] = table[name].to_numpy()
+    index = pd.DatetimeIndex(table["time"].to_numpy(), tz="UTC", name="time")
+    bars = pd.DataFrame(values.T, index=index, columns=list(OHLCV), copy=False)
+    bars.attrs = stored["attrs"]
+    covered = stored["covered_from"]
+    return BarFile(
+        bars, datetime.fromisoformat(stored["fetched_at"]), datetime.fromisoformat(covered) if covered else None
+    )
