@@ -159,7 +159,7 @@ def upgrade() -> None:
         sa.Column("is_active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("triggered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("symbol ~ '^[A-Z0-9][A-Z0-9.^=/_-]*$'", name=op.f("ck_alerts_symbol_plain")),
+        sa.CheckConstraint("symbol ~ '^[A-Z0-9^][A-Z0-9.^=/_-]*$'", name=op.f("ck_alerts_symbol_plain")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_alerts_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
     )
@@ -390,7 +390,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=200), nullable=True),
         sa.Column("added_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("notes", sa.Text(), nullable=True),
-        sa.CheckConstraint("symbol ~ '^[A-Z0-9][A-Z0-9.^=/_-]*$'", name=op.f("ck_watchlist_symbol_plain")),
+        sa.CheckConstraint("symbol ~ '^[A-Z0-9^][A-Z0-9.^=/_-]*$'", name=op.f("ck_watchlist_symbol_plain")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_watchlist_user_id_users"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_watchlist")),
         sa.UniqueConstraint("user_id", "symbol", name=op.f("uq_watchlist_user_id_symbol")),
