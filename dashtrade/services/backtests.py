@@ -1,0 +1,179 @@
+"""Backtests as a page, a notebook or a command asks for them: fetch bars, run, count the trial, keep a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Fill, Percent, RiskPercent, Shares, Size
+from dashtrade.domain.market import HistoryRequest
+from dashtrade.domain.strategy import Direction, Stops, Strategy
+from dashtrade.errors import DashTradeError, InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dashtrade.backtest.result import BacktestResult
+    from dashtrade.db.unit_of_work import UnitOfWork
+
+Progress = Callable[[float, str], None]
+"""Called with the share done (0…1) and a sentence."""
+
+MOST_SYMBOLS = 500
+
+
+class Market(Protocol):
+    """What is needed of market data."""
+
+    def history(self, request: HistoryRequest, source: str | None = None) -> pd.DataFrame: ...
+
+
+class Cancelled(DashTradeError):
+    """The user stopped the run; nothing was kept."""
+
+    code = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A backtest over bars that are still to be fetched. ``settings`` are a preset's parameters."""
+
+    strategy: Strategy | str
+    symbols: tuple[str, ...]
+    period: str | None = "5y"
+    interval: str = "1d"
+    start: datetime | None = None
+    end: datetime | None = None
+    source: str | None = None
+    settings: tuple[tuple[str, float], ...] = ()
+    cash: float = 10_000.0
+    size: Size = field(default_factory=Percent)
+    costs: Costs = field(default_factory=Costs)
+    stops: Stops | None = None
+    direction: Direction | str = Direction.LONG_ONLY
+    fill: Fill | str = Fill.NEXT_OPEN
+    whole_shares: bool = False
+    risk_free: float = 0.0
+    seed: int = 0
+
+
+def build(request: RunRequest, bars: dict[str, pd.DataFrame]) -> BacktestRequest:
+    """The engine's request for these bars."""
+    from dashtrade.strategies import preset
+
+    strategy = request.strategy
+    if not isinstance(strategy, Strategy):
+        strategy = preset(strategy, **dict(request.settings))
+    elif request.settings:
+        raise InvalidInput("settings", "only presets take settings; change the strategy's own conditions instead.")
+    return BacktestRequest(
+        strategy=strategy,
+        bars=bars,
+        cash=request.cash,
+        size=request.size,
+        costs=request.costs,
+        stops=request.stops,
+        direction=request.direction,
+        fill=request.fill,
+        whole_shares=request.whole_shares,
+        risk_free=request.risk_free,
+        seed=request.seed,
+    )
+
+
+def fetch(
+    market: Market, request: RunRequest, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+) -> dict[str, pd.DataFrame]:
+    """The bars of every symbol, in order. Raises SourceError, InvalidInput, or Cancelled between two symbols."""
+    if not request.symbols:
+        raise InvalidInput("symbols", "give at least one symbol, such as AAPL.")
+    if len(request.symbols) > MOST_SYMBOLS:
+        raise InvalidInput("symbols", f"{len(request.symbols)} are too many; use at most {MOST_SYMBOLS}.")
+    bars: dict[str, pd.DataFrame] = {}
+    for n, text in enumerate(request.symbols):
+        wanted = HistoryRequest.parse(text, request.interval, request.period, request.start, request.end)
+        _step(0.8 * n / len(request.symbols), f"Fetching {wanted.symbol}", progress, cancelled)
+        bars[wanted.symbol] = market.history(wanted, request.source)
+    return bars
+
+
+def run_backtest(
+    market: Market,
+    request: RunRequest,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    uow: UnitOfWork | None = None,
+    user_id: int | None = None,
+) -> BacktestResult:
+    """Fetches the bars, runs the backtest and, for a user, counts the trial and keeps the record.
+
+    Raises InvalidInput (which names the field), SourceError, BadBars, or Cancelled.
+    """
+    from dashtrade.backtest.run import backtest
+
+    if not isinstance(request.strategy, Strategy):  # a wrong name should not wait for the data
+        build(request, {"": None})  # type: ignore[dict-item]
+    bars = fetch(market, request, progress, cancelled)
+    _step(0.8, "Running", progress, cancelled)
+    result = backtest(build(request, bars))
+    if uow is not None and user_id is not None:
+        from dashtrade.services.trials import record_run
+
+        _step(0.95, "Keeping the record", progress, cancelled)
+        record_run(uow, user_id, result)
+    _step(1.0, "Done", progress, None)
+    return result
+
+
+def _step(share: float, text: str, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled("Stopped. Nothing was kept.")
+    if progress is not None:
+        progress(share, text)
+
+
+def parse_fraction(text: str, field: str) -> float:
+    """``0.02``, ``2%`` and ``200bps`` are the same."""
+    word = str(text).strip().lower().replace(" ", "")
+    for suffix, scale in (("%", 100.0), ("bps", 10_000.0), ("bp", 10_000.0)):
+        if word.endswith(suffix):
+            return _number(word.removesuffix(suffix), text, field) / scale
+    return _number(word, text, field)
+
+
+def parse_distance(text: str | None, name: str) -> dict[str, float]:
+    """A stop distance: a fraction such as ``2%``, or ``3atr`` for multiples of the average true range."""
+    if text is None:
+        return {}
+    word = str(text).strip().lower()
+    if word.endswith("atr"):
+        return {f"atr_{name}": _number(word.removesuffix("atr").strip(), text, name)}
+    return {name: parse_fraction(word, name)}
+
+
+def parse_size(text: str) -> Size:
+    """``50%`` or ``50`` of the equity, ``$2000``, ``10 shares``, ``risk 1%``."""
+    word = str(text).strip().lower().replace(":", " ")
+    if word.startswith("risk"):
+        return RiskPercent(_number(word.removeprefix("risk").strip().removesuffix("%"), text, "size"))
+    if word.startswith(("$", "cash")):
+        return Cash(_number(word.removeprefix("cash").strip().removeprefix("$"), text, "size"))
+    if word.startswith("shares"):
+        return Shares(_number(word.removeprefix("shares").strip(), text, "size"))
+    for ending in ("shares", "share", "sh"):
+        if word.endswith(ending):
+            return Shares(_number(word.removesuffix(ending).strip(), text, "size"))
+    return Percent(_number(word.removeprefix("percent").strip().removesuffix("%"), text, "size"))
+
+
+def _number(word: str, text: object, field: str) -> float:
+    examples = {"size": ("50%", "$2000", "10 shares", "risk 1%")}.get(field, ("0.02", "2%", "20bps"))
+    try:
+        return float(word)
+    except ValueError:
+        raise InvalidInput(
+            field, f"{str(text)[:40]!r} is not understood; write for example {', '.join(examples)}."
+        ) from None
