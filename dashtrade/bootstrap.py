@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dashtrade.db.unit_of_work import UnitOfWork
     from dashtrade.domain.market import SymbolMatch
+    from dashtrade.services.jobs import Job
     from dashtrade.services.market import MarketData
 
 
@@ -65,6 +66,21 @@ def runtime() -> Runtime:
         upgrade(made.engine)
     check_schema(made.engine)
     return made
+
+
+# modules of services that declare background jobs
+JOB_MODULES = ("dashtrade.services.housekeeping",)
+
+
+def load_jobs() -> list[Job]:
+    """All declared jobs, after importing the modules that declare them."""
+    from importlib import import_module
+
+    from dashtrade.services.jobs import JOBS
+
+    for module in JOB_MODULES:
+        import_module(module)
+    return list(JOBS.values())
 
 
 def make_market(settings: Settings) -> MarketData:

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from dashtrade.db.tables.base import Base, CreatedAt, PrimaryKey
 
-SYMBOL_PATTERN = "^[A-Z0-9][A-Z0-9.^=/_-]*$"
+SYMBOL_PATTERN = r"^[A-Z0-9^][A-Z0-9.^=/_-]*$"
 
 
 def _owner(index: bool = False) -> Any:

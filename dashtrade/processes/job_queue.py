@@ -1,0 +1,58 @@
+"""The job queue: procrastinate's app, made from the declared jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import JobContext as QueueContext
+
+from dashtrade.db.engine import libpq_url
+from dashtrade.services.jobs import Job, JobContext
+
+log = structlog.get_logger(__name__)
+
+KEEP_HOURS = 24 * 7
+WORKER_LOST_AFTER = 60.0
+
+
+def make_app(database_url: str, context: JobContext, jobs: list[Job]) -> App:
+    """Procrastinate's app with a task for every job, and two of its own that keep the queue tidy."""
+    connector = PsycopgConnector(
+        conninfo=libpq_url(database_url),
+        kwargs={"options": "-c search_path=jobs -c timezone=UTC"},
+        min_size=1,
+        max_size=8,
+    )
+    app = App(connector=connector)
+    for each in jobs:
+        retry = RetryStrategy(max_attempts=each.retries, exponential_wait=10) if each.retries else False
+        task = app.task(name=each.name, retry=retry, lock=each.name if each.alone else None)(_runner(each, context))
+        if each.cron:
+            app.periodic(cron=each.cron)(task)
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name="restart_lost_jobs", queueing_lock="restart_lost_jobs", pass_context=True)
+    async def restart_lost_jobs(queue: QueueContext, timestamp: int) -> None:
+        manager = queue.app.job_manager
+        for lost in await manager.get_stalled_jobs(seconds_since_heartbeat=WORKER_LOST_AFTER):
+            log.warning("The worker of a job is gone; the job starts again", job=lost.task_name, id=lost.id)
+            await manager.retry_job(lost)
+
+    @app.periodic(cron="17 3 * * *")
+    @app.task(name="delete_old_jobs", queueing_lock="delete_old_jobs", pass_context=True)
+    async def delete_old_jobs(queue: QueueContext, timestamp: int) -> None:
+        await queue.app.job_manager.delete_old_jobs(nb_hours=KEEP_HOURS, include_failed=True)
+
+    return app
+
+
+def _runner(job: Job, context: JobContext) -> Callable[..., None]:
+    def run(timestamp: int | None = None, **arguments: Any) -> None:
+        log.debug("Job starts", job=job.name)
+        job.run(context, **arguments)
+
+    run.__name__ = job.name
+    return run

@@ -1,0 +1,60 @@
+"""The jobs worker: runs what ``services/jobs.py`` declares, from procrastinate's queue in the database.
+
+Run as ``python -m dashtrade.processes.jobs``; several may run, on several machines. On SIGTERM the jobs at work are
+given time to finish; a job whose worker died is started again by another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+from dashtrade.bootstrap import Runtime, load_jobs, runtime
+from dashtrade.errors import DashTradeError
+
+if TYPE_CHECKING:
+    from procrastinate import App
+
+log = structlog.get_logger(__name__)
+
+CONCURRENCY = 2
+GRACE = 7.0  # seconds that running jobs get after SIGTERM; the supervisor waits 10
+
+
+async def work(app: App) -> None:
+    """Take jobs until SIGTERM or SIGINT."""
+    async with app.open_async():
+        await app.run_worker_async(
+            concurrency=CONCURRENCY, shutdown_graceful_timeout=GRACE, fetch_job_polling_interval=5.0, name="dashtrade"
+        )
+
+
+def main() -> int:
+    from dashtrade.processes.logs import configure
+
+    configure("jobs")
+    from procrastinate.exceptions import ConnectorException
+
+    from dashtrade.processes.job_queue import make_app
+
+    try:
+        made: Runtime = runtime()
+        jobs = load_jobs()
+        app = make_app(made.engine.url.render_as_string(hide_password=False), made, jobs)
+        log.info("Jobs worker starts", jobs=", ".join(sorted(job.name for job in jobs)))
+        asyncio.run(work(app))
+    except DashTradeError as error:
+        log.error(str(error))
+        return 1
+    except ConnectorException:
+        log.error("The database cannot be reached any more; the worker ends and is started again.")
+        return 1
+    log.info("Jobs worker ended")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
