@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from pathlib import Path
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m dashtrade.dashboards", description="Serve the dashboards.")
+    parser.add_argument(
+        "--apps", type=Path, default=None, help="folder of page notebooks; default: apps of the checkout"
+    )
+    arguments = parser.parse_args()
+
     from dashtrade.dashboards.zygote.warm import skip_unwanted
 
     skip_unwanted()  # before Jupyter is imported: saves seconds
@@ -13,7 +21,7 @@ def main() -> int:
     from dashtrade.errors import DashTradeError
 
     try:
-        run()
+        run(arguments.apps)
     except DashTradeError as error:
         print(error, file=sys.stderr)
         return 1

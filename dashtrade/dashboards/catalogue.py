@@ -74,7 +74,7 @@ def declared_page(file: Path) -> PageInfo | None:
         return PageInfo(file.stem, title, Role(declared["role"]), int(declared.get("order", 500)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.error(
-            '%s is not served: register the page, or add to its metadata "dashtrade": {"title": "", "role": "user"} (%s)',
+            '%s is not served: register it as a page, or give its metadata "dashtrade": {"role": "user"} (%s)',
             file.name,
             type(error).__name__,
         )

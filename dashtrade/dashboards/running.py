@@ -26,24 +26,24 @@ def page_modules(folder: Path = PAGES_FOLDER) -> tuple[str, ...]:
     return tuple(shared + parts)
 
 
-def find_apps() -> Path:
-    """The folder of page notebooks: ``DASHTRADE_APPS``, or ``apps`` of the checkout."""
-    folder = CHECKOUT / "apps"
+def find_apps(given: Path | None = None) -> Path:
+    """The folder of page notebooks: the one given, else ``apps`` of the checkout."""
+    folder = given or CHECKOUT / "apps"
     if not folder.is_dir():
-        raise ConfigurationError(f"There is no folder {folder} with pages. Run DashTrade from its checkout.")
-    return folder
+        raise ConfigurationError(f"There is no folder {folder} with page notebooks. Name it with --apps.")
+    return folder.resolve()
 
 
-def run() -> None:
+def run(apps: Path | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    # by name: the processes are built on top of this package
-    import_module("dashtrade.processes.logs").configure("dashboards")
     from dashtrade.bootstrap import runtime
 
+    # by name: the processes are built on top of this package
+    import_module("dashtrade.processes.logs").configure("dashboards")
     rt = runtime()
     options = ServerOptions(
         settings=rt.settings,
-        apps=find_apps(),
+        apps=find_apps(apps),
         database_url=rt.engine.url.render_as_string(hide_password=False),
         port=rt.settings.dashboards_port,
         preload=page_modules(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -63,7 +64,7 @@ class Dashboards(Voila):
             # Voilà and nbconvert find templates by Jupyter's data path alone
             os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (share, os.environ.get("JUPYTER_PATH"))))
         use_caching_exporter()
-        app = cls(config=traitlets_config(options), config_file_paths=[])
+        app = cls(config=traitlets_config(options), config_file_paths=[], log=logging.getLogger("dashtrade.dashboards"))
         app.options = options
         app.catalogue = Catalogue(options.apps, registered)
         app.new_uow = new_uow

@@ -7,7 +7,10 @@
   const goneText = document.getElementById("dt-gone-text");
 
   // --- from skeleton to page -----------------------------------------------------------------
-  const ready = () => cells.querySelector(".jupyter-widgets, .lm-Widget .widget-box, .dt-failed, .jp-RenderedMarkdown, .jp-OutputArea-output:not(:empty)");
+  const outputs = [...cells.querySelectorAll('script[type="application/vnd.voila.cell-output+json"]')];
+  const widgets = outputs.some((output) => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
+  const ready = () => cells.querySelector(widgets ? ".jupyter-widgets, .dt-failed" : ".dt-failed, .jp-RenderedMarkdown, .jp-OutputArea-output:not(:empty)")
+    || (!outputs.length && !document.getElementById("jupyter-config-data"));
   const show = () => {
     if (!loading.isConnected) return;
     loading.remove();
