@@ -62,7 +62,13 @@ class Settings(BaseSettings):
     yahoo_url: str | None = Field(
         default=None, description="another address that speaks Yahoo's protocol; for tests and proxies"
     )
-    simulator_slippage_bps: float = Field(default=1.0, ge=0)
+    simulator_slippage_bps: float = Field(default=1.0, ge=0, description="basis points, against the trader")
+    simulator_spread_bps: float = Field(default=2.0, ge=0, description="whole bid-ask spread, basis points")
+    simulator_seed: int = Field(default=0, description="repeats the simulator's slippage exactly")
+    simulator_hours: Literal["always", "exchange"] = Field(
+        default="always", description="when the simulated market is open: around the clock, or New York's sessions"
+    )
+    simulator_faults: bool = Field(default=False, description="lets rehearsals break the simulator over loopback")
     webhook_wait_seconds: float = Field(
         default=2.0, ge=0, le=2.8, description="how long the webhook waits for an outcome"
     )

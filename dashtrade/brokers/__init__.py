@@ -27,7 +27,7 @@ class BrokerMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModeSpec:
-    """What a form shows and a broker checks. ``key_prefixes`` are how this mode's key ids begin, where that is known."""
+    """What a form shows and a broker checks. ``key_prefixes`` are how this mode's key ids begin."""
 
     mode: BrokerMode
     label: str
@@ -80,7 +80,9 @@ for _spec in (
 
 
 def make_broker(mode: BrokerMode | str, key: str, secret: str, *, url: str | None = None) -> AlpacaBroker:
-    """A broker for an account. ``url`` is the simulator's address in simulated mode, else an Alpaca-compatible one or None."""
+    """A broker for an account. ``url`` is the simulator's address in simulated mode, else an Alpaca-compatible one or
+    None.
+    """
     from dashtrade.brokers.alpaca import AlpacaBroker
 
     return AlpacaBroker(key, secret, mode=MODES[str(mode)].mode, url_override=url)

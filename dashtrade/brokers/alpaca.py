@@ -4,8 +4,8 @@ The client as it comes repeats an order up to three times on 429 and 504 and nev
 bounds, and every way a request can end is one of three: an answer, a definite no (OrderRefused), or not known
 (OutcomeUnknown for what changes something, BrokerUnavailable for a question).
 
-429 counts as "not known" although the broker then did nothing: a refusal would end the order for good, while "not known"
-makes the caller ask by client order id and send the same order again, which is what a busy broker needs.
+429 counts as "not known" although the broker then did nothing: a refusal would end the order for good, while "not
+known" makes the caller ask by client order id and send the same order again, which is what a busy broker needs.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class _Answer:
 class AlpacaBroker:
     """The Broker port over Alpaca's client. Thread-safe; close it when done.
 
-    Raises ConfigurationError for keys that belong to another mode. ``url_override`` is the address of a server that speaks the
-    same protocol; the simulated mode needs it.
+    Raises ConfigurationError for keys that belong to another mode. ``url_override`` is the address of a server that
+    speaks the same protocol; the simulated mode needs it.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class AlpacaBroker:
         return placed
 
     def cancel(self, broker_order_id: str) -> None:
-        """Ask to cancel. Raises OrderRefused with kind ALREADY_ENDED or ORDER_NOT_FOUND where there is nothing to do."""
+        """Ask to cancel. OrderRefused of kind ALREADY_ENDED or ORDER_NOT_FOUND says that there is nothing to do."""
         answer = self._ask(lambda: self._client.delete(f"/orders/{broker_order_id}"), Priority.EXIT)
         self._changed(answer, lambda payload: None)
 
@@ -188,8 +188,9 @@ class AlpacaBroker:
     def executions(self, after: datetime | None = None) -> list[Execution]:
         """Every fill after a time, oldest first.
 
-        An activity does not name the client order id; it is looked up once for each order and remembered. Fills can be booked
-        late with an earlier time, so ask again from a little before the last one and drop those already known.
+        An activity does not name the client order id; it is looked up once for each order and remembered. Fills can
+        be booked late with an earlier time, so ask again from a little before the last one and drop those already
+        known.
         """
         query: dict[str, Any] = {"direction": "asc", "page_size": PAGE}
         if after is not None:
@@ -215,7 +216,8 @@ class AlpacaBroker:
     def stream(self, on_update: OnUpdate, on_gap: OnGap, **options: Any) -> AlpacaStream:
         """Follow the account's orders in a thread of its own until ``stop()``.
 
-        ``on_update(OrderUpdate)`` for each event, in order; ``on_gap(StreamGap)`` whenever something may have been missed: reconcile then.
+        ``on_update(OrderUpdate)`` for each event, in order; ``on_gap(StreamGap)`` whenever something may have been
+        missed: reconcile then.
         """
         if self._stream is not None:
             self._stream.stop()
@@ -306,7 +308,7 @@ class AlpacaBroker:
         return OrderRefused(answer.message, answer.code, kind, None if related is None else str(related))
 
     def _orders(self, query: Mapping[str, Any], after: datetime | None = None) -> list[BrokerOrder]:
-        """All pages, oldest first. Pages overlap by a microsecond, since the broker's ``after`` leaves out equal times."""
+        """All pages, oldest first. Pages overlap a little, since the broker's ``after`` leaves out equal times."""
         found: dict[str, BrokerOrder] = {}
         for _ in range(MAX_PAGES):
             page_query = {**query, "limit": 500, "direction": "asc", "nested": "false"}

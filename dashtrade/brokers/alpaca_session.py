@@ -1,7 +1,7 @@
 """The HTTP session under Alpaca's client: bounded in time and size, and never a second try.
 
-The client sets no timeouts of its own, and a read timeout alone only bounds the wait for each piece, so an answer that drips
-byte by byte could hold a trader for hours; here a whole answer has a deadline.
+The client sets no timeouts of its own, and a read timeout alone only bounds the wait for each piece, so an answer
+that drips byte by byte could hold a trader for hours; here a whole answer has a deadline.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class BoundedSession(Session):
         response = super().request(*args, **{**kwargs, "timeout": self._timeout, "stream": True})
         try:
             response._content = self._read(response, deadline)
-            response._content_consumed = True  # type: ignore[attr-defined]
+            response._content_consumed = True
         except TransportError as error:
             raise BrokenConnection(type(error).__name__) from None
         finally:

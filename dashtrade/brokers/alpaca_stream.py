@@ -1,8 +1,8 @@
 """The stream of order events, in a thread of its own, with every way of missing one noticed.
 
-Alpaca's stream has no sequence numbers and does not repeat what a client missed. So a gap is reported whenever events may
-be lost: on each connect and disconnect, when a fill does not add up with the fills before it, when an order that was
-just placed is not mentioned in time although the socket looks alive, and when a message cannot be read.
+Alpaca's stream has no sequence numbers and does not repeat what a client missed. So a gap is reported whenever events
+may be lost: on each connect and disconnect, when a fill does not add up with the fills before it, when an order that
+was just placed is not mentioned in time although the socket looks alive, and when a message cannot be read.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class AlpacaStream:
     def _run(self) -> None:
         try:
             self._socket.run()
-        except Exception:  # noqa: BLE001 - edge of a thread; the gap makes the listener reconcile
+        except Exception:  # edge of a thread; the gap makes the listener reconcile
             logger.warning("the order stream ended", exc_info=True)
             self._gap(StreamGap.LOST)
         finally:
@@ -152,7 +152,7 @@ class AlpacaStream:
     def _call(self, listener: Callable[[Any], None], value: Any) -> None:
         try:
             listener(value)
-        except Exception:  # noqa: BLE001 - a listener's fault must not end the stream; reconciling repairs what it missed
+        except Exception:  # a listener's fault must not end the stream; reconciling repairs what it missed
             logger.warning("a listener of the order stream failed", exc_info=True)
 
 
@@ -176,11 +176,11 @@ class _Socket(TradingStream):
             "open_timeout": 10,
             "close_timeout": 2,
         }
-        super().__init__(key, secret, paper=paper, raw_data=True, url_override=url, websocket_params=params)
+        super().__init__(key, secret, paper=paper, raw_data=True, url_override=url or "", websocket_params=params)
         self._owner = owner
         self._reconnect_min_backoff, self._reconnect_max_backoff = backoff
         self._stopping = threading.Event()
-        self._trade_updates_handler = _ignore  # the base class connects once something listens
+        self._trade_updates_handler: Any = _ignore  # the base class connects once something listens
 
     def request_stop(self) -> None:
         self._stopping.set()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import pytest
+from simulator_server import RunningSimulator, running
 from sqlalchemy import Engine
 
 from dashtrade.brokers.simulator.prices import FixedFeed
 from dashtrade.domain.orders import OrderRequest, OrderStatus, OrderUpdate, Side, StreamGap
-from simulator_server import RunningSimulator, running
 
 
 @pytest.fixture

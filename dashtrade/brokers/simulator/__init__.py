@@ -1,1 +1,1 @@
-"""An Alpaca-compatible brokerage on the local machine: the default account, and the place where faults are rehearsed."""
+"""An Alpaca-compatible brokerage on the local machine: the default account, and where faults are rehearsed."""

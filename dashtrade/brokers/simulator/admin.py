@@ -1,8 +1,9 @@
 """The simulator's own routes, beside Alpaca's: price hints for everybody, and rehearsal controls when switched on.
 
-``POST /sim/prices {"symbol": "AAPL", "price": "145.50", "time": …}`` with a user's credentials sets a price for that user's
-account alone, so that no user can move another's fills. The other routes exist only where the simulator was started
-for rehearsals, and answer to the local machine only; there, a price without credentials holds for every account.
+``POST /sim/prices {"symbol": "AAPL", "price": "145.50", "time": …}`` with a user's credentials sets a price for that
+user's account alone, so that no user can move another's fills. The other routes exist only where the simulator was
+started for rehearsals, and answer to the local machine only; there, a price without credentials holds for every
+account.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ async def set_clock(service: Service, request: Request, payload: dict[str, Any])
 
 
 async def set_asset(service: Service, request: Request, payload: dict[str, Any]) -> Any:
-    """``{"symbol": …, "known": false}`` and the like; also ``halted``, ``tradable``, ``shortable``, ``fractionable``."""
+    """``{"symbol": …, "known": false}``; also ``halted``, ``tradable``, ``shortable`` and ``fractionable``."""
     symbol = str(payload.get("symbol") or "").upper()
     if not symbol:
         raise malformed("symbol is required")

@@ -11,7 +11,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -43,7 +43,7 @@ MAX_BODY = 64 * 1024
 class SimulatorOptions:
     """How the simulated brokerage behaves. Times between looks at resting orders and equity are real time."""
 
-    costs: Costs = Costs()
+    costs: Costs = field(default_factory=Costs)
     initial_cash: Decimal = Decimal(100_000)
     multiplier: Decimal = Decimal(2)
     hint_life: timedelta = timedelta(seconds=60)
@@ -122,7 +122,7 @@ class Service:
                 if self._loop.time() - last_equity >= self.options.equity_seconds:
                     last_equity = self._loop.time()
                     await run_in_threadpool(self.exchange.note_equities)
-            except Exception:  # noqa: BLE001 - edge of the background loop: the database may be away, and comes back
+            except Exception:  # edge of the background loop: the database may be away, and comes back
                 logger.warning("the simulator could not look at its open orders; it tries again", exc_info=True)
                 await asyncio.sleep(1)
 

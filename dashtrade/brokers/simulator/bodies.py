@@ -29,7 +29,7 @@ def text(value: Decimal | None) -> str | None:
 
 
 def order(row: Row[Any], legs: list[Body] | None = None, *, status: str | None = None) -> Body:
-    """``status`` overrides the stored one. ``source`` says where the fill's price came from; Alpaca has no such field."""
+    """``status`` overrides the stored one. ``source``, which Alpaca lacks, says where the fill's price came from."""
     filled = row.filled_qty or Decimal(0)
     average = None if not filled else plain((row.filled_value / filled).quantize(Decimal("0.000001")))
     return {

@@ -2,12 +2,14 @@
 
 Set with ``POST /sim/faults``. ``{"rules": [...]}`` adds rules for HTTP requests, each used ``times`` times (default 1):
 
-``{"route": "POST /v2/orders", "action": "error", "when": "after", "status": 504, "body": "…", "content_type": "text/html"}``
+``{"route": "POST /v2/orders", "action": "error", "when": "after", "status": 504, "body": "…", "content_type":
+"text/html"}``
 
-Actions: ``error`` (answers ``status``; ``when`` before or after the work is committed), ``hang`` (``seconds``, then the
-connection is dropped), ``truncate`` (half of the true answer, then the connection ends), ``reset`` (TCP reset, before or after
-the work), ``rate_limit`` (429 with headers, nothing done), ``rewrite`` (``set``: fields replaced in the true answer, ``drop``:
-fields removed). A route is a method (or ``*``) and a path prefix; a trailing ``$`` makes the path exact.
+Actions: ``error`` (answers ``status``; ``when`` before or after the work is committed), ``hang`` (``seconds``, then
+the connection is dropped), ``truncate`` (half of the true answer, then the connection ends), ``reset`` (TCP reset,
+before or after the work), ``rate_limit`` (429 with headers, nothing done), ``rewrite`` (``set``: fields replaced in
+the true answer, ``drop``: fields removed). A route is a method (or ``*``) and a path prefix; a trailing ``$`` makes
+the path exact.
 
 Market and stream: ``visibility_lag`` seconds, ``partial_fills`` (fractions of the order), ``partial_interval`` seconds,
 ``hold_fills``, and ``stream``: a list of ``duplicate``, ``drop``, ``reverse``, ``silent``.
@@ -147,8 +149,9 @@ def _rule(raw: Any) -> Rule:
     if " " not in str(raw.get("route") or ""):
         raise malformed("a rule needs a route such as 'POST /v2/orders'")
     try:
-        return Rule(**{name: float(v) if name == "seconds" else v for name, v in raw.items()})
-    except TypeError:
+        values: dict[str, Any] = {name: float(v) if name == "seconds" else v for name, v in raw.items()}
+        return Rule(**values)
+    except (TypeError, ValueError):
         raise malformed("a rule has an unknown field") from None
 
 

@@ -27,8 +27,8 @@ _UNITS = {"D": 1, "W": 7, "M": 30, "A": 365}
 def portfolio_history(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     """Equity at the end of each window that has begun, from the account's opening at the earliest.
 
-    ``period`` is a number and D, W, M (30 days) or A (365 days), default 1M; ``timeframe`` 1Min, 5Min, 15Min, 1H or 1D. A window
-    without a recorded point repeats the equity before it.
+    ``period`` is a number and D, W, M (30 days) or A (365 days), default 1M; ``timeframe`` 1Min, 5Min, 15Min, 1H or
+    1D. A window without a recorded point repeats the equity before it.
     """
     end = moment(query["end"], "end") if query.get("end") else desk.now
     start = moment(query["start"], "start") if query.get("start") else end - _length(query.get("period") or "1M")

@@ -13,8 +13,9 @@ BPS = Decimal(10_000)
 class Costs:
     """Trading costs in basis points, always against the trader.
 
-    ``spread_bps`` is the whole spread: buys pay half of it above the price, sells get half below. ``slippage_bps`` comes on
-    top for orders that take the market price; ``jitter_bps`` varies it between orders, repeatably for a given ``seed``.
+    ``spread_bps`` is the whole spread: buys pay half of it above the price, sells get half below. ``slippage_bps``
+    comes on top for orders that take the market price; ``jitter_bps`` varies it between orders, repeatably for a
+    given ``seed``.
     """
 
     spread_bps: Decimal = Decimal(0)

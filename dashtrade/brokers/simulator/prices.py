@@ -18,7 +18,7 @@ from typing import Protocol
 
 from dashtrade.domain.market import Quote
 from dashtrade.domain.ports import Clock
-from dashtrade.errors import DashTradeError
+from dashtrade.errors import DashTradeError, RateLimited, SourceKeyProblem, SourceUnreachable
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ class FixedFeed:
 class BackgroundFeed:
     """A market-data source, asked in the background.
 
-    ``latest`` is the port's ``latest(symbols) -> {symbol: Quote}``. A quote serves for ``fresh`` and is fetched again after
-    ``refresh``; a failed symbol is not asked again for ``retry``.
+    ``latest`` is the port's ``latest(symbols) -> {symbol: Quote}``. A quote serves for ``fresh`` and is fetched again
+    after ``refresh``; a failed symbol is not asked again for ``retry``.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class BackgroundFeed:
         self._lock = threading.Lock()
         self._quotes: dict[str, tuple[Price, datetime]] = {}
         self._failed: dict[str, datetime] = {}
+        self._down_since: datetime | None = None
         self._asking: set[str] = set()
         self._listeners: list[Callable[[str], None]] = []
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="prices")
@@ -109,8 +110,9 @@ class BackgroundFeed:
             return price if age is not None and timedelta(0) <= age <= self._fresh else None
 
     def pending(self, symbol: str) -> bool:
+        """Only while a symbol is asked for the first time: nobody waits for a source that has failed before."""
         with self._lock:
-            return symbol in self._asking
+            return symbol in self._asking and symbol not in self._failed and self._down_since is None
 
     def subscribe(self, on_price: Callable[[str], None]) -> None:
         self._listeners.append(on_price)
@@ -119,8 +121,10 @@ class BackgroundFeed:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, symbol: str, now: datetime) -> None:
-        failed = self._failed.get(symbol)
-        if symbol in self._asking or (failed is not None and timedelta(0) <= now - failed < self._retry):
+        for failed in (self._failed.get(symbol), self._down_since):
+            if failed is not None and timedelta(0) <= now - failed < self._retry:
+                return
+        if symbol in self._asking:
             return
         self._asking.add(symbol)
         try:
@@ -130,15 +134,18 @@ class BackgroundFeed:
 
     def _fetch(self, symbol: str) -> None:
         quote: Quote | None = None
+        down = False
         try:
             quote = self._latest([symbol]).get(symbol)
         except DashTradeError as error:
+            down = isinstance(error, (SourceUnreachable, RateLimited, SourceKeyProblem))
             logger.info("no market price for %s: %s", symbol, error)
-        except Exception:  # noqa: BLE001 - edge of a background thread: a broken source must not stop the simulator
+        except Exception:  # edge of a background thread: a broken source must not stop the simulator
             logger.warning("the price source failed for %s", symbol, exc_info=True)
         now = self._clock.now()
         with self._lock:
             self._asking.discard(symbol)
+            self._down_since = now if down else None
             if quote is None or quote.price <= 0:
                 self._failed[symbol] = now
             else:

@@ -42,7 +42,9 @@ def count(query: Mapping[str, str], name: str, default: int, most: int) -> int:
 
 
 def orders(connection: Connection, account_id: UUID, query: Mapping[str, str]) -> list[Row[Any]]:
-    """``status`` open (default), closed or all; ``after`` and ``until`` exclusive; newest first unless ``direction=asc``."""
+    """``status`` open (default), closed or all; ``after`` and ``until`` exclusive; newest first unless
+    ``direction=asc``.
+    """
     wanted: Select[Any] = select(_O).where(_O.c.account_id == account_id)
     status = query.get("status") or "open"
     if status not in {"open", "closed", "all"}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure of the program
+class Refused(Exception):
     """Ends a request; the transaction it is raised in is rolled back."""
 
     def __init__(self, status: int, code: int, message: str, **extra: Any) -> None:

@@ -1,6 +1,7 @@
 """The ``/stream`` websocket: authenticate, listen, and a message for every event of an order.
 
-Frames are binary, as Alpaca's are. A client that is not connected misses what happens; it learns of it by asking the API.
+Frames are binary, as Alpaca's are. A client that is not connected misses what happens; it learns of it by asking the
+API.
 """
 
 from __future__ import annotations

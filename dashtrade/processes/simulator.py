@@ -1,0 +1,120 @@
+"""The simulated brokerage as a process: ``python -m dashtrade.processes.simulator``. Loopback only."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from dashtrade import bootstrap
+from dashtrade.auth import secret_files
+from dashtrade.brokers.simulator.app import SimulatorOptions, create_app
+from dashtrade.brokers.simulator.clock import SimulatorClock
+from dashtrade.brokers.simulator.hours import hours_for
+from dashtrade.brokers.simulator.matching import Costs
+from dashtrade.brokers.simulator.prices import BackgroundFeed
+from dashtrade.domain.market import Quote
+from dashtrade.errors import DashTradeError
+from dashtrade.processes.logs import configure
+from dashtrade.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from starlette.applications import Starlette
+
+logger = logging.getLogger(__name__)
+HOST = "127.0.0.1"
+# price sources bring pandas along; they load after the workbench has started
+WARM_AFTER = 3.0
+
+
+class Server(uvicorn.Server):
+    """Ends with exit code 0 on SIGTERM; the base class would raise the signal again when it is done."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+def feeds(settings: Settings, clock: SimulatorClock) -> list[BackgroundFeed]:
+    """The market as the settings name it, then simulated prices; both are asked in the background."""
+
+    def of_market(symbols: Sequence[str]) -> dict[str, Quote]:
+        return bootstrap.market().latest(symbols)
+
+    def of_sample(symbols: Sequence[str]) -> dict[str, Quote]:
+        return bootstrap.market().latest(symbols, "sample")
+
+    found = [BackgroundFeed(of_sample, clock)]
+    if settings.sources != ("sample",):
+        found.insert(0, BackgroundFeed(of_market, clock))
+    return found
+
+
+def build(settings: Settings, engine: Engine) -> Starlette:
+    """The app with this installation's prices, hours and costs."""
+    clock = SimulatorClock()
+    costs = Costs(
+        spread_bps=Decimal(str(settings.simulator_spread_bps)),
+        slippage_bps=Decimal(str(settings.simulator_slippage_bps)),
+        seed=settings.simulator_seed,
+    )
+    return create_app(
+        engine,
+        feeds(settings, clock),
+        secret_files.session_secret(settings),
+        clock,
+        hours=hours_for(settings.simulator_hours),
+        options=SimulatorOptions(costs=costs, faults=settings.simulator_faults),
+    )
+
+
+def _warm(app: Starlette) -> None:
+    """Load the price sources before the first order needs them."""
+    app.state.service.prices.price("SPY")
+
+
+def main() -> int:
+    settings = get_settings()
+    configure("simulator", settings)
+    try:
+        runtime = bootstrap.connect(settings)
+        app = build(settings, runtime.engine)
+    except DashTradeError as error:
+        logger.error("%s", error)
+        return 1
+    config = uvicorn.Config(
+        app,
+        host=HOST,
+        port=settings.simulator_port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        ws_ping_interval=20,
+    )
+    warm = threading.Timer(WARM_AFTER, _warm, (app,))
+    warm.daemon = True
+    warm.start()
+    server = Server(config)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        warm.cancel()
+        runtime.engine.dispose()
+    # a server that never started could not make its tables, or its port is taken: uvicorn has said which
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
