@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pandas as pd
@@ -39,17 +39,31 @@ def period_start(period: Period, last: datetime) -> datetime | None:
     return (day - _OFFSETS[period]).to_pydatetime()
 
 
+def aligned(moment: datetime, interval: Interval) -> datetime:
+    """Start of the bar of a day or longer that ``moment`` falls into; for shorter bars, of its day. All UTC."""
+    day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if interval in (Interval.W1, Interval.D5):
+        return day - timedelta(days=day.weekday())
+    if interval is Interval.MO1:
+        return day.replace(day=1)
+    if interval is Interval.MO3:
+        return day.replace(day=1, month=(day.month - 1) // 3 * 3 + 1)
+    return day
+
+
 def cut(bars: pd.DataFrame, request: HistoryRequest) -> pd.DataFrame:
     """The part of ``bars`` the request asks for: from ``start`` (inclusive) to ``end`` (exclusive), or the last period.
 
-    A period counts back from the last bar before ``end``. Attributes are kept. The result may be empty.
+    A bar of a day or longer that holds ``start`` is kept. A period counts back from the last bar before ``end``.
+    Attributes are kept. The result may be empty.
     """
     index = bars.index
     if request.end is not None:
         bars = bars.iloc[: index.searchsorted(pd.Timestamp(request.end), side="left")]
         index = bars.index
     if request.start is not None:
-        return bars.iloc[index.searchsorted(pd.Timestamp(request.start), side="left") :]
+        start = request.start if request.interval.intraday else aligned(request.start, request.interval)
+        return bars.iloc[index.searchsorted(pd.Timestamp(start), side="left") :]
     if request.period is None or not len(bars):
         return bars
     if request.period in _DAYS:
@@ -57,5 +71,5 @@ def cut(bars: pd.DataFrame, request: HistoryRequest) -> pd.DataFrame:
         count = math.ceil(_DAYS[request.period] / max(request.interval.length / Interval.D1.length, 1))
         wanted = days.unique()[-count:]
         return bars.iloc[days.searchsorted(wanted[0], side="left") :]
-    start = period_start(request.period, index[-1])
-    return bars if start is None else bars.iloc[index.searchsorted(pd.Timestamp(start), side="left") :]
+    begin = period_start(request.period, index[-1])
+    return bars if begin is None else bars.iloc[index.searchsorted(pd.Timestamp(begin), side="left") :]

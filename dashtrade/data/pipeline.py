@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from dashtrade.data.limits import Limits
-from dashtrade.data.periods import cut, period_start
+from dashtrade.data.periods import aligned, cut, period_start
 from dashtrade.data.resample import AroundTheClock, SessionEdges, resample
 from dashtrade.data.sessions import ALWAYS, LazyEdges, calendar_name, edges
 from dashtrade.domain.market import Adjustment, HistoryRequest, Interval, Period
@@ -79,23 +79,12 @@ def needed(
         # Days counted back are too few to hold one bar of several weeks.
         start = span if span is None or request.period not in (Period.D1, Period.D5) else span - max(long, timedelta(0))
     if start is not None and native is not request.interval:
-        start = _aligned(start, request.interval)
+        start = aligned(start, request.interval)
     oldest = limits.oldest(request.interval, now)
     if oldest is not None:
         oldest += timedelta(minutes=1)
         start = oldest if start is None else max(start, oldest)
     return start, request.end
-
-
-def _aligned(moment: datetime, interval: Interval) -> datetime:
-    day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if interval in (Interval.W1, Interval.D5):
-        return day - timedelta(days=day.weekday())
-    if interval is Interval.MO1:
-        return day.replace(day=1)
-    if interval is Interval.MO3:
-        return day.replace(day=1, month=(day.month - 1) // 3 * 3 + 1)
-    return day
 
 
 def is_closed(label: pd.Timestamp, symbol: str, interval: Interval, now: datetime) -> bool:

@@ -78,8 +78,9 @@ def _settles(attempt: Attempt, record: Record) -> bool:
 class YahooSession(requests.Session):
     """A curl_cffi session, as yfinance wants one, with the changes named above. Safe to share between threads."""
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, answer_seconds: float = ANSWER_SECONDS) -> None:
         super().__init__(impersonate="chrome")
+        self._timeouts = (min(CONNECT_SECONDS, answer_seconds), answer_seconds)
         self._url = url.rstrip("/") if url else None
 
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Any:
@@ -87,7 +88,7 @@ class YahooSession(requests.Session):
         host = parts.hostname or ""
         if self._url and (host == "yahoo.com" or host.endswith(".yahoo.com")):
             url = self._url + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        kwargs["timeout"] = _SIDE_SECONDS if host in _SIDE_HOSTS else (CONNECT_SECONDS, ANSWER_SECONDS)
+        kwargs["timeout"] = _SIDE_SECONDS if host in _SIDE_HOSTS else self._timeouts
         record: Record = getattr(_current, "record", None) or Record()
         if host in record.down:
             # This call has already waited for the host once.

@@ -23,7 +23,7 @@ from dashtrade.data.pipeline import answer
 from dashtrade.data.quality import check_bars, count_gaps, stamp, times
 from dashtrade.data.sessions import calendar_name, edges
 from dashtrade.data.yahoo.diagnosis import cause
-from dashtrade.data.yahoo.session import YahooSession, recording
+from dashtrade.data.yahoo.session import ANSWER_SECONDS, YahooSession, recording
 from dashtrade.domain.market import (
     OHLCV,
     Adjustment,
@@ -75,10 +75,11 @@ class YahooSource:
         *,
         url: str | None = None,
         cache_dir: Path | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._now = now
-        self._session = YahooSession(url)
+        self._session = YahooSession(url, answer_seconds)
         # What goes wrong is raised as a typed error; yfinance's log lines would only repeat it on stderr.
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="yfinance")
