@@ -117,13 +117,13 @@ def reserved_by_bot(session: Session, bot_id: int) -> Decimal:
 
 
 def spent_since(session: Session, account: AccountRow) -> Decimal:
-    """Dollars of entries that ended after the broker's account figures were read, so not in its buying power yet."""
+    """Dollars of entries filled since the broker's account figures were read, so not in its buying power yet."""
     if account.refreshed_at is None:
         return ZERO
     query = select(func.coalesce(func.sum(IntentRow.filled_qty * IntentRow.filled_avg_price), 0)).where(
         IntentRow.account_id == account.id,
         IntentRow.purpose == "entry",
-        IntentRow.ended_at > account.refreshed_at,
+        or_(IntentRow.ended_at.is_(None), IntentRow.ended_at > account.refreshed_at),
     )
     return Decimal(session.scalar(query) or 0)
 

@@ -103,6 +103,8 @@ def set_bot_active(uow: UnitOfWork, user_id: int, bot_id: int, active: bool) -> 
         if active:
             _check_live(work.session, user_id, AccountMode(row.account_mode))
         row.is_active = active
+        if active and row.order_status in ("HALTED", "ERROR"):
+            row.order_status = "IDLE"
         work.session.flush()
         view = _view(row, _held(work.session, user_id).get(bot_id, Decimal(0)))
         work.commit()

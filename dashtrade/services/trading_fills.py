@@ -5,10 +5,11 @@ An execution id counts once for each account, whichever way and however often it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
@@ -33,7 +34,22 @@ CENT = Decimal("0.0001")
 ZERO = Decimal(0)
 
 
-def record_update(uow: UnitOfWork, account_id: int, update: OrderUpdate, now: datetime) -> int | None:
+def cursor(uow: UnitOfWork, account_id: int) -> datetime:
+    """Time of the last fill that the broker's own list has confirmed; before the first, when the account came to us."""
+    with uow:
+        query = select(func.max(ExecutionRow.executed_at)).where(
+            ExecutionRow.account_id == account_id, ~ExecutionRow.provisional
+        )
+        return uow.session.scalar(query) or uow.session.get_one(AccountRow, account_id).created_at
+
+
+def record_update(
+    uow: UnitOfWork,
+    account_id: int,
+    update: OrderUpdate,
+    now: datetime,
+    checkpoint: Callable[[str], None] = lambda name: None,
+) -> int | None:
     """One event of the broker's stream. Returns the id of the intent it is about, None for an order not ours."""
     with uow:
         account = lock_account(uow.session, account_id)
@@ -44,6 +60,8 @@ def record_update(uow: UnitOfWork, account_id: int, update: OrderUpdate, now: da
             _record(uow.session, account, update.execution, "stream", now)
         if intent is not None:
             apply_order(uow.session, account, intent, order, now)
+        if update.execution is not None:
+            checkpoint("fill_uncommitted")
         uow.commit()
         return intent.id if intent is not None else None
 

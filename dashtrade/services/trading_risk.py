@@ -19,6 +19,7 @@ def record_breach(session: Session, account: AccountRow, bot: BotRow, breach: Br
     """
     if breach.disables:
         bot.is_active = False
+        bot.order_status = "HALTED"
         action = "The bot was switched off" + (" and closes its position." if bot.flatten_on_breach else ".")
         key = f"{breach.limit}:{bot.id}:{trading_day(now):%Y-%m-%d}"
     else:

@@ -1,0 +1,81 @@
+"""From an account to a broker: derived credentials for the simulator, decrypted ones for paper and live.
+
+Only the trader does this, and only it is given the encryption key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import httpx
+import structlog
+from sqlalchemy import select
+
+from dashtrade.auth.vault import Vault
+from dashtrade.brokers import make_broker
+from dashtrade.brokers.alpaca import AlpacaBroker
+from dashtrade.db.tables.accounts import UserApiKeyRow
+from dashtrade.db.tables.trading import AccountRow
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.bots import AccountMode
+from dashtrade.domain.simulated import simulated_credentials
+from dashtrade.errors import ConfigurationError, NotFound
+from dashtrade.services.trading_lease import Lease
+from dashtrade.settings import Settings
+
+log = structlog.get_logger("trader")
+PriceHint = Callable[[str, Decimal], None]
+
+
+def open_broker(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[AlpacaBroker, PriceHint | None]:
+    """The account's broker, and for simulated accounts a way to say what price the alert named.
+
+    Raises ConfigurationError or NotFound with the remedy: no keys, no encryption key, live trading not confirmed.
+    """
+    if lease.mode is AccountMode.SIMULATED:
+        if settings.session_secret is None:
+            raise ConfigurationError("DASHTRADE_SESSION_SECRET is not set. Start the trader with `dashtrade up`.")
+        key, secret = simulated_credentials(settings.session_secret.get_secret_value(), lease.user_id)
+        broker = make_broker(lease.mode.value, key, secret, url=settings.simulator_url)
+        return broker, _hint(settings.simulator_url, key, secret)
+    key, secret = stored_credentials(uow, lease, settings)
+    return make_broker(lease.mode.value, key, secret), None
+
+
+def stored_credentials(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[str, str]:
+    """The user's keys for this mode, decrypted."""
+    mode = lease.mode.value
+    with uow:
+        account = uow.session.get_one(AccountRow, lease.account_id)
+        if lease.mode is AccountMode.LIVE and account.live_confirmed_at is None:
+            raise ConfigurationError("Live trading is not confirmed. Confirm it on the bot page.")
+        row = uow.session.scalar(
+            select(UserApiKeyRow).where(
+                UserApiKeyRow.user_id == lease.user_id, UserApiKeyRow.alpaca_mode == mode, UserApiKeyRow.is_active
+            )
+        )
+    if row is None:
+        raise NotFound(f"There are no API keys for {mode} trading. Enter them in the settings.")
+    vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else None)
+    key = vault.open(row.alpaca_api_key_encrypted, user_id=lease.user_id, mode=mode, field="key")
+    secret = vault.open(row.alpaca_secret_key_encrypted, user_id=lease.user_id, mode=mode, field="secret")
+    return key, secret
+
+
+def _hint(url: str, key: str, secret: str) -> PriceHint:
+    client = httpx.Client(
+        base_url=url,
+        timeout=2.0,
+        headers={"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret},
+        trust_env=False,
+    )
+
+    def hint(symbol: str, price: Decimal) -> None:
+        try:
+            client.post("/sim/prices", json={"symbol": symbol, "price": f"{price:f}"})
+        except httpx.HTTPError as error:
+            # Only the price of a simulated fill hangs on it; the order itself goes its own way.
+            log.info("price_hint_failed", symbol=symbol, reason=type(error).__name__)
+
+    return hint

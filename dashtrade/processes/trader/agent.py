@@ -1,0 +1,334 @@
+"""One account's trader: decides alerts, sends orders, settles what is in doubt, keeps the books equal to the broker's.
+
+Everything an order goes through is written down before the next step, so that a new agent can take over at any point.
+``checkpoint`` is called at each such point; it does nothing, except in tests that end the process there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import structlog
+
+from dashtrade.bots.reconcile import position_drifts
+from dashtrade.db.trading_repository import open_intents
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.bots import IntentState, SessionRule
+from dashtrade.domain.market import Quote
+from dashtrade.domain.orders import BrokerOrder, OrderUpdate, Refusal, StreamGap
+from dashtrade.domain.ports import Broker
+from dashtrade.errors import BrokerError, BrokerUnavailable, DashTradeError, OrderRefused, OutcomeUnknown
+from dashtrade.services import trading, trading_books, trading_fills, trading_orders
+from dashtrade.services.trading_lease import Lease, LeaseLost, renew_lease
+
+log = structlog.get_logger("trader")
+RECONCILE_SECONDS = 30.0
+WATCH_SECONDS = 5.0
+RENEW_SECONDS = 5.0
+IDLE_SECONDS = 1.0
+BUSY_SECONDS = 0.1
+POLLS = (0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
+BLOCKED = frozenset({Refusal.HELD_FOR_ORDERS, Refusal.WASH_TRADE})
+SETTLE = timedelta(minutes=2)
+
+
+def nothing(name: str) -> None:
+    """The checkpoint of a real trader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What an agent works with. ``quote`` may ask the network; ``session_open`` answers by exchange calendar."""
+
+    uow: Callable[[], UnitOfWork]
+    broker: Broker
+    hint: Callable[[str, Decimal], None] | None = None
+    quote: Callable[[str], Quote | None] = lambda symbol: None
+    session_open: Callable[[str, SessionRule, datetime], bool] = lambda symbol, rule, now: True
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    checkpoint: Callable[[str], None] = nothing
+
+
+class AccountAgent:
+    """``run(stop)`` until stopped or the lease is lost. ``wake()`` makes it look at once, from any thread."""
+
+    def __init__(self, lease: Lease, tools: Tools) -> None:
+        self.lease = lease
+        self.tools = tools
+        self._wake = threading.Event()
+        self._polls: dict[int, int] = {}
+        self._reconcile_at = 0.0
+        self._watch_at = 0.0
+        self._renew_at = time.monotonic() + RENEW_SECONDS
+        self._reconciled = False
+        self._first = True
+        self.stream_heard: datetime | None = None
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    # the broker's stream, on its own thread
+
+    def on_update(self, update: OrderUpdate) -> None:
+        self.tools.checkpoint("fill_received")
+        now = self.tools.now()
+        trading_fills.record_update(self.tools.uow(), self.lease.account_id, update, now, self.tools.checkpoint)
+        self.stream_heard = now
+        self.tools.checkpoint("fill_recorded")
+        if update.execution is not None:
+            self._watch_at = 0.0
+        self.wake()
+
+    def on_gap(self, gap: StreamGap) -> None:
+        log.info("stream_gap", account=self.lease.account_id, gap=gap.value)
+        self._reconcile_at = 0.0
+        self.wake()
+
+    # the loop
+
+    def run(self, stop: threading.Event) -> None:
+        """Raises LeaseLost when another trader took over; every other failure is logged and tried again."""
+        while not stop.is_set():
+            busy = True
+            try:
+                busy = self.step()
+            except LeaseLost:
+                raise
+            except DashTradeError as error:
+                log.warning("step_failed", account=self.lease.account_id, code=error.code, reason=str(error))
+                stop.wait(0.5)
+            except Exception:
+                log.exception("step_failed", account=self.lease.account_id)
+                stop.wait(1.0)
+            self._wake.wait(BUSY_SECONDS if busy else IDLE_SECONDS)
+            self._wake.clear()
+
+    def step(self) -> bool:
+        """Everything that is due now. Returns whether orders are on their way."""
+        if time.monotonic() >= self._renew_at:
+            renew_lease(self.tools.uow(), self.lease)
+            self._renew_at = time.monotonic() + RENEW_SECONDS
+        busy = self._drive()
+        if time.monotonic() >= self._reconcile_at:
+            self.reconcile()
+        if self._reconciled:
+            busy = self._decide() or busy
+            if time.monotonic() >= self._watch_at:
+                self._watch()
+        return busy
+
+    def _decide(self) -> bool:
+        """Alerts that wait, oldest first; then exits that stand behind a resting entry."""
+        busy = False
+        uow = self.tools.uow
+        while (waiting := trading.peek(uow(), self.lease)) is not None:
+            quote = None if waiting.has_price else self._quote(waiting.symbol)
+            conditions = trading.Conditions(
+                self.tools.now(),
+                quote,
+                lambda rule, now, symbol=waiting.symbol: self.tools.session_open(symbol, rule, now),  # type: ignore[misc]
+            )
+            try:
+                planned = trading.plan(uow(), self.lease, waiting.alert_id, conditions, self.tools.checkpoint)
+            except DashTradeError:
+                raise
+            except Exception as error:
+                log.exception("alert_failed", alert=waiting.alert_id)
+                problem = type(error).__name__
+                trading.postpone(uow(), self.lease, waiting.alert_id, self.tools.now(), problem)
+                continue
+            if planned is None:
+                break
+            log.info("decided", alert=planned.alert_id, state=planned.state.value, why=planned.explanation)
+            if planned.intent_ids:
+                self.tools.checkpoint("planned")
+                self.submit(planned.intent_ids[0])
+                busy = True
+        for broker_order_id in trading_books.entries_in_the_way(uow(), self.lease):
+            self._cancel(broker_order_id)
+            busy = True
+        return busy
+
+    def _quote(self, symbol: str) -> Quote | None:
+        try:
+            return self.tools.quote(symbol)
+        except DashTradeError as error:
+            log.info("no_quote", symbol=symbol, reason=str(error))
+            return None
+
+    # one order
+
+    def submit(self, intent_id: int) -> None:
+        """T2, the request, T3."""
+        uow, now = self.tools.uow, self.tools.now
+        submission = trading_orders.begin_submit(uow(), self.lease, intent_id, now())
+        if submission is None:
+            return
+        self.tools.checkpoint("submitting")
+        if self.tools.hint is not None and submission.price_hint is not None:
+            self.tools.hint(submission.request.symbol, submission.price_hint)
+        if not trading_orders.still_allowed(uow(), self.lease, submission, now()):
+            return
+        try:
+            order = self.tools.broker.submit(submission.request)
+        except OrderRefused as refusal:
+            self._refused(intent_id, submission, refusal)
+            return
+        except OutcomeUnknown as unknown:
+            wait = unknown.retry_after or 0.3
+            trading_orders.record_unknown(uow(), self.lease, intent_id, str(unknown), now(), wait)
+            return
+        self.tools.checkpoint("sent")
+        self._record(intent_id, order)
+        self.tools.checkpoint("recorded")
+
+    def _refused(self, intent_id: int, submission: trading_orders.Submission, refusal: OrderRefused) -> None:
+        uow, now = self.tools.uow, self.tools.now
+        if refusal.kind == Refusal.DUPLICATE_CLIENT_ORDER_ID:
+            text = "The broker has an order with this id already; it is taken over."
+            trading_orders.record_unknown(uow(), self.lease, intent_id, text, now(), 0.0)
+            self._resolve(intent_id, submission.request.client_order_id, resend=False)
+            return
+        retry = False
+        if submission.request.is_exit and refusal.kind in BLOCKED:
+            self._clear_the_way(submission, refusal)
+            retry = True
+        reason = refusal.reason[:1].upper() + refusal.reason[1:]
+        text = f"The broker refused the order: {reason}"
+        again = trading_orders.record_refusal(
+            uow(), self.lease, intent_id, text, refusal.kind.upper(), now(), retry=retry
+        )
+        if again is not None:
+            self.submit(again)
+
+    def _clear_the_way(self, submission: trading_orders.Submission, refusal: OrderRefused) -> None:
+        """Cancel the symbol's open orders, which hold the shares or would trade with this exit, and wait a moment."""
+        symbol = submission.request.symbol
+        for _ in range(10):
+            try:
+                blocking = [order for order in self.tools.broker.open_orders() if order.symbol == symbol]
+            except BrokerUnavailable:
+                blocking = []
+            if not blocking:
+                return
+            for order in blocking:
+                self._cancel(order.broker_order_id)
+            time.sleep(0.1)
+
+    def _cancel(self, broker_order_id: str) -> None:
+        try:
+            self.tools.broker.cancel(broker_order_id)
+        except (OrderRefused, OutcomeUnknown) as error:
+            # It ended already, or may have: the next look at the order tells.
+            log.info("cancel_not_done", order=broker_order_id, reason=str(error))
+
+    def _record(self, intent_id: int, order: BrokerOrder) -> None:
+        uow, now = self.tools.uow, self.tools.now
+        if trading_orders.record_order(uow(), self.lease, intent_id, order, now()):
+            self._polls.setdefault(intent_id, 0)
+            trading_books.hurry(uow(), intent_id, now() + timedelta(seconds=POLLS[0]))
+
+    def _resolve(self, intent_id: int, client_order_id: str, *, resend: bool = True) -> None:
+        """Ask for an order that may or may not be at the broker."""
+        uow, now = self.tools.uow, self.tools.now
+        try:
+            order = self.tools.broker.order_by_client_id(client_order_id)
+        except BrokerUnavailable as error:
+            wait = max(error.retry_after or 0.0, 1.0)
+            trading_orders.record_unknown(uow(), self.lease, intent_id, str(error), now(), wait)
+            return
+        if order is not None:
+            self._record(intent_id, order)
+        elif resend and trading_orders.record_absent(uow(), self.lease, intent_id, now()):
+            self.submit(intent_id)
+        elif not resend:
+            text = "The broker knows this id but does not show the order yet."
+            trading_orders.record_unknown(uow(), self.lease, intent_id, text, now(), 0.5)
+
+    # orders on their way
+
+    def _drive(self) -> bool:
+        """Take every order that is not ended one step further, exits first. Returns whether there are any."""
+        with self.tools.uow() as uow:
+            due = None if self._first else self.tools.now()
+            intents = open_intents(uow.session, self.lease.account_id, due=due)
+            states = [(i.id, IntentState(i.state), i.client_order_id, i.submitted_at) for i in intents]
+            any_open = bool(states) or bool(open_intents(uow.session, self.lease.account_id))
+        self._first = False
+        for intent_id, state, client_order_id, submitted_at in states:
+            if state is IntentState.PLANNED:
+                self.submit(intent_id)
+            elif state in (IntentState.SUBMITTING, IntentState.UNKNOWN):
+                self._resolve(intent_id, client_order_id)
+            else:
+                self._poll(intent_id, client_order_id, submitted_at)
+        if not any_open:
+            self._polls.clear()
+        return any_open
+
+    def _poll(self, intent_id: int, client_order_id: str, submitted_at: datetime | None) -> None:
+        """The stream was silent: ask for the order, and for fills that the ledger lacks."""
+        count = self._polls.get(intent_id, 0)
+        self._polls[intent_id] = count + 1
+        now = self.tools.now()
+        trading_books.hurry(self.tools.uow(), intent_id, now + timedelta(seconds=POLLS[min(count, len(POLLS) - 1)]))
+        order = self.tools.broker.order_by_client_id(client_order_id)
+        if order is None:
+            return
+        if trading_orders.record_order(self.tools.uow(), self.lease, intent_id, order, now):
+            self._fetch_fills(submitted_at or now)
+            trading_orders.record_order(self.tools.uow(), self.lease, intent_id, order, self.tools.now())
+
+    def _fetch_fills(self, since: datetime) -> None:
+        executions = self.tools.broker.executions(since - SETTLE)
+        trading_fills.record_executions(self.tools.uow(), self.lease.account_id, executions, self.tools.now())
+
+    # the books
+
+    def reconcile(self) -> None:
+        """Account, fills, open orders, positions. Raises BrokerError where one of them cannot be read: nothing is
+        concluded then, and at the start nothing is traded."""
+        tools, lease = self.tools, self.lease
+        self._reconcile_at = time.monotonic() + (RECONCILE_SECONDS if self._reconciled else 2.0)
+        asked_at = tools.now()
+        trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
+        cursor = trading_fills.cursor(tools.uow(), lease.account_id)
+        executions = tools.broker.executions(cursor - SETTLE)
+        trading_fills.record_executions(tools.uow(), lease.account_id, executions, tools.now())
+        for broker_order_id in trading_books.note_orders(tools.uow(), lease, tools.broker.open_orders()):
+            self._cancel(broker_order_id)
+        before, busy = trading_books.books(tools.uow(), lease)
+        positions = tools.broker.positions()
+        after, busy_after = trading_books.books(tools.uow(), lease)
+        moving = busy | busy_after | {s for s in {*before, *after} if before.get(s) != after.get(s)}
+        drifts = position_drifts(after, positions, moving)
+        for drift in trading_books.note_reconciled(tools.uow(), lease, drifts, moving, tools.now()):
+            log.warning("drift", account=lease.account_id, symbol=drift.symbol, why=drift.message)
+        if not self._reconciled:
+            log.info("reconciled", account=lease.account_id, fills=len(executions), drifts=len(drifts))
+        self._reconciled = True
+        self._reconcile_at = time.monotonic() + RECONCILE_SECONDS
+
+    def _watch(self) -> None:
+        """Loss limits against the broker's latest prices."""
+        self._watch_at = time.monotonic() + WATCH_SECONDS
+        tools, lease = self.tools, self.lease
+        held, _ = trading_books.books(tools.uow(), lease)
+        prices: dict[str, Decimal] = {}
+        if held:
+            try:
+                asked_at = tools.now()
+                prices = {p.symbol: p.market_price for p in tools.broker.positions() if p.market_price is not None}
+                trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
+            except BrokerError as error:
+                log.warning("not_watched", account=lease.account_id, reason=str(error))
+                return
+        flattening = trading_books.watch_losses(tools.uow(), lease, prices, tools.now())
+        flattening += trading_books.bots_to_flatten(tools.uow(), lease, tools.now())
+        for intent_id in flattening:
+            self.submit(intent_id)

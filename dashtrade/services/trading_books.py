@@ -1,0 +1,268 @@
+"""Our books beside the broker's: account figures, positions that drift, orders that are not ours, losses watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.orm import Session
+
+from dashtrade.bots.decide import is_exit
+from dashtrade.bots.pnl import Lot, position, unrealized
+from dashtrade.bots.reconcile import Drift, external_orders
+from dashtrade.bots.risk import RiskPicture, check_losses, trading_day
+from dashtrade.db.tables.trading import AccountRow, BotRow, ExternalOrderRow, HaltRow, InboxRow, IntentRow, LotRow
+from dashtrade.db.trading_repository import (
+    NOT_ENDED,
+    add_event,
+    cash_flows_on,
+    held_by_symbol,
+    intent_of,
+    open_lots,
+    realized_on,
+)
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.bots import Action, AlertState, HaltCause, HaltScope, IntentState, Purpose, Target
+from dashtrade.domain.orders import BrokerAccount, BrokerOrder, Side
+from dashtrade.services.alert_codec import alert_from_json
+from dashtrade.services.bot_fields import to_config
+from dashtrade.services.trading_lease import Lease, hold
+from dashtrade.services.trading_orders import add_trade, client_order_id
+from dashtrade.services.trading_risk import record_breach
+
+ZERO = Decimal(0)
+EXIT_TIME = timedelta(minutes=15)
+
+
+def note_account(uow: UnitOfWork, lease: Lease, seen: BrokerAccount, asked_at: datetime) -> None:
+    """Keep the broker's figures, as of when they were asked for."""
+    with uow:
+        account = hold(uow.session, lease)
+        account.broker_account_id = seen.account_id
+        account.equity, account.last_equity = seen.equity, seen.last_equity
+        account.cash, account.buying_power = seen.cash, seen.buying_power
+        account.refreshed_at = asked_at
+        account.session_date = trading_day(asked_at).date()
+        blocked = seen.status.upper() not in ("ACTIVE", "")
+        if blocked or account.halted:
+            account.halted = blocked
+            account.halt_reason = f"The broker says the account is {seen.status}." if blocked else None
+        uow.commit()
+
+
+def books(uow: UnitOfWork, lease: Lease) -> tuple[dict[str, Decimal], set[str]]:
+    """Signed holdings of our lots for each symbol, and the symbols with an order that has not ended."""
+    with uow:
+        query = select(IntentRow.symbol).where(IntentRow.account_id == lease.account_id, IntentRow.state.in_(NOT_ENDED))
+        return held_by_symbol(uow.session, lease.account_id), set(uow.session.scalars(query))
+
+
+def note_reconciled(
+    uow: UnitOfWork, lease: Lease, drifts: Sequence[Drift], busy: set[str], now: datetime
+) -> list[Drift]:
+    """Stop symbols that drift, let go those that agree again; returns the drifts that are new."""
+    with uow:
+        account = hold(uow.session, lease)
+        account.reconciled_at = now
+        found = {drift.symbol: drift for drift in drifts}
+        query = select(HaltRow).where(
+            HaltRow.account_id == account.id, HaltRow.cause == HaltCause.DRIFT, HaltRow.cleared_at.is_(None)
+        )
+        stopped = {row.symbol: row for row in uow.session.scalars(query)}
+        for symbol, row in stopped.items():
+            if symbol not in found and symbol not in busy:
+                row.cleared_at, row.cleared_by = now, "reconciliation"
+                add_event(
+                    uow.session, account, "drift_cleared", "Our books and the broker's agree again.", symbol=symbol
+                )
+        new = [drift for drift in drifts if drift.symbol not in stopped]
+        for drift in new:
+            uow.session.add(
+                HaltRow(
+                    scope=HaltScope.SYMBOL,
+                    user_id=account.user_id,
+                    account_id=account.id,
+                    symbol=drift.symbol,
+                    cause=HaltCause.DRIFT,
+                    reason=drift.message,
+                    set_by="reconciliation",
+                )
+            )
+            add_event(uow.session, account, "drift", drift.message, symbol=drift.symbol)
+        uow.commit()
+        return new
+
+
+def note_orders(uow: UnitOfWork, lease: Lease, orders: Sequence[BrokerOrder]) -> list[str]:
+    """Write down orders nobody here made. Returns broker ids of our own orders that should not be open any more."""
+    with uow:
+        account = hold(uow.session, lease)
+        foreign = external_orders(orders, account.client_prefix)
+        for order in foreign:
+            values = {
+                "account_id": account.id,
+                "user_id": account.user_id,
+                "broker_order_id": order.broker_order_id,
+                "client_order_id": order.client_order_id[:128],
+                "symbol": order.symbol,
+                "side": order.side.value,
+                "qty": order.qty,
+                "filled_qty": order.filled_qty,
+                "filled_avg_price": order.filled_avg_price,
+                "status": order.raw_status[:20] or order.status.value,
+            }
+            statement = (
+                pg_insert(ExternalOrderRow)
+                .values(**values)
+                .on_conflict_do_update(
+                    index_elements=["account_id", "broker_order_id"],
+                    set_={name: values[name] for name in ("filled_qty", "filled_avg_price", "status")},
+                )
+            )
+            uow.session.execute(statement)
+        surfaced = []
+        known = {order.broker_order_id for order in foreign}
+        for order in orders:
+            if order.broker_order_id in known or order.status.ended:
+                continue
+            intent = intent_of(uow.session, account.id, order.client_order_id, order.broker_order_id)
+            if intent is None or IntentState(intent.state).ended:
+                surfaced.append(order.broker_order_id)
+                text = f"An order that had ended here is open at the broker ({order.client_order_id}); it is cancelled."
+                add_event(uow.session, account, "surfaced", text, intent=intent, symbol=order.symbol)
+        uow.commit()
+        return surfaced
+
+
+def entries_in_the_way(uow: UnitOfWork, lease: Lease) -> list[str]:
+    """Broker ids of resting entries that an undecided exit waits for: an exit goes first."""
+    with uow:
+        query = (
+            select(InboxRow, BotRow, IntentRow)
+            .join(BotRow, BotRow.id == InboxRow.bot_id)
+            .join(IntentRow, (IntentRow.symbol == BotRow.symbol) & (IntentRow.account_id == lease.account_id))
+            .where(
+                InboxRow.state == AlertState.RECEIVED,
+                InboxRow.user_id == lease.user_id,
+                BotRow.account_mode == lease.mode.value,
+                IntentRow.state == IntentState.LIVE,
+                IntentRow.purpose == Purpose.ENTRY,
+                IntentRow.broker_order_id.is_not(None),
+            )
+        )
+        found = set()
+        for alert_row, bot, intent in uow.session.execute(query).tuples():
+            alert, config = alert_from_json(alert_row.payload), to_config(bot)
+            lots = open_lots(uow.session, lease.account_id, bot.id, bot.symbol)
+            held = sum((lot.open_qty for lot in lots), ZERO)
+            own = intent.bot_id == bot.id
+            would_hold = held + (ZERO if not own else Decimal(1) if intent.side == Side.BUY else Decimal(-1))
+            closes = alert.action is Action.CLOSE or alert.target is Target.FLAT
+            if is_exit(alert, config, held) or (own and (closes or is_exit(alert, config, would_hold))):
+                found.add(str(intent.broker_order_id))
+        return sorted(found)
+
+
+def watch_losses(uow: UnitOfWork, lease: Lease, prices: dict[str, Decimal], now: datetime) -> list[int]:
+    """Check the limits on losses of every active bot. Returns ids of intents that flatten a bot, ready to send."""
+    with uow:
+        account = hold(uow.session, lease)
+        bots = uow.session.scalars(
+            select(BotRow).where(
+                BotRow.user_id == account.user_id, BotRow.account_mode == account.mode, BotRow.is_active
+            )
+        )
+        flattening = []
+        for bot in list(bots):
+            breach = check_losses(to_config(bot).limits, _losses(uow.session, account, bot, prices, now))
+            if breach is None:
+                continue
+            if record_breach(uow.session, account, bot, breach, now) and bot.flatten_on_breach:
+                intent = flatten_bot(uow.session, account, bot, now, breach.message)
+                flattening += [] if intent is None else [intent.id]
+        uow.commit()
+        return flattening
+
+
+def _losses(
+    session: Session, account: AccountRow, bot: BotRow, prices: dict[str, Decimal], now: datetime
+) -> RiskPicture:
+    rows = open_lots(session, account.id, bot.id, bot.symbol)
+    lots = [Lot(row.id, row.open_qty, row.price, row.opened_at) for row in rows]
+    mark = prices.get(bot.symbol)
+    day = trading_day(now).date()
+    equity = account.equity or ZERO
+    return RiskPicture(
+        now=now,
+        equity=equity,
+        last_equity=account.last_equity if account.last_equity is not None else equity,
+        buying_power=account.buying_power or ZERO,
+        cash_flows_today=cash_flows_on(session, account.id, day),
+        realized_today=realized_on(session, bot.id, day),
+        unrealized=unrealized(lots, mark) if mark is not None else ZERO,
+        total_pnl=bot.total_pnl,
+        peak_pnl=bot.peak_pnl,
+    )
+
+
+def flatten_bot(session: Session, account: AccountRow, bot: BotRow, now: datetime, reason: str) -> IntentRow | None:
+    """Plan the closing of what a bot holds, without an alert. None where it holds nothing or is closing already."""
+    lots = open_lots(session, account.id, bot.id, bot.symbol)
+    held = position([Lot(lot.id, lot.open_qty, lot.price, lot.opened_at) for lot in lots])
+    busy = session.scalar(
+        select(func.count()).where(
+            IntentRow.account_id == account.id, IntentRow.symbol == bot.symbol, IntentRow.state.in_(NOT_ENDED)
+        )
+    )
+    if held == 0 or busy:
+        return None
+    intent = IntentRow(
+        user_id=bot.user_id,
+        bot_id=bot.id,
+        account_id=account.id,
+        symbol=bot.symbol,
+        client_order_id=client_order_id(account, f"f{bot.id}x{int(now.timestamp() * 1000)}", 1, 1),
+        purpose=Purpose.EXIT.value,
+        side=(Side.SELL if held > 0 else Side.BUY).value,
+        qty=abs(held),
+        deadline=now + EXIT_TIME,
+    )
+    session.add(intent)
+    session.flush()
+    add_trade(session, intent, bot, f"Closing the position: {reason}")
+    add_event(session, account, "flatten", reason, intent=intent)
+    return intent
+
+
+def bots_to_flatten(uow: UnitOfWork, lease: Lease, now: datetime) -> list[int]:
+    """Bots switched off by a loss limit today that still hold shares: plan their closing, again if it failed."""
+    with uow:
+        account = hold(uow.session, lease)
+        query = (
+            select(BotRow)
+            .join(LotRow, LotRow.bot_id == BotRow.id)
+            .where(
+                BotRow.user_id == account.user_id,
+                BotRow.account_mode == account.mode,
+                BotRow.flatten_on_breach,
+                BotRow.order_status == "HALTED",
+                LotRow.open_qty != 0,
+            )
+            .distinct()
+        )
+        found = []
+        for bot in list(uow.session.scalars(query)):
+            intent = flatten_bot(uow.session, account, bot, now, "a loss limit was reached.")
+            found += [] if intent is None else [intent.id]
+        uow.commit()
+        return found
+
+
+def hurry(uow: UnitOfWork, intent_id: int, at: datetime) -> None:
+    """Look at an order again at this time."""
+    with uow:
+        uow.session.execute(update(IntentRow).where(IntentRow.id == intent_id).values(next_check_at=at))
+        uow.commit()
