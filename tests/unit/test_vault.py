@@ -1,0 +1,67 @@
+"""Sealed API keys: bound to user, mode and field; several keys; clear errors."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.fernet import Fernet
+
+from dashtrade.auth.vault import Vault, new_key
+from dashtrade.errors import ConfigurationError
+
+HERE = {"user_id": 7, "mode": "paper", "field": "secret"}
+
+
+def test_seal_and_open():
+    vault = Vault(new_key())
+    sealed = vault.seal("ALPACA-SECRET", **HERE)
+    assert "ALPACA" not in sealed
+    assert vault.open(sealed, **HERE) == "ALPACA-SECRET"
+    assert vault.seal("ALPACA-SECRET", **HERE) != sealed
+
+
+@pytest.mark.parametrize("other", [{"user_id": 8}, {"mode": "live"}, {"field": "key"}])
+def test_a_ciphertext_moved_elsewhere_does_not_open(other):
+    vault = Vault(new_key())
+    sealed = vault.seal("ALPACA-SECRET", **HERE)
+    with pytest.raises(ConfigurationError, match="tampered") as caught:
+        vault.open(sealed, **(HERE | other))
+    assert "ALPACA" not in str(caught.value)
+
+
+def test_rotation_opens_old_and_seals_new():
+    old, new = new_key(), new_key()
+    sealed = Vault(old).seal("ALPACA-SECRET", **HERE)
+    both = Vault(f"{new}, {old}")
+    assert both.open(sealed, **HERE) == "ALPACA-SECRET"
+    renewed = both.renew(sealed)
+    assert Vault(new).open(renewed, **HERE) == "ALPACA-SECRET"
+    with pytest.raises(ConfigurationError, match="ENCRYPTION_KEY"):
+        Vault(old).open(renewed, **HERE)
+
+
+@pytest.mark.parametrize("keys", [None, "", " , "])
+def test_a_missing_key_names_the_remedy(keys):
+    with pytest.raises(ConfigurationError, match=r"encryption key is missing.*Set ENCRYPTION_KEY"):
+        Vault(keys)
+
+
+@pytest.mark.parametrize("key", ["short", "x" * 44, new_key()[:-2]])
+def test_a_broken_key_is_not_shown(key):
+    with pytest.raises(ConfigurationError, match="not a Fernet key") as caught:
+        Vault(key)
+    assert key not in str(caught.value)
+
+
+def test_a_wrong_key_and_broken_rows_are_configuration_errors():
+    sealed = Vault(new_key()).seal("ALPACA-SECRET", **HERE)
+    for text in (sealed, sealed[:-3], "", "no ciphertext", Fernet(Fernet.generate_key()).encrypt(b"[]").decode()):
+        with pytest.raises(ConfigurationError, match="cannot be decrypted"):
+            Vault(new_key()).open(text, **HERE)
+        with pytest.raises(ConfigurationError, match="cannot be decrypted"):
+            Vault(new_key()).renew(text)
+
+
+def test_the_vault_prints_no_key():
+    key = new_key()
+    vault = Vault(key)
+    assert key not in repr(vault) and len(vault.fingerprints[0]) == 16
