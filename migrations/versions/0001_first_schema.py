@@ -51,6 +51,27 @@ def upgrade() -> None:
     op.create_index("ix_audit_log_at", "audit_log", ["at"], unique=False)
     op.create_index("ix_audit_log_user", "audit_log", ["user_id", "at"], unique=False)
     op.create_table(
+        "live_interest",
+        sa.Column("source", sa.String(length=30), nullable=False),
+        sa.Column("symbol", sa.String(length=20), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("source", "symbol", name=op.f("pk_live_interest")),
+    )
+    op.create_index("ix_live_interest_until", "live_interest", ["until"], unique=False)
+    op.create_table(
+        "live_prices",
+        sa.Column("source", sa.String(length=30), nullable=False),
+        sa.Column("symbol", sa.String(length=20), nullable=False),
+        sa.Column("price", sa.Numeric(precision=20, scale=8), nullable=False),
+        sa.Column("bid", sa.Numeric(precision=20, scale=8), nullable=True),
+        sa.Column("ask", sa.Numeric(precision=20, scale=8), nullable=True),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("delay_seconds", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("simulated", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("source", "symbol", name=op.f("pk_live_prices")),
+    )
+    op.create_table(
         "login_failures",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("account_sha256", sa.LargeBinary(), nullable=False),
@@ -60,6 +81,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_login_failures_account", "login_failures", ["account_sha256", "failed_at"], unique=False)
     op.create_index("ix_login_failures_address", "login_failures", ["address", "failed_at"], unique=False)
+    op.create_table(
+        "source_calls",
+        sa.Column("source", sa.String(length=30), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("calls", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("source", "day", name=op.f("pk_source_calls")),
+    )
     op.create_table(
         "trader_heartbeats",
         sa.Column("name", sa.String(length=100), nullable=False),
@@ -1061,9 +1089,13 @@ def downgrade() -> None:
     op.drop_table("account_state")
     op.drop_table("users")
     op.drop_table("trader_heartbeats")
+    op.drop_table("source_calls")
     op.drop_index("ix_login_failures_address", table_name="login_failures")
     op.drop_index("ix_login_failures_account", table_name="login_failures")
     op.drop_table("login_failures")
+    op.drop_table("live_prices")
+    op.drop_index("ix_live_interest_until", table_name="live_interest")
+    op.drop_table("live_interest")
     op.drop_index("ix_audit_log_user", table_name="audit_log")
     op.drop_index("ix_audit_log_at", table_name="audit_log")
     op.drop_table("audit_log")
