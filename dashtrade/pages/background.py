@@ -17,9 +17,13 @@ class Outcome:
     error: Exception | None = None
 
 
-def outcome_of(work: Callable[[], Any]) -> Outcome:
+Post = Callable[[Callable[[], None]], None]
+"""Runs a call on the page's event loop: how work reports on its way."""
+
+
+def outcome_of(work: Callable[[Post], Any], post: Post) -> Outcome:
     try:
-        return Outcome(value=work())
+        return Outcome(value=work(post))
     except Exception as error:  # noqa: BLE001 - the edge of the thread: handed to the page's guard, which logs it
         return Outcome(error=error)
 
@@ -27,15 +31,15 @@ def outcome_of(work: Callable[[], Any]) -> Outcome:
 class Background(Protocol):
     """Runs ``work`` somewhere and calls ``done`` with its outcome on the page's event loop."""
 
-    def __call__(self, work: Callable[[], Any], done: Callable[[Outcome], None]) -> None: ...
+    def __call__(self, work: Callable[[Post], Any], done: Callable[[Outcome], None]) -> None: ...
 
 
-def inline(work: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
-    """Runs at once, in place: where no event loop runs, such as in notebooks' scripts and tests."""
-    done(outcome_of(work))
+def inline(work: Callable[[Post], Any], done: Callable[[Outcome], None]) -> None:
+    """Runs at once, in place: where no event loop runs, such as in scripts and tests."""
+    done(outcome_of(work, lambda call: call()))
 
 
-def in_thread(work: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
+def in_thread(work: Callable[[Post], Any], done: Callable[[Outcome], None]) -> None:
     """Runs in a daemon thread, so that closing the page ends it; ``done`` runs on the calling event loop."""
     try:
         loop = asyncio.get_running_loop()
@@ -43,12 +47,15 @@ def in_thread(work: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
         inline(work, done)
         return
 
-    def run() -> None:
-        outcome = outcome_of(work)
+    def post(call: Callable[[], None]) -> None:
         try:
-            loop.call_soon_threadsafe(done, outcome)
+            loop.call_soon_threadsafe(call)
         except RuntimeError:
             return  # the page was closed while the work ran: nobody is left to tell
+
+    def run() -> None:
+        outcome = outcome_of(work, post)
+        post(lambda: done(outcome))
 
     threading.Thread(target=run, daemon=True, name="page-work").start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable
@@ -28,10 +29,18 @@ class Message:
     action_label: str = ""
 
 
+_LONG_LIST = re.compile(r" Allowed: (?:[^\s,]+, ){20,}[^\s,]+?(?=\.?(?: \(|$))")
+
+
+def sentence(error: DashTradeError) -> str:
+    """The error's text for a page: a list of more than twenty allowed names is left out."""
+    return _LONG_LIST.sub("", str(error))
+
+
 def describe(error: BaseException) -> Message:
     """An expected error speaks for itself; anything else is logged under a reference that the user can quote."""
     if isinstance(error, DashTradeError):
-        return Message("error", str(error))
+        return Message("error", sentence(error))
     reference = secrets.token_hex(4)
     log.error("unexpected error on a page, reference %s", reference, exc_info=error)
     return Message(

@@ -17,10 +17,10 @@ class Memory:
     def __init__(self, context: PageContext, slug: str) -> None:
         self._user_id = context.user_id
         self._key = f"page.{slug}"
-        self._here = bool(os.environ.get("DATABASE_URL"))
+        self.here = bool(os.environ.get("DATABASE_URL"))
 
     def load(self) -> dict[str, str]:
-        if not self._here:
+        if not self.here:
             return {}
         from dashtrade.bootstrap import runtime
         from dashtrade.services.preferences import get_preference
@@ -35,7 +35,7 @@ class Memory:
 
     def save(self, values: Mapping[str, str]) -> None:
         """A database that is away must not disturb the chart: it is logged."""
-        if not self._here:
+        if not self.here:
             return
         from dashtrade.bootstrap import runtime
         from dashtrade.services.preferences import set_preference

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import traitlets as t
 
-from dashtrade.pages.background import Background, Outcome, inline
+from dashtrade.pages.background import Background, Outcome, Post, inline
 from dashtrade.pages.guard import Message, describe, guarded
+
+
+class Job:
+    """A piece of work under way: it may ask whether it was cancelled, and report how far it is."""
+
+    def __init__(self, report: Callable[[Job, float, str], None]) -> None:
+        self._cancelled = threading.Event()
+        self._report = report
+        self._post: Post = lambda call: call()
+
+    def run(self, work: Callable[[Job], Any], post: Post) -> Any:
+        self._post = post
+        return work(self)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def report(self, share: float, text: str) -> None:
+        """From any thread: the share done (0…1) and what is being done."""
+        self._post(lambda: self._report(self, share, text))
 
 
 class PageModel(t.HasTraits):
@@ -17,12 +41,13 @@ class PageModel(t.HasTraits):
     message: Message | None = t.Instance(Message, allow_none=True)  # type: ignore[assignment]
     busy: bool = t.Bool(False)  # type: ignore[assignment]
     progress: str = t.Unicode("")  # type: ignore[assignment]
+    share: float = t.Float(0.0)  # type: ignore[assignment]
     blockers: tuple[str, ...] = t.Any(())  # type: ignore[assignment]
 
     def __init__(self, *, background: Background = inline, **traits: Any) -> None:
         super().__init__(**traits)
         self._background = background
-        self._job = 0
+        self._job: Job | None = None
 
     def say(self, message: Message | None) -> None:
         self.message = message
@@ -36,21 +61,21 @@ class PageModel(t.HasTraits):
 
     def in_background(
         self,
-        work: Callable[[], Any],
+        work: Callable[[Job], Any],
         done: Callable[[Any], None],
         *,
         label: str = "Working…",
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
         """Runs ``work`` off the event loop, then ``done`` with its result. A newer job or cancel() drops the result."""
-        self._job += 1
-        job = self._job
-        self.busy, self.progress = True, label
+        self._drop()
+        job = self._job = Job(self._on_report)
+        self.busy, self.progress, self.share = True, label, 0.0
 
         def finish(outcome: Outcome) -> None:
-            if job != self._job:
+            if job is not self._job:
                 return
-            self.busy, self.progress = False, ""
+            self._drop()
             if outcome.error is None:
                 done(outcome.value)
             elif failed is not None:
@@ -58,14 +83,23 @@ class PageModel(t.HasTraits):
             else:
                 self.say(describe(outcome.error))
 
-        self._background(work, self.guard(finish))
+        self._background(lambda post: job.run(work, post), self.guard(finish))
 
     def cancel(self) -> None:
-        """Drops the running job's result and frees the page at once."""
+        """Tells the running job to stop, drops its result, and frees the page at once."""
         if self.busy:
-            self._job += 1
-            self.busy, self.progress = False, ""
+            self._drop()
             self.say(Message("info", "Cancelled. Nothing was changed."))
+
+    def _drop(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+        self._job = None
+        self.busy, self.progress, self.share = False, "", 0.0
+
+    def _on_report(self, job: Job, share: float, text: str) -> None:
+        if job is self._job:
+            self.share, self.progress = share, f"{text}…"
 
     def act(self, name: str) -> None:
         """Calls the method that the shown message offers; any other name is ignored."""

@@ -15,7 +15,7 @@ from dashtrade.errors import BadBars, DashTradeError, InvalidInput, SourceUnreac
 from dashtrade.pages.analysis.studies import Study, lay_out, make_study, parse_studies
 from dashtrade.pages.background import Background, inline
 from dashtrade.pages.chart_data import ChartData, pack_bars
-from dashtrade.pages.guard import Message, describe
+from dashtrade.pages.guard import Message, describe, sentence
 from dashtrade.pages.model import PageModel
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class AnalysisModel(PageModel):
         source = self.source or None
         studies = self.studies
         self.in_background(
-            lambda: self._fetch(request, source, studies),
+            lambda _job: self._fetch(request, source, studies),
             self._loaded,
             label=f"Loading {request.symbol}…",
             failed=self._failed,
@@ -190,7 +190,7 @@ class AnalysisModel(PageModel):
             self._parse_source(self.source)
             self._services.check(self._request(), self.source or None)
         except DashTradeError as error:
-            self.blockers = (str(error),)
+            self.blockers = (sentence(error),)
         else:
             self.blockers = ()
 

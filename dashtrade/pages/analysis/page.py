@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from dashtrade.domain.market import HistoryRequest
 from dashtrade.domain.users import Role
 from dashtrade.pages.context import PageContext
 from dashtrade.pages.registry import page
@@ -26,19 +23,13 @@ def build(context: PageContext) -> object:
     from dashtrade.pages.analysis.view import AnalysisView
     from dashtrade.pages.background import in_thread
     from dashtrade.pages.memory import Memory
+    from dashtrade.pages.sources import reach_check
 
     data = market()
-
-    def check(request: HistoryRequest, source: str | None) -> None:
-        if (source or data.order[0]) == "yahoo":
-            from dashtrade.data.yahoo.source import LIMITS
-
-            LIMITS.check(request, datetime.now(UTC))
-
     memory = Memory(context, "analysis")
     services = AnalysisServices(
         history=data.history,
-        check=check,
+        check=reach_check(data),
         indicator=indicator,
         catalogue=REGISTRY,
         signal=signal,

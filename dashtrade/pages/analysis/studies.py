@@ -89,12 +89,21 @@ def lay_out(
             pane = len(panels) + 1
             panels.append(PanelSpec(pane, title_of(entry, study), tuple(entry.panel.guides), _decimals(frame)))
         for output in frame.columns:
+            if pane == 0 and not on_price_scale(frame[output], bars):
+                continue
             colour = COLOUR_OF.get(study.key) or next(colours)
             name = title_of(entry, study) if len(frame.columns) == 1 else readable(str(output))
             style = "histogram" if output in {"histogram", "hist"} else "solid"
             numbers = frame[output].to_numpy(dtype=np.float64, copy=True)
             lines.append(Line(name, numbers, colour, pane, 1, style))  # type: ignore[arg-type]
     return tuple(lines), tuple(panels)
+
+
+def on_price_scale(values: pd.Series, bars: pd.DataFrame) -> bool:
+    """False for what an overlay gives beside prices, such as a band's width or a direction of ±1: it would flatten the
+    candles. A line belongs over the prices when its middle lies within a factor of three of theirs."""
+    middle, price = float(values.median()), float(bars["close"].median())
+    return np.isnan(middle) or price / 3 <= middle <= price * 3
 
 
 def readable(output: str) -> str:

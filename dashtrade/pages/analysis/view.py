@@ -118,7 +118,7 @@ class AnalysisView(PageView):
 
     def _chip(self, study: Study) -> w.Button:
         title = title_of(self.model.catalogue[study.key], study)
-        chip = w.Button(description=f"{title} ✕", tooltip=f"Remove {title}")
+        chip = styled(w.Button(description=f"{title} ✕", tooltip=f"Remove {title}"), "dt-chip")
         self.click(chip, lambda: self.model.remove_study(study))
         return chip
 

@@ -89,7 +89,7 @@ class Snapshot:
 class BotModel(PageModel):
     """The user's bots. ``refresh`` reads everything; each action reads everything again when it is done."""
 
-    snapshot: Snapshot = t.Instance(Snapshot, Snapshot())  # type: ignore[assignment]
+    snapshot: Snapshot = t.Any(Snapshot())  # type: ignore[assignment]
     loaded: bool = t.Bool(False)  # type: ignore[assignment]
     tab: str = t.Unicode("overview")  # type: ignore[assignment]
     chosen_bot: int | None = t.Int(None, allow_none=True)  # type: ignore[assignment]
@@ -154,7 +154,7 @@ class BotModel(PageModel):
                 self._troubled = True
                 self.say(describe(outcome.error))
 
-        self._background(self._read, self.guard(done))
+        self._background(lambda _post: self._read(), self.guard(done))
 
     def create_bot(self, values: Mapping[str, Any]) -> None:
         """From the form's values; the service checks every field again."""
@@ -211,7 +211,7 @@ class BotModel(PageModel):
             self.answer = outcome.value
             self.refresh()
 
-        self._background(lambda: self._services.send_alert(token, body), self.guard(done))
+        self._background(lambda _post: self._services.send_alert(token, body), self.guard(done))
 
     def halt(self) -> None:
         """The kill switch: entries stop at once, exits still run."""

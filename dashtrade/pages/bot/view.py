@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from html import escape
 
 import ipywidgets as w
@@ -139,7 +140,7 @@ class BotView(PageView):
     def _link(self) -> None:
         model = self.model
         for key, button in self.tabs.items():
-            self.click(button, lambda key=key: setattr(model, "tab", key))
+            self.click(button, partial(setattr, model, "tab", key))
         self.click(self.create, self._create)
         self.click(self.new_token, lambda: model.create_token(for_one_bot=self.for_one.value))
         self.click(self.send, model.send_test)
@@ -170,7 +171,9 @@ class BotView(PageView):
             show_if(self.sections[key], on)
 
     def _draw_choice(self) -> None:
-        options = [(rows.name_of(b), b.id) for b in self.model.snapshot.bots] or [("no bot yet", None)]
+        bots = self.model.snapshot.bots
+        options: list[tuple[str, int | None]] = [(rows.name_of(b), b.id) for b in bots]
+        options = options or [("no bot yet", None)]
         if list(self.chosen.options) != options:
             self.chosen.options = options
         if self.model.chosen_bot in [value for _, value in options]:

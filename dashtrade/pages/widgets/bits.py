@@ -138,16 +138,15 @@ class ProgressBar:
         self.cancel = w.Button(description="Cancel")
         self.widget = styled(w.Box([self._text, self.cancel]), "dt-progress")
         self.cancel.on_click(model.guard(lambda _b: model.cancel()))
-        model.observe(lambda _change: self._draw(), ["busy", "progress"])
+        model.observe(lambda _change: self._draw(), ["busy", "progress", "share"])
         self._draw()
 
     def _draw(self) -> None:
         show_if(self.widget, self._model.busy)
-        self._text.value = (
-            f'<span role="status"><i class="dt-spinner"></i>{escape(self._model.progress)}</span>'
-            if self._model.busy
-            else ""
-        )
+        share = self._model.share
+        bar = f'<progress max="1" value="{share:.3f}"></progress>' if share else ""
+        text = f'<span role="status"><i class="dt-spinner"></i>{escape(self._model.progress)}</span> {bar}'
+        self._text.value = text if self._model.busy else ""
 
 
 class ConfirmButton:

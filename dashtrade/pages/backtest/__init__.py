@@ -1,0 +1,1 @@
+"""Backtests: what a strategy would have earned."""

@@ -1,0 +1,148 @@
+"""From a backtest's result to what the page shows: frozen values, no widgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dashtrade.backtest import statistics as measures
+from dashtrade.backtest import trade_statistics
+from dashtrade.backtest.words import STATISTICS, shown
+from dashtrade.domain.market import Interval
+from dashtrade.pages.chart_data import ChartData, Marker, pack_bars
+
+if TYPE_CHECKING:
+    from dashtrade.backtest.result import BacktestResult
+
+HEADLINES = (
+    "total_return",
+    "buy_and_hold_return",
+    "cagr",
+    "max_drawdown",
+    "sharpe",
+    "trades",
+    "win_rate",
+    "profit_factor",
+)
+_FUNCTIONS = {
+    "value_at_risk_5": "value_at_risk",
+    "conditional_value_at_risk_5": "conditional_value_at_risk",
+    "consecutive_wins": "longest_streak",
+    "consecutive_losses": "longest_streak",
+    "longest_drawdown_bars": "longest_drawdown",
+}
+_WORDS = {
+    "final_equity": "Cash and holdings at the last bar's close.",
+    "buy_and_hold_return": "Return of buying at the first open and keeping, without costs.",
+    "trades": "Positions opened and closed again.",
+    "open_trades": "Positions still open at the last bar; their profit is not in the trade statistics.",
+    "exposure": "Share of the bars with a position.",
+    "turnover": "Traded value in a year, in multiples of the mean equity.",
+    "fees_paid": "Commission and fixed fees; slippage is inside the prices.",
+    "average_bars_in_trade": "Mean number of bars from entry to exit.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    key: str
+    label: str
+    value: float
+    text: str
+    definition: str
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """``times`` are the bars' starts; ``equity``, ``benchmark`` and ``drawdown`` (0 or less) have one value each."""
+
+    title: str
+    strategy: str
+    chart: ChartData
+    times: tuple[datetime, ...]
+    equity: NDArray[np.float64]
+    benchmark: NDArray[np.float64]
+    drawdown: NDArray[np.float64]
+    statistics: tuple[Statistic, ...]
+    trades: tuple[dict[str, Any], ...]
+    warnings: tuple[str, ...]
+    provenance: tuple[tuple[str, str], ...]
+    source: str
+    simulated: bool
+
+    def statistic(self, key: str) -> Statistic:
+        return next(s for s in self.statistics if s.key == key)
+
+
+def make_report(result: BacktestResult) -> Report:
+    """Everything the page draws, from one result. The price chart shows the first symbol."""
+    symbol, bars = next(iter(result.request.bars.items()))
+    interval = Interval(str(bars.attrs.get("interval", Interval.D1.value)))
+    rows = pack_bars(
+        bars.index, [bars[c] for c in ("open", "high", "low", "close", "volume")], intraday=interval.intraday
+    )
+    own = result.orders[result.orders["symbol"] == symbol]
+    markers = tuple(
+        Marker(pd.Timestamp(time).to_pydatetime(), side, f"{reason} {price:,.2f}")
+        for time, side, reason, price in zip(own["time"], own["side"], own["reason"], own["price"], strict=True)
+    )
+    names = ", ".join(result.request.bars)
+    return Report(
+        title=f"{names} · {interval.value}",
+        strategy=result.strategy.description or result.strategy.name,
+        chart=ChartData(f"{symbol} · {interval.value}", rows, interval.intraday, markers=markers),
+        times=tuple(pd.DatetimeIndex(result.equity.index).to_pydatetime()),
+        equity=_numbers(result.equity),
+        benchmark=_numbers(result.benchmark),
+        drawdown=_numbers(result.drawdown),
+        statistics=tuple(
+            Statistic(key, label, float(result.statistics[key]), shown(key, float(result.statistics[key])), define(key))
+            for key, label in STATISTICS.items()
+            if key in result.statistics
+        ),
+        trades=tuple(_trade(n, row) for n, row in enumerate(result.trades.to_dict("records"), start=1)),
+        warnings=result.warnings,
+        provenance=tuple((str(k), str(v)) for k, v in result.provenance.items() if not isinstance(v, dict | list)),
+        source=str(bars.attrs.get("source", "")),
+        simulated=bool(bars.attrs.get("simulated")),
+    )
+
+
+def define(key: str) -> str:
+    """What a statistic means: the words of the function that computes it, formula and source included."""
+    if key in _WORDS:
+        return _WORDS[key]
+    name = _FUNCTIONS.get(key, key)
+    for module in (measures, trade_statistics):
+        function = getattr(module, name, None)
+        if callable(function) and function.__doc__:
+            return " ".join(function.__doc__.split())
+    return ""
+
+
+def _numbers(series: pd.Series) -> NDArray[np.float64]:
+    return series.to_numpy(dtype=np.float64, copy=True)
+
+
+def _trade(number: int, row: Mapping[Any, Any]) -> dict[str, Any]:
+    entry, exit_ = row["entry_time"], row["exit_time"]
+    gain = float(row["return"])
+    return {
+        "id": number, "number": number, "symbol": row["symbol"], "direction": row["direction"],
+        "entry_time": entry.to_pydatetime(), "entry_price": float(row["entry_price"]),
+        "exit_time": None if pd.isna(exit_) else exit_.to_pydatetime(), "exit_price": _or_none(row["exit_price"]),
+        "qty": float(row["qty"]), "pnl": float(row["pnl"]), "return": None if math.isnan(gain) else gain * 100,
+        "bars": int(row["bars"]), "reason": row["reason"], "status": row["status"],
+        "tones": {"status": "accent" if row["status"] == "open" else "plain"},
+    }  # fmt: skip
+
+
+def _or_none(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)

@@ -1,0 +1,103 @@
+"""Line plots over bars, drawn by bqplot: equity against a benchmark, and drawdown below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+
+import bqplot as bq
+import ipywidgets as w
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_POINTS = 800
+_ACCENT, _MUTED, _DOWN = "var(--dt-accent, #2457d6)", "var(--dt-muted, #5d6370)", "var(--dt-down, #c03a30)"
+
+
+def thin(values: NDArray[np.float64], most: int = MOST_POINTS) -> NDArray[np.int64]:
+    """Indices of at most about ``most`` points that keep each stretch's lowest and highest value, first and last."""
+    n = len(values)
+    if n <= most:
+        return np.arange(n)
+    edges = np.linspace(0, n, most // 2 + 1).astype(int)
+    keep = {0, n - 1}
+    filled = np.where(np.isfinite(values), values, 0.0)
+    for low, high in pairwise(edges):
+        part = filled[low:high]
+        keep |= {low + int(part.argmin()), low + int(part.argmax())}
+    return np.array(sorted(keep))
+
+
+class EquityPlot:
+    """Equity and benchmark on top, drawdown below, over one shared axis of bar numbers labelled with dates."""
+
+    def __init__(self) -> None:
+        self.x = bq.LinearScale()
+        self.y, self.low = bq.LinearScale(), bq.LinearScale(max=0.0)
+        self.axes = [_time_axis(self.x), _time_axis(self.x)]
+        empty = np.array([0.0])
+        self.equity = bq.Lines(x=empty, y=empty, scales={"x": self.x, "y": self.y}, colors=[_ACCENT],
+                               stroke_width=2, labels=["Strategy"], display_legend=True)  # fmt: skip
+        self.benchmark = bq.Lines(x=empty, y=empty, scales={"x": self.x, "y": self.y}, colors=[_MUTED],
+                                  stroke_width=1.5, line_style="dashed", labels=["Buy and hold"],
+                                  display_legend=True)  # fmt: skip
+        self.drawdown = bq.Lines(x=empty, y=empty, scales={"x": self.x, "y": self.low}, colors=[_DOWN],
+                                 fill="top", fill_colors=[_DOWN], fill_opacities=[0.25], stroke_width=1)  # fmt: skip
+        money = bq.Axis(scale=self.y, orientation="vertical", side="right", tick_format="~s", num_ticks=6)
+        share = bq.Axis(scale=self.low, orientation="vertical", side="right", tick_format=".0%", num_ticks=4)
+        self.top = _figure([self.benchmark, self.equity], [self.axes[0], money], "300px", "Equity and buy and hold")
+        self.bottom = _figure([self.drawdown], [self.axes[1], share], "150px", "Drawdown")
+        self.top.legend_location = "top-left"
+        self.widget = w.VBox([self.top, self.bottom])
+        self.widget.layout.width = "100%"
+
+    def show(
+        self,
+        times: Sequence[datetime],
+        equity: NDArray[np.float64],
+        benchmark: NDArray[np.float64],
+        drawdown: NDArray[np.float64],
+        *,
+        intraday: bool,
+    ) -> None:
+        """One value a bar each; ``drawdown`` as fractions of 0 or less."""
+        marks, labels = _ticks(times, intraday)
+        for axis in self.axes:
+            with axis.hold_sync():
+                axis.tick_values, axis.tick_labels = marks, labels
+        for line, values in ((self.equity, equity), (self.benchmark, benchmark), (self.drawdown, drawdown)):
+            at = thin(values)
+            with line.hold_sync():
+                line.x, line.y = at.astype(np.float64), values[at].copy()
+
+
+def _time_axis(scale: bq.Scale) -> bq.Axis:
+    return bq.Axis(scale=scale, grid_lines="none", tick_style={"font-size": "11px"})
+
+
+def _figure(marks: list[bq.Mark], axes: list[bq.Axis], height: str, title: str) -> bq.Figure:
+    for axis in axes:
+        axis.color = axis.grid_color = "var(--dt-border, #d6dae3)"
+        axis.label_color = _MUTED
+    figure = bq.Figure(
+        marks=marks,
+        axes=axes,
+        animation_duration=0,
+        padding_x=0.0,
+        padding_y=0.03,
+        fig_margin={"top": 8, "bottom": 26, "left": 8, "right": 56},
+    )
+    figure.layout.width, figure.layout.height, figure.layout.min_width = "100%", height, "0"
+    figure.tooltip = title
+    return figure
+
+
+def _ticks(times: Sequence[datetime], intraday: bool) -> tuple[NDArray[np.float64], dict[str, str]]:
+    """Up to six bar numbers with their dates."""
+    if not times:
+        return np.array([]), {}
+    at = np.unique(np.linspace(0, len(times) - 1, 6).astype(int))
+    days = (times[-1] - times[0]).days
+    form = "%d %b %H:%M" if intraday and days < 10 else "%d %b %Y" if days < 700 else "%b %Y"
+    return at[:-1].astype(np.float64), {str(int(i)): f"{times[i]:{form}}" for i in at[:-1]}
