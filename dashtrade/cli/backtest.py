@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from dashtrade.errors import InvalidInput
 
 if TYPE_CHECKING:
     from dashtrade.backtest import BacktestResult
-    from dashtrade.domain.strategy import Stops, Strategy
+    from dashtrade.domain.strategy import Strategy
 
 Text = Annotated[str | None, typer.Option()]
 
@@ -53,35 +54,41 @@ def backtest(
     dashtrade backtest ema_cross AAPL --source sample
     dashtrade backtest --file bars.csv --entry "rsi < 30" --exit "rsi > 60" --stop-loss 2%
     """
-    from dashtrade.backtest import Costs
     from dashtrade.backtest import backtest as run
     from dashtrade.services import backtests as service
 
     if (entry or short_entry) and strategy is not None:  # with own conditions the first word is a symbol
         symbols, strategy = [strategy, *(symbols or [])], None
-    owner = _user_id(user) if user else None
-    chosen = _strategy(strategy, entry, exit, short_entry, short_exit, owner)
-    request = service.RunRequest(
-        strategy=chosen,
-        symbols=tuple(s for text in symbols or [] for s in text.split(",") if s),
+    owner = user_id(user) if user else None
+    saved = strategy if entry or short_entry else _known(strategy, owner)
+    request = service.from_text(
+        symbols=" ".join(symbols or []),
+        strategy=saved if isinstance(saved, str) else "custom",
+        settings=_settings(setting),
+        entry=entry or "",
+        exit=exit or "",
+        short_entry=short_entry or "",
+        short_exit=short_exit or "",
+        source=source or "",
         period=period,
         interval=interval or "1d",
-        source=source,
-        settings=_settings(setting),
         cash=cash,
-        size=service.parse_size(size),
-        costs=Costs(
-            commission=service.parse_fraction(commission, "commission"),
-            slippage=None if slippage is None else service.parse_fraction(slippage, "slippage"),
-            spread=None if spread is None else service.parse_fraction(spread, "spread"),
-            fixed=fixed_fee,
-        ),
-        stops=_stops(stop_loss, take_profit, trail, time_stop),
+        size=size,
         direction=direction,
         fill=fill,
+        stop_loss=stop_loss or "",
+        take_profit=take_profit or "",
+        trail=trail or "",
+        time_stop=time_stop,
+        commission=commission,
+        slippage=slippage or "",
+        spread=spread or "",
+        fixed_fee=fixed_fee,
         whole_shares=whole_shares,
-        risk_free=service.parse_fraction(risk_free, "risk_free"),
+        risk_free=risk_free,
     )
+    if saved is not None and not isinstance(saved, str):
+        request = replace(request, strategy=saved)
     if file is not None:
         from dashtrade.services.bar_files import read_bars
 
@@ -100,16 +107,10 @@ def backtest(
         _print(result)
 
 
-def _strategy(
-    name: str | None, entry: str | None, leave: str | None, short_entry: str | None, short_exit: str | None,
-    owner: int | None,
-) -> Strategy | str:  # fmt: skip
-    from dashtrade.domain.strategy import Strategy
-    from dashtrade.strategies import PRESETS, parse_condition
+def _known(name: str | None, owner: int | None) -> Strategy | str:
+    """A preset's name, or the saved strategy of this name."""
+    from dashtrade.strategies import PRESETS
 
-    if entry or short_entry:
-        rules = {"long_entry": entry, "long_exit": leave, "short_entry": short_entry, "short_exit": short_exit}
-        return Strategy(name="custom", **{k: parse_condition(v) for k, v in rules.items() if v})
     if name is None:
         raise InvalidInput("strategy", "name a preset, or give --entry and --exit.", allowed=sorted(PRESETS))
     if owner is not None and name not in PRESETS:
@@ -118,42 +119,29 @@ def _strategy(
 
         with runtime().uow() as uow:
             return load_strategy(uow, owner, name)
-    PRESETS[name]
-    return name
+    return PRESETS[name].key
 
 
-def _settings(texts: list[str] | None) -> tuple[tuple[str, float], ...]:
-    out = []
+def _settings(texts: list[str] | None) -> dict[str, float]:
+    out = {}
     for text in texts or []:
         name, _, value = text.partition("=")
         try:
-            out.append((name.strip(), float(value)))
+            out[name.strip()] = float(value)
         except ValueError:
             raise InvalidInput("set", f"{text!r} is not understood; write for example --set fast=5.") from None
-    return tuple(out)
+    return out
 
 
-def _stops(loss: str | None, profit: str | None, trail: str | None, bars: int | None) -> Stops | None:
-    from dashtrade.domain.strategy import Stops
-    from dashtrade.services.backtests import parse_distance
-
-    if loss is None and profit is None and trail is None and bars is None:
-        return None
-    given = {**parse_distance(loss, "loss"), **parse_distance(profit, "profit"), **parse_distance(trail, "trail")}
-    return Stops(bars=bars, **given)
-
-
-def _user_id(name: str) -> int:
+def user_id(name: str) -> int:
+    """The id of the user of this name; InvalidInput where there is none."""
     from dashtrade.bootstrap import runtime
     from dashtrade.services import users
 
     with runtime().uow() as uow:
-        return next(
-            (line.user.id for line in users.list_users(uow) if line.user.username == name.lower()), None
-        ) or _none(name)
-
-
-def _none(name: str) -> int:
+        for line in users.list_users(uow):
+            if line.user.username == name.strip().lower():
+                return line.user.id
     raise InvalidInput("user", f"there is no user {name!r}; `dashtrade user list` shows them.")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Fill, Percent, RiskPercent, Shares, Size
 from dashtrade.domain.market import HistoryRequest
@@ -167,6 +167,69 @@ def parse_size(text: str) -> Size:
         if word.endswith(ending):
             return Shares(_number(word.removesuffix(ending).strip(), text, "size"))
     return Percent(_number(word.removeprefix("percent").strip().removesuffix("%"), text, "size"))
+
+
+def from_text(
+    *,
+    symbols: str,
+    strategy: str = "ema_cross",
+    settings: Mapping[str, float] | None = None,
+    entry: str = "",
+    exit: str = "",
+    short_entry: str = "",
+    short_exit: str = "",
+    source: str = "",
+    period: str = "5y",
+    interval: str = "1d",
+    cash: float = 10_000.0,
+    size: str = "100%",
+    direction: str = "long_only",
+    fill: str = "next_open",
+    stop_loss: str = "",
+    take_profit: str = "",
+    trail: str = "",
+    time_stop: int | None = None,
+    commission: str = "0",
+    slippage: str = "",
+    spread: str = "",
+    fixed_fee: float = 0.0,
+    whole_shares: bool = False,
+    risk_free: str = "0",
+) -> RunRequest:
+    """A request from what a person types: forms, notebooks and the command line share it. Empty text means "not given".
+
+    With ``entry`` (or ``short_entry``) the conditions are the strategy, and ``strategy`` is only its name.
+    """
+    from dashtrade.strategies import parse_condition
+
+    chosen: Strategy | str = strategy
+    if entry.strip() or short_entry.strip():
+        rules = {"long_entry": entry, "long_exit": exit, "short_entry": short_entry, "short_exit": short_exit}
+        chosen = Strategy(name="custom", **{k: parse_condition(v) for k, v in rules.items() if v.strip()})
+    distances: dict[str, Any] = {}
+    for text, name in ((stop_loss, "loss"), (take_profit, "profit"), (trail, "trail")):
+        distances |= parse_distance(text or None, name)
+    return RunRequest(
+        strategy=chosen,
+        symbols=tuple(s.strip() for s in symbols.replace(",", " ").split()),
+        period=period,
+        interval=interval,
+        source=source or None,
+        settings=tuple((settings or {}).items()),
+        cash=cash,
+        size=parse_size(size),
+        costs=Costs(
+            commission=parse_fraction(commission or "0", "commission"),
+            slippage=parse_fraction(slippage, "slippage") if slippage else None,
+            spread=parse_fraction(spread, "spread") if spread else None,
+            fixed=fixed_fee,
+        ),
+        stops=Stops(bars=time_stop, **distances) if distances or time_stop is not None else None,
+        direction=direction,
+        fill=fill,
+        whole_shares=whole_shares,
+        risk_free=parse_fraction(risk_free, "risk_free"),
+    )
 
 
 def _number(word: str, text: object, field: str) -> float:

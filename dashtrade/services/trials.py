@@ -1,4 +1,4 @@
-"""The trial ledger: every run is counted for its user, family of strategies and data, so that luck can be discounted."""
+"""The trial ledger: every run is counted for its user, family of strategies and data, to tell skill from luck."""
 
 from __future__ import annotations
 

@@ -19,6 +19,14 @@ INTERVALS = ("5m", "15m", "30m", "1h", "4h", "1d", "1wk", "1mo")
 _SUFFIX = re.compile(r"^(?P<base>.+?)_(?P<value>\d+(?:_\d+)*)$")
 
 
+class UnknownName(UnknownOption):
+    """A name in a condition that stands for nothing; lists what it could be, and the nearest."""
+
+    def __init__(self, name: str, hint: str, options: Sequence[str]) -> None:
+        InvalidInput.__init__(self, "indicator", f"{name!r} is not known{hint}", allowed=options)
+        self.name = name
+
+
 def is_flag(name: str) -> bool:
     """Whether the name is a pattern, which is a condition by itself."""
     return name in flags.names()
@@ -85,12 +93,11 @@ def _shorthand(name: str, positional: Sequence[Setting]) -> tuple[str, Sequence[
         if positional:
             raise InvalidInput(name, f"the setting is given twice; write {found['base']}({found['value']}).")
         return found["base"], tuple(int(v) for v in found["value"].split("_"))
-    options = operand_names()
-    near = get_close_matches(name, options, 1) or (get_close_matches(found["base"], options, 1) if found else [])
-    error = UnknownOption("indicator", name, options)
-    if near:
-        raise InvalidInput("indicator", f"{name!r} is not known; did you mean {near[0]}?", allowed=sorted(options))
-    raise error
+    everything = operand_names()
+    near = get_close_matches(name, everything, 1) or (get_close_matches(found["base"], everything, 1) if found else [])
+    hint = f"; did you mean {near[0]}?" if near else "."
+    options = sorted({*PRICES, *DERIVED_PRICES, *LEVELS, *REGISTRY})
+    raise UnknownName(name, hint, [*options, "or a candlestick pattern such as hammer"])
 
 
 def _settings(

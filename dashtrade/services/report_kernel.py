@@ -1,0 +1,30 @@
+"""The kernel that runs a report: an ordinary Jupyter kernel, started without the program's secrets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from jupyter_client.manager import AsyncKernelManager
+
+SECRETS = (
+    "ENCRYPTION_KEY",
+    "DASHTRADE_ENCRYPTION_KEY",
+    "DASHTRADE_SESSION_SECRET",
+    "DATABASE_URL",
+    "DASHTRADE_DATABASE_URL",
+)
+
+
+class ReportKernelManager(AsyncKernelManager):
+    """Starts this program's own interpreter, whatever the kernelspec says, and without the secrets."""
+
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+        environment = {**os.environ, **(options.get("env") or {})}
+        options["env"] = {k: v for k, v in environment.items() if k not in SECRETS}
+        await self._async_start_kernel(**options)
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        command = super().format_kernel_cmd(extra_arguments)
+        return [sys.executable, *command[1:]]
