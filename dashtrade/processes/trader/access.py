@@ -12,6 +12,7 @@ import httpx
 import structlog
 from sqlalchemy import select
 
+from dashtrade.auth import secret_files
 from dashtrade.auth.vault import Vault
 from dashtrade.brokers import make_broker
 from dashtrade.brokers.alpaca import AlpacaBroker
@@ -34,9 +35,9 @@ def open_broker(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[Alpa
     Raises ConfigurationError or NotFound with the remedy: no keys, no encryption key, live trading not confirmed.
     """
     if lease.mode is AccountMode.SIMULATED:
-        if settings.session_secret is None:
-            raise ConfigurationError("DASHTRADE_SESSION_SECRET is not set. Start the trader with `dashtrade up`.")
-        key, secret = simulated_credentials(settings.session_secret.get_secret_value(), lease.user_id)
+        given = settings.session_secret
+        session_secret = given.get_secret_value() if given is not None else secret_files.session_secret(settings)
+        key, secret = simulated_credentials(session_secret, lease.user_id)
         broker = make_broker(lease.mode.value, key, secret, url=settings.simulator_url)
         return broker, _hint(settings.simulator_url, key, secret)
     key, secret = stored_credentials(uow, lease, settings)
