@@ -3,5 +3,18 @@
 from __future__ import annotations
 
 from dashtrade.patterns.candlestick import CANDLESTICKS, USUAL, Candlestick, candlestick_patterns
+from dashtrade.patterns.chart import CHART_PATTERNS, ChartHit, ChartPattern, ChartScanner, chart_patterns
+from dashtrade.patterns.pivots import pivots
 
-__all__ = ["CANDLESTICKS", "USUAL", "Candlestick", "candlestick_patterns"]
+__all__ = [
+    "CANDLESTICKS",
+    "CHART_PATTERNS",
+    "USUAL",
+    "Candlestick",
+    "ChartHit",
+    "ChartPattern",
+    "ChartScanner",
+    "candlestick_patterns",
+    "chart_patterns",
+    "pivots",
+]

@@ -1,0 +1,560 @@
+"""Compiled passes for pivots and chart patterns. Everything here goes forward in time and never looks past its bar.
+
+Prices are read in "y-space": y = side · price. With side 1 a pattern breaks down through its lower line, with side −1 it
+is the mirror image that breaks up, so each shape is written once, as the one that falls.
+
+Imported only when patterns are computed, since it brings in numba. Compiled code is kept on disk.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+# columns of the zigzag's state
+ATR, SUM, LAST_CLOSE, LEG, EXTREME, EXTREME_AT, LOW, LOW_AT, SEEN = range(9)
+
+# columns of a hit
+CODE, SIDE, FORMED, COUNT, FIRST_PIVOT = range(5)  # FIRST_PIVOT: index into the pivots; COUNT of them in a row
+LINE_AT, LINE_Y, LINE_SLOPE, UPPER_Y, UPPER_SLOPE = range(5, 10)  # lines in y-space, both given at bar LINE_AT
+HEIGHT, STOP, EXPIRES, FIT, SYMMETRY, SIZE = range(10, 16)
+CONFIRMED, LEVEL, TARGET, REACHED, INVALIDATED, CURSOR, STATUS = range(16, 23)
+WIDTH = 23
+FORMING, WATCHED, DONE = 0.0, 1.0, 2.0
+
+# shapes, named as side 1 (breaks down) has them
+(
+    DOUBLE,
+    TRIPLE,
+    HEAD_SHOULDERS,
+    THREE_PEAKS,
+    FLAT_BASE_TRIANGLE,
+    SYMMETRICAL,
+    WEDGE,
+    FLAG,
+    PENNANT,
+    CUP,
+    ROUNDING,
+    DIAMOND,
+    RECTANGLE_ABOVE,
+    RECTANGLE_BELOW,
+    BROADENING_ABOVE,
+    BROADENING_BELOW,
+    CHANNEL_WITH,
+    CHANNEL_AGAINST,
+) = range(18)
+SHAPES = 18
+
+
+@njit(cache=True, nogil=True)
+def zigzag(high, low, close, start, factor, percent, window, state, at, price, kind, known, swing, count):  # type: ignore[no-untyped-def]
+    """Pivots of bars ``start``…: swings of at least ``factor`` average ranges, or ``percent`` where that is positive.
+
+    A pivot is known at the bar that has moved the threshold away from it; ``swing`` is the average range then; a bar that makes a new extreme cannot be that
+    bar, since the order within it is unknown. Gives the (maybe enlarged) arrays and their new count; ``state`` goes on.
+    """
+    atr, total, before, leg = state[ATR], state[SUM], state[LAST_CLOSE], state[LEG]
+    extreme, extreme_at, lowest, lowest_at = state[EXTREME], state[EXTREME_AT], state[LOW], state[LOW_AT]
+    seen = state[SEEN]
+    share = 1.0 / window
+    for i in range(start, close.size):
+        h, lo = high[i], low[i]
+        if seen == 0:
+            extreme, extreme_at, lowest, lowest_at = h, i, lo, i
+        else:
+            true_range = max(h, before) - min(lo, before)
+            if seen < window:
+                total += true_range
+                atr = np.nan
+            elif seen == window:
+                atr = (total + true_range) * share
+            else:
+                atr += (true_range - atr) * share
+        before = close[i]
+        seen += 1
+        if leg > 0:
+            if h > extreme:
+                extreme, extreme_at = h, i
+                continue
+            reach = extreme * percent if percent > 0 else factor * atr
+            if not (reach > 0 and extreme - lo >= reach):
+                continue
+            new_price, new_at, new_kind = extreme, extreme_at, 1
+            leg, extreme, extreme_at = -1.0, lo, float(i)
+        elif leg < 0:
+            if lo < extreme:
+                extreme, extreme_at = lo, i
+                continue
+            reach = extreme * percent if percent > 0 else factor * atr
+            if not (reach > 0 and h - extreme >= reach):
+                continue
+            new_price, new_at, new_kind = extreme, extreme_at, -1
+            leg, extreme, extreme_at = 1.0, h, float(i)
+        else:
+            if h > extreme:
+                extreme, extreme_at = h, i
+            if lo < lowest:
+                lowest, lowest_at = lo, i
+            reach = close[i] * percent if percent > 0 else factor * atr
+            if not reach > 0:
+                continue
+            if extreme - lo >= reach and extreme_at < i:
+                new_price, new_at, new_kind = extreme, extreme_at, 1
+                leg, extreme, extreme_at = -1.0, lo, float(i)
+            elif h - lowest >= reach and lowest_at < i:
+                new_price, new_at, new_kind = lowest, lowest_at, -1
+                leg, extreme, extreme_at = 1.0, h, float(i)
+            else:
+                continue
+        if count == at.size:
+            at, price, kind, known = _larger(at), _larger(price), _larger(kind), _larger(known)
+            swing = _larger(swing)
+        at[count], price[count], kind[count], known[count] = int(new_at), new_price, new_kind, i
+        swing[count] = atr
+        count += 1
+    state[ATR], state[SUM], state[LAST_CLOSE], state[LEG] = atr, total, before, leg
+    state[EXTREME], state[EXTREME_AT], state[LOW], state[LOW_AT] = extreme, extreme_at, lowest, lowest_at
+    state[SEEN] = seen
+    return at, price, kind, known, swing, count
+
+
+@njit(cache=True, nogil=True)
+def _larger(array):  # type: ignore[no-untyped-def]
+    wider = np.empty((array.size + 64) * 2, array.dtype)
+    wider[: array.size] = array
+    return wider
+
+
+@njit(cache=True, nogil=True)
+def roundness(close, side, first, last, vertex_span):  # type: ignore[no-untyped-def]
+    """How well a parabola open downward in y-space fits the closes from ``first`` to ``last``: R², or 0 if it opens the
+    other way or its top is not within the middle ``vertex_span`` of the span."""
+    n = last - first + 1
+    if n < 5:
+        return 0.0
+    s2 = 0.0
+    s4 = 0.0
+    sy = 0.0
+    sty = 0.0
+    st2y = 0.0
+    base = side * close[first]
+    for i in range(first, last + 1):
+        t = 2.0 * (i - first) / (n - 1) - 1.0
+        y = side * close[i] - base
+        s2 += t * t
+        s4 += t * t * t * t
+        sy += y
+        sty += t * y
+        st2y += t * t * y
+    slope = sty / s2
+    bend = (st2y - s2 * sy / n) / (s4 - s2 * s2 / n)
+    if bend >= 0 or abs(slope / (2.0 * bend)) > vertex_span:
+        return 0.0
+    middle = (sy - bend * s2) / n
+    left = 0.0
+    whole = 0.0
+    mean = sy / n
+    for i in range(first, last + 1):
+        t = 2.0 * (i - first) / (n - 1) - 1.0
+        y = side * close[i] - base
+        off = y - (middle + slope * t + bend * t * t)
+        left += off * off
+        whole += (y - mean) * (y - mean)
+    return 1.0 - left / whole if whole > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _put(hit, code, first, count, at, line_y, line_slope, upper_y, upper_slope, height, stop, fit, symmetry):  # type: ignore[no-untyped-def]
+    hit[CODE], hit[FIRST_PIVOT], hit[COUNT], hit[LINE_AT] = code, first, count, at
+    hit[LINE_Y], hit[LINE_SLOPE], hit[UPPER_Y], hit[UPPER_SLOPE] = line_y, line_slope, upper_y, upper_slope
+    hit[HEIGHT], hit[STOP] = height, stop
+    hit[FIT], hit[SYMMETRY] = min(max(fit, 0.0), 1.0), min(max(symmetry, 0.0), 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _even(a, b):  # type: ignore[no-untyped-def]
+    """1 for equal durations, toward 0 the more they differ."""
+    return min(a, b) / max(a, b) if max(a, b) > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def tops(j, x, y, close, side, out):  # type: ignore[no-untyped-def]
+    """Shapes that end with a high at pivot ``j`` (in y-space). Fills ``out`` and gives the number found."""
+    n = 0
+    h5, l4, h3, l2 = y[j], y[j - 1], y[j - 2], y[j - 3]
+    top = max(h5, h3)
+    height = top - l4
+    # double top: a rise from below the valley, two highs alike
+    if height > 0 and abs(h5 - h3) <= 0.15 * height and l2 <= l4 + 0.1 * height:
+        fit = 1.0 - abs(h5 - h3) / (0.15 * height)
+        _put(
+            out[n],
+            DOUBLE,
+            j - 3,
+            4,
+            x[j],
+            l4,
+            0.0,
+            top,
+            0.0,
+            height,
+            top,
+            fit,
+            _even(x[j] - x[j - 1], x[j - 1] - x[j - 2]),
+        )
+        n += 1
+    # inverse cup and handle: edge l2, dome h3, edge l4, handle h5
+    depth = h3 - (l2 + l4) / 2.0
+    handle = h5 - l4
+    if depth > 0 and abs(l2 - l4) <= 0.2 * depth and 0.1 * depth <= handle <= 0.5 * depth:
+        span = x[j - 1] - x[j - 3]
+        if span >= 20 and span >= 3 * (x[j] - x[j - 1]):
+            r2 = roundness(close, side, int(x[j - 3]), int(x[j - 1]), 0.4)
+            if r2 >= 0.7:
+                _put(
+                    out[n],
+                    CUP,
+                    j - 3,
+                    4,
+                    x[j],
+                    l4,
+                    0.0,
+                    h3,
+                    0.0,
+                    depth,
+                    h5,
+                    (r2 - 0.7) / 0.3,
+                    _even(x[j - 1] - x[j - 2], x[j - 2] - x[j - 3]),
+                )
+                n += 1
+    if j < 4:
+        return n
+    h1 = y[j - 4]
+    # three falling peaks
+    floor = min(l2, l4)
+    height = h1 - floor
+    if height > 0 and h1 - h3 >= 0.1 * height and h3 - h5 >= 0.1 * height and h5 > floor:
+        even = 1.0 - abs((h1 - h3) - (h3 - h5)) / (h1 - h5)
+        _put(
+            out[n],
+            THREE_PEAKS,
+            j - 4,
+            5,
+            x[j],
+            floor,
+            0.0,
+            h3,
+            0.0,
+            height,
+            h5,
+            even,
+            _even(x[j] - x[j - 2], x[j - 2] - x[j - 4]),
+        )
+        n += 1
+    # bear flag and pennant: a pole h1 to l2, then a small drift l2 h3 l4 h5 against it
+    pole = h1 - l2
+    if pole > 0:
+        upper_slope = (h5 - h3) / (x[j] - x[j - 2])
+        lower_slope = (l4 - l2) / (x[j - 1] - x[j - 3])
+        at_start = h3 - upper_slope * (x[j - 2] - x[j - 3]) - l2
+        at_end = h5 - (l4 + lower_slope * (x[j] - x[j - 1]))
+        wide = max(at_start, at_end)
+        length = x[j] - x[j - 3]
+        pole_length = x[j - 3] - x[j - 4]
+        back = max(h3, h5) - l2
+        if at_end > 0 and pole >= 2.0 * wide and back <= 0.6 * pole and length <= 4 * pole_length + 6:
+            up = upper_slope * length / wide
+            down = lower_slope * length / wide
+            stop = max(h3, h5)
+            fit = 1.0 - back / (0.6 * pole)
+            if abs(up - down) <= 0.35 and up >= -0.2 and down >= -0.2:
+                _put(
+                    out[n],
+                    FLAG,
+                    j - 4,
+                    5,
+                    x[j],
+                    h5 - at_end,
+                    lower_slope,
+                    stop,
+                    0.0,
+                    pole,
+                    stop,
+                    fit,
+                    1.0 - abs(up - down) / 0.35,
+                )
+                n += 1
+            elif at_end <= 0.65 * at_start and up <= 0.05 and down >= -0.05:
+                _put(
+                    out[n],
+                    PENNANT,
+                    j - 4,
+                    5,
+                    x[j],
+                    h5 - at_end,
+                    lower_slope,
+                    stop,
+                    0.0,
+                    pole,
+                    stop,
+                    fit,
+                    1.0 - at_end / at_start,
+                )
+                n += 1
+    if j < 5:
+        return n
+    l0 = y[j - 5]
+    # triple top
+    top = max(h1, h3, h5)
+    floor = min(l2, l4)
+    height = top - floor
+    if (
+        height > 0
+        and top - min(h1, h3, h5) <= 0.15 * height
+        and abs(l2 - l4) <= 0.35 * height
+        and l0 <= floor + 0.1 * height
+    ):
+        fit = 1.0 - (top - min(h1, h3, h5)) / (0.15 * height)
+        _put(
+            out[n],
+            TRIPLE,
+            j - 5,
+            6,
+            x[j],
+            floor,
+            0.0,
+            top,
+            0.0,
+            height,
+            top,
+            fit,
+            _even(x[j] - x[j - 2], x[j - 2] - x[j - 4]),
+        )
+        n += 1
+    # head and shoulders: neckline through the two valleys
+    slope = (l4 - l2) / (x[j - 1] - x[j - 3])
+    neck = l2 + slope * (x[j - 2] - x[j - 3])
+    height = h3 - neck
+    if height > 0 and l0 < floor + 0.1 * height:
+        left = h1 - (l2 - slope * (x[j - 3] - x[j - 4]))
+        right_neck = l4 + slope * (x[j] - x[j - 1])
+        right = h5 - right_neck
+        even = _even(x[j] - x[j - 2], x[j - 2] - x[j - 4])
+        if (
+            h3 - max(h1, h5) >= 0.15 * height
+            and abs(h1 - h5) <= 0.35 * height
+            and left >= 0.2 * height
+            and right >= 0.2 * height
+            and abs(l2 - l4) <= 0.4 * height
+            and even >= 0.25
+        ):
+            fit = 1.0 - abs(h1 - h5) / (0.35 * height)
+            _put(out[n], HEAD_SHOULDERS, j - 5, 6, x[j], right_neck, slope, h3, 0.0, height, h5, fit, even)
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def lines(j, x, y, high_last, out):  # type: ignore[no-untyped-def]
+    """Shapes between two lines through the last five pivots (six for a diamond), whatever the last one is."""
+    n = 0
+    a, b, c, d, e = y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
+    xa, xb, xc, xd, xe = x[j - 4], x[j - 3], x[j - 2], x[j - 1], x[j]
+    outer_slope = (e - a) / (xe - xa)  # the side with three pivots
+    inner_slope = (d - b) / (xd - xb)
+    outer_end = e
+    inner_start = b - inner_slope * (xb - xa)
+    inner_end = d + inner_slope * (xe - xd)
+    bow = abs(c - (a + outer_slope * (xc - xa)))
+    if high_last:
+        start, end = a - inner_start, outer_end - inner_end
+        upper_slope, lower_slope, upper, lower, stop = outer_slope, inner_slope, outer_end, inner_end, e
+    else:
+        start, end = inner_start - a, inner_end - outer_end
+        upper_slope, lower_slope, upper, lower, stop = inner_slope, outer_slope, inner_end, outer_end, d
+    wide = max(start, end)
+    if start > 0 and end > 0 and bow <= 0.15 * wide:
+        length = xe - xa
+        up = upper_slope * length / wide
+        down = lower_slope * length / wide
+        fit = 1.0 - bow / (0.15 * wide)
+        even = _even(xc - xa, xe - xc)
+        code = -1
+        height = wide
+        if abs(down) <= 0.15 and up <= -0.35:
+            code = FLAT_BASE_TRIANGLE
+        elif abs(down) <= 0.15 and abs(up) <= 0.15:
+            code = RECTANGLE_ABOVE if high_last else RECTANGLE_BELOW
+        elif up <= -0.2 and down >= 0.2:
+            code = SYMMETRICAL
+        elif up >= 0.2 and down <= -0.2:
+            code = BROADENING_ABOVE if high_last else BROADENING_BELOW
+        elif up >= 0.15 and down - up >= 0.25:
+            code = WEDGE
+        elif abs(up - down) <= 0.2 and min(abs(up), abs(down)) >= 0.3:
+            code = CHANNEL_WITH if up < 0 else CHANNEL_AGAINST
+            height = end
+        if code >= 0:
+            _put(out[n], code, j - 4, 5, xe, lower, lower_slope, upper, upper_slope, height, stop, fit, even)
+            n += 1
+    if j >= 5 and not high_last:
+        # diamond top: entered from below (a high first), widening, then narrowing: h0 l1 h2 l3 h4 l5
+        h0, l1, h2, l3, h4, l5 = y[j - 5], a, b, c, d, e
+        height = h2 - l3
+        if height > 0:
+            edge = 0.15 * height
+            if h2 - h0 >= edge and h2 - h4 >= edge and l1 - l3 >= edge and l5 - l3 >= edge and h4 > l5:
+                falling = (h4 - h2) / (xd - xb)
+                rising = (l5 - l3) / (xe - xc)
+                fit = 1.0 - abs((h2 - h0) - (h2 - h4)) / height
+                _put(
+                    out[n],
+                    DIAMOND,
+                    j - 5,
+                    6,
+                    xe,
+                    l5,
+                    rising,
+                    h4 + falling * (xe - xd),
+                    falling,
+                    height,
+                    h4,
+                    fit,
+                    _even(xc - x[j - 5], xe - xc),
+                )
+                n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def bowls(j, x, y, close, side, out):  # type: ignore[no-untyped-def]
+    """Rounding top, ending with a low at pivot ``j`` in y-space: edge, dome, edge."""
+    l1, h2, l3 = y[j - 2], y[j - 1], y[j]
+    depth = h2 - (l1 + l3) / 2.0
+    if x[j] - x[j - 2] >= 25 and depth > 0 and abs(l1 - l3) <= 0.35 * depth:
+        r2 = roundness(close, side, int(x[j - 2]), int(x[j]), 0.35)
+        if r2 >= 0.75:
+            line = min(l1, l3)
+            even = _even(x[j - 1] - x[j - 2], x[j] - x[j - 1])
+            _put(out[0], ROUNDING, j - 2, 3, x[j], line, 0.0, h2, 0.0, depth, (h2 + l3) / 2.0, (r2 - 0.75) / 0.25, even)
+            return 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def advance(hit, high, low, close, until):  # type: ignore[no-untyped-def]
+    """Lets a hit live through the bars from its cursor up to, but not including, ``until``."""
+    side = hit[SIDE]
+    i = int(hit[CURSOR])
+    while i < until and hit[STATUS] < DONE:
+        y = side * close[i]
+        if hit[STATUS] == FORMING:
+            past = i - hit[LINE_AT]
+            line = hit[LINE_Y] + hit[LINE_SLOPE] * past
+            upper = hit[UPPER_Y] + hit[UPPER_SLOPE] * past
+            if y < line:
+                if y <= line - 0.7 * hit[HEIGHT]:  # nearest target passed before one could act
+                    hit[INVALIDATED], hit[STATUS] = i, DONE
+                else:
+                    hit[CONFIRMED], hit[LEVEL], hit[TARGET], hit[STATUS] = i, line, line - hit[HEIGHT], WATCHED
+                    hit[EXPIRES] = i + max(20.0, 3.0 * (hit[EXPIRES] - hit[FORMED]))
+            elif y > upper or upper <= line or i >= hit[EXPIRES]:
+                hit[INVALIDATED], hit[STATUS] = i, DONE
+        elif min(side * high[i], side * low[i]) <= hit[TARGET]:
+            hit[REACHED], hit[STATUS] = i, DONE
+        elif y > hit[STOP]:
+            hit[INVALIDATED], hit[STATUS] = i, DONE
+        elif i >= hit[EXPIRES]:
+            hit[STATUS] = DONE
+        i += 1
+    hit[CURSOR] = i
+
+
+@njit(cache=True, nogil=True)
+def detect(high, low, close, fine, at, price, kind, known, swing, first, count, hits, filled, newest):  # type: ignore[no-untyped-def]
+    """Looks at pivots ``first``… for shapes and lets every hit live to the last bar.
+
+    ``fine`` pivots are for flags and pennants only, the others for all else. ``newest[code, side]`` is the last hit of a
+    kind: while it is still forming, no second one begins. Gives the (maybe enlarged) hits and how many there are.
+    """
+    found = np.zeros((8, WIDTH))
+    x = np.empty(7)
+    y = np.empty(7)
+    for j in range(max(first, 2), count):
+        formed = known[j]
+        back = min(j, 6)
+        last = back
+        for side in (1.0, -1.0):
+            for k in range(back + 1):
+                x[k] = at[j - back + k]
+                y[k] = side * price[j - back + k]
+            ends_high = side * kind[j] > 0
+            n = 0
+            if ends_high and last >= 3:
+                n = tops(last, x, y, close, side, found)
+            elif not ends_high and not fine:
+                n = bowls(last, x, y, close, side, found)
+            if not fine and last >= 4:
+                n += lines(last, x, y, ends_high, found[n:])
+            for k in range(n):
+                shape = found[k]
+                code = int(shape[CODE])
+                if fine != (code == FLAG or code == PENNANT):
+                    continue
+                height = shape[HEIGHT]
+                now = shape[LINE_Y] + shape[LINE_SLOPE] * (formed - shape[LINE_AT])
+                if side * close[formed] <= now - 0.5 * height:
+                    continue  # far gone before it was known
+                column = 0 if side > 0 else 1
+                older = newest[code, column]
+                if older >= 0:
+                    advance(hits[older], high, low, close, formed + 1)
+                    if hits[older, STATUS] == FORMING:
+                        continue
+                if filled == hits.shape[0]:
+                    wider = np.empty((2 * filled + 16, WIDTH))
+                    wider[:filled] = hits[:filled]
+                    hits = wider
+                hit = hits[filled]
+                hit[:] = shape
+                hit[SIDE], hit[FORMED] = side, formed
+                hit[FIRST_PIVOT] = j - back + shape[FIRST_PIVOT]
+                length = formed - x[int(shape[FIRST_PIVOT])]
+                hit[EXPIRES] = formed + max(10.0, length)
+                hit[SIZE] = min(height / (8.0 * swing[j]), 1.0) if swing[j] > 0 else 0.0
+                hit[CONFIRMED], hit[LEVEL], hit[TARGET] = -1, np.nan, np.nan
+                hit[REACHED], hit[INVALIDATED], hit[CURSOR], hit[STATUS] = -1, -1, formed, FORMING
+                newest[code, column] = filled
+                filled += 1
+    return hits, filled
+
+
+@njit(cache=True, nogil=True)
+def advance_all(hits, first, filled, high, low, close):  # type: ignore[no-untyped-def]
+    """Every hit from ``first`` on lives to the last bar; gives the first one that is not done, for the next time."""
+    open_from = filled
+    for k in range(first, filled):
+        if hits[k, STATUS] < DONE:
+            advance(hits[k], high, low, close, close.size)
+            if hits[k, STATUS] < DONE and k < open_from:
+                open_from = k
+    return open_from
+
+
+@njit(cache=True, nogil=True)
+def first_touch(high, low, close, entries, side, target, stop, limit, outcome, bars):  # type: ignore[no-untyped-def]
+    """What became of trades entered at the close of ``entries``: 1 target touched, −1 closed past the stop, 0 neither
+    within ``limit`` bars; ``target`` and ``stop`` are distances from the entry's close. The rules are those of a hit."""
+    for k in range(entries.size):
+        entry = side[k] * close[entries[k]]
+        outcome[k] = 0
+        bars[k] = 0
+        for i in range(entries[k] + 1, min(entries[k] + limit[k] + 1, close.size)):
+            if max(side[k] * high[i], side[k] * low[i]) >= entry + target[k]:
+                outcome[k] = 1
+                bars[k] = i - entries[k]
+                break
+            if side[k] * close[i] < entry - stop[k]:
+                outcome[k] = -1
+                bars[k] = i - entries[k]
+                break

@@ -1,0 +1,101 @@
+"""Turning points of prices: a zigzag whose pivots carry both the bar they stand on and the bar at which they were known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashtrade.errors import BadBars, InvalidInput
+
+ATR_WINDOW = 14
+
+
+@dataclass(slots=True)
+class PricesOf:
+    """High, low and close of the complete bars (a bar missing one of them is skipped), with their times and volume."""
+
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    index: pd.Index
+    volume: np.ndarray | None
+
+    @classmethod
+    def of(cls, bars: pd.DataFrame) -> PricesOf:
+        missing = [c for c in ("high", "low", "close") if c not in bars.columns]
+        if missing:
+            raise BadBars(f"The bars have no column {missing[0]!r}; pivots need high, low and close.")
+        arrays = [
+            np.ascontiguousarray(bars[c].to_numpy(dtype=np.float64, na_value=np.nan)) for c in ("high", "low", "close")
+        ]
+        volume = bars["volume"].to_numpy(dtype=np.float64, na_value=np.nan) if "volume" in bars.columns else None
+        index = bars.index
+        complete = np.isfinite(arrays[0] + arrays[1] + arrays[2])
+        if not complete.all():
+            arrays = [a[complete] for a in arrays]
+            index = index[complete]
+            volume = None if volume is None else volume[complete]
+        return cls(arrays[0], arrays[1], arrays[2], index, volume)
+
+
+@dataclass(slots=True)
+class Zigzag:
+    """Pivots found so far, and where to go on when bars are appended.
+
+    ``factor`` is the swing in average ranges (Wilder's ATR of 14 bars, at each bar), ``percent`` in percent instead.
+    Arrays of pivots: ``at`` and ``known`` (bar numbers), ``price``, ``kind`` (1 high, −1 low), ``swing`` (the ATR when
+    known); the first ``count`` entries are valid.
+    """
+
+    factor: float = 3.0
+    percent: float | None = None
+    at: np.ndarray = field(default_factory=lambda: np.empty(64, dtype=np.int64))
+    price: np.ndarray = field(default_factory=lambda: np.empty(64))
+    kind: np.ndarray = field(default_factory=lambda: np.empty(64, dtype=np.int64))
+    known: np.ndarray = field(default_factory=lambda: np.empty(64, dtype=np.int64))
+    swing: np.ndarray = field(default_factory=lambda: np.empty(64))
+    count: int = 0
+    done: int = 0
+    """Bars looked at."""
+    state: np.ndarray = field(default_factory=lambda: np.zeros(9))
+
+    def __post_init__(self) -> None:
+        if self.percent is None and not 0.1 <= self.factor <= 100:
+            raise InvalidInput("factor", f"{self.factor!r} is not allowed; use 0.1 to 100 average ranges.")
+        if self.percent is not None and not 0.001 <= self.percent <= 90:
+            raise InvalidInput("percent", f"{self.percent!r} is not allowed; use 0.001 to 90.")
+
+    def update(self, prices: PricesOf) -> None:
+        """Goes through the bars after those already seen."""
+        from dashtrade.patterns.kernels import zigzag
+
+        share = 0.0 if self.percent is None else self.percent / 100.0
+        found: Any = zigzag(
+            *(prices.high, prices.low, prices.close, self.done, float(self.factor), share, ATR_WINDOW, self.state),
+            *(self.at, self.price, self.kind, self.known, self.swing, self.count),
+        )
+        self.at, self.price, self.kind, self.known, self.swing, self.count = found
+        self.done = prices.close.size
+
+
+def pivots(bars: pd.DataFrame, factor: float = 3.0, percent: float | None = None) -> pd.DataFrame:
+    """Highs and lows of swings of at least ``factor`` average ranges (or ``percent`` percent), oldest first.
+
+    Columns: ``time`` (the bar the pivot stands on), ``known_at`` (the bar at whose close it was known, always later),
+    ``price``, ``kind`` (1 high, −1 low; they alternate). Raises InvalidInput and BadBars.
+    """
+    prices = PricesOf.of(bars)
+    swings = Zigzag(factor, percent)
+    swings.update(prices)
+    n = swings.count
+    return pd.DataFrame(
+        {
+            "time": prices.index[swings.at[:n]],
+            "known_at": prices.index[swings.known[:n]],
+            "price": swings.price[:n],
+            "kind": swings.kind[:n],
+        }
+    )
