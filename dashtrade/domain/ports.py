@@ -33,6 +33,16 @@ class PriceSource(Protocol):
     def news(self, symbol: str) -> list[NewsItem]: ...
 
 
+class CallBudget(Protocol):
+    """Counts calls to a source that allows only so many a day, for all processes together."""
+
+    def take(self, source: str) -> None:
+        """Use one call; raises BudgetUsedUp where none is left."""
+
+    def used_up(self, source: str) -> float:
+        """Note that the source itself says so; returns the seconds until new calls may be made."""
+
+
 class TradingHours(Protocol):
     """When a symbol's exchange trades; crypto always does. Times are UTC."""
 
