@@ -177,8 +177,10 @@ class BacktestView(PageView):
         self.trades.show(report.trades)
         self.statistics.value = cards_html(_card(s) for s in report.statistics)
         origin = "".join(f"<li><span></span><span>{escape(k)}: {escape(v)}</span></li>" for k, v in report.provenance)
-        self.provenance.value = '<details class="dt-help"><summary>How to make this again</summary>'
+        self.provenance.value = (
+            '<details class="dt-help"><summary>How to make this again</summary>'
             f'<ul class="dt-list">{origin}</ul></details>'
+        )
 
 
 def _badge(report: Report) -> tuple[str, Any]:
