@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from dashtrade.db import schema
 from dashtrade.errors import ConfigurationError, MigrationNeeded
@@ -39,22 +41,35 @@ def upgrade(engine: Engine, to: str = "head") -> str | None:
     """
     from alembic import command
 
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        _refuse_strange(connection)
-        command.upgrade(make_config(connection), to)
-        return schema.revision(connection)
+    return _change(engine, lambda connection: command.upgrade(make_config(connection), to))
 
 
 def downgrade(engine: Engine, to: str) -> str | None:
     """Go back to revision ``to`` (``base`` removes every table with its rows)."""
     from alembic import command
 
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        _refuse_strange(connection)
-        command.downgrade(make_config(connection), to)
-        return schema.revision(connection)
+    return _change(engine, lambda connection: command.downgrade(make_config(connection), to))
+
+
+def _change(engine: Engine, change: Callable[[Connection], None]) -> str | None:
+    from alembic.util import CommandError
+
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            _refuse_strange(connection)
+            change(connection)
+            return schema.revision(connection)
+    except CommandError as error:
+        raise ConfigurationError(
+            f"The schema cannot be changed: {error}. The newest revision is {schema.HEAD}."
+        ) from None
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise MigrationNeeded(
+            f"The migration failed and was taken back, nothing has changed: {reason}. "
+            "Remove the cause, then run `dashtrade migrate`."
+        ) from error
 
 
 def _refuse_strange(connection: Connection) -> None:

@@ -105,12 +105,18 @@ def test_documented_columns_are_there(engine, table):
     assert set(DOCUMENTED[table].split()) <= columns
 
 
-def test_a_failing_migration_leaves_nothing_behind(empty, monkeypatch):
-    with empty.begin() as connection:  # a view in the way of the job queue's schema makes the last step fail
+def test_a_failing_migration_leaves_nothing_behind(empty):
+    with empty.begin() as connection:  # in the way of the job queue, which is made last
         connection.execute(text("CREATE SCHEMA jobs"))
-    with pytest.raises(ProgrammingError):
+    with pytest.raises(MigrationNeeded, match='nothing has changed: schema "jobs" already exists'):
         migrate.upgrade(empty)
     assert tables(empty) == set()
+
+
+@pytest.mark.parametrize(("change", "to"), [(migrate.upgrade, "4711"), (migrate.downgrade, "nonsense")])
+def test_a_revision_that_does_not_exist(engine, change, to):
+    with pytest.raises(DashTradeError, match=f"{to}.*newest revision is {schema.HEAD}"):
+        change(engine, to)
 
 
 class TestStatesThatNeedTheOperator:
