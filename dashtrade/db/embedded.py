@@ -232,7 +232,7 @@ class EmbeddedPostgres:
             postgres += ["-c", f"{key}={value}"]
         order = {"command": postgres, "account": account, "lock": str(self._lock_file), "log": str(self.log)}
         self._keeper = subprocess.Popen(
-            [sys.executable, "-m", "dashtrade.db.keeper", json.dumps(order)],
+            [sys.executable, "-m", "dashtrade.db.keeper", json.dumps(order, ensure_ascii=False)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=_plain_environment() | _import_path(), cwd="/", start_new_session=True,
         )  # fmt: skip
@@ -252,8 +252,8 @@ class EmbeddedPostgres:
             lines = self.log.read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        telling = [line for line in lines[-20:] if "FATAL" in line or "PANIC" in line] or lines[-1:]
-        return telling[-1] if telling else "no message was left."
+        told = [line.split("] ", 1)[-1].split(":  ", 1)[-1] for line in lines[-2:]]
+        return "; ".join(told) + "." if told else "no message was left."
 
     def _ensure_database(self) -> None:
         """The program's own role and database. The role may make roles, and is no superuser."""

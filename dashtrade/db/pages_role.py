@@ -58,7 +58,7 @@ def create_role(connection: Connection, role: str, password: str) -> None:
     secret = encrypt_password(password, role, connection.connection.driver_connection, "scram-sha-256")
     exists = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
     statements = [
-        f"{'ALTER' if exists else 'CREATE'} ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{secret}'",
+        f"{'ALTER' if exists else 'CREATE'} ROLE {name} LOGIN PASSWORD '{secret}'",
         f"GRANT CONNECT ON DATABASE {quote(connection.engine.url.database or '')} TO {name}",
         f"GRANT USAGE ON SCHEMA public, jobs TO {name}",
         f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name}",

@@ -1,0 +1,104 @@
+"""What a page kernel's database account can and cannot do, on the real server."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from sqlalchemy import NullPool, text
+from sqlalchemy.exc import ProgrammingError
+
+from dashtrade.auth.vault import Vault, new_key
+from dashtrade.db.engine import make_engine
+from dashtrade.db.pages_role import ensure_pages_role, pages_url
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import DatabaseUnavailable
+from dashtrade.services import accounts, api_keys, audit, watchlist
+from dashtrade.services.jobs import enqueue
+from dashtrade.services.preferences import get_preference, set_preference
+
+
+@pytest.fixture
+def pages(engine, database_url):
+    """An engine signed in as the pages' account of this test's database."""
+    password = secrets.token_urlsafe(24)
+    assert ensure_pages_role(engine, password) is None
+    restricted = make_engine(pages_url(database_url, password), poolclass=NullPool)
+    yield restricted
+    restricted.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT password_hash FROM users",
+        "SELECT * FROM users",
+        "SELECT totp_secret_encrypted FROM users",
+        "UPDATE users SET role = 'superadmin'",
+        "UPDATE users SET password_hash = 'x'",
+        "INSERT INTO users (username, email, password_hash) VALUES ('eve', 'e@b.c', 'x')",
+        "DELETE FROM users",
+        "SELECT alpaca_api_key_encrypted FROM user_api_keys",
+        "SELECT alpaca_secret_key_encrypted FROM user_api_keys",
+        "UPDATE user_api_keys SET alpaca_secret_key_encrypted = 'x'",
+        "SELECT 1 FROM user_sessions",
+        "INSERT INTO user_sessions (user_id, token_sha256, expires_at) VALUES (1, '', now())",
+        "SELECT 1 FROM account_tokens",
+        "SELECT 1 FROM login_failures",
+        "UPDATE executions SET qty = 0",
+        "DELETE FROM lots",
+        "DELETE FROM cash_ledger",
+        "UPDATE audit_log SET action = 'nothing'",
+        "DELETE FROM order_events",
+        "TRUNCATE watchlist",
+        "DROP TABLE watchlist",
+        "CREATE TABLE mine (x int)",
+        "ALTER TABLE users DISABLE TRIGGER ALL",
+        "CREATE ROLE another",
+        "SELECT rolpassword FROM pg_authid",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('/etc/passwd')",
+    ],
+)
+def test_refused(pages, make_user, statement):
+    make_user("ada")
+    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), pages.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_what_pages_do_works(pages, make_user, uow_factory):
+    ada = make_user("ada")
+    with uow_factory() as uow:
+        api_keys.store_api_keys(uow, ada.id, Vault(new_key()), "paper", "PKABCDEFGH", "secret-secret")
+    uow = UnitOfWork(pages)
+    assert watchlist.watch(uow, ada.id, "aapl", notes="a note")
+    assert [line.symbol for line in watchlist.list_watchlist(uow, ada.id)] == ["AAPL"]
+    watchlist.unwatch(uow, ada.id, "AAPL")
+    set_preference(uow, ada.id, "theme", "dark")
+    assert get_preference(uow, ada.id, "theme") == "dark"
+    with uow:
+        assert accounts.get_user(uow, ada.id) == ada
+        assert [(view.mode, view.hint) for view in api_keys.list_api_keys(uow, ada.id)] == [("paper", "EFGH")]
+        audit.record(uow, "page_opened", actor_id=ada.id, user_id=ada.id)
+        from dashtrade.bootstrap import load_jobs
+
+        load_jobs()
+        assert enqueue(uow, "delete_expired_sessions")
+        uow.commit()
+
+
+def test_doing_it_again_changes_the_password_and_adds_new_tables(pages, engine, database_url):
+    password = secrets.token_urlsafe(24)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE something_new (id int)"))
+    assert ensure_pages_role(engine, password) is None
+    with pytest.raises(DatabaseUnavailable), make_engine(pages.url.render_as_string(hide_password=False)).connect():
+        pass
+    again = make_engine(pages_url(database_url, password), poolclass=NullPool)
+    with again.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM something_new")).scalar() == 0
+
+
+def test_an_account_that_may_not_make_roles_gets_a_sentence(pages, make_user):
+    note = ensure_pages_role(pages, "a" * 32)
+    assert "permission denied" in note and "CREATEROLE" in note and "dashtrade migrate" in note and "aaaa" not in note
