@@ -14,6 +14,7 @@ from dashtrade.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import SecretStr
     from sqlalchemy import Engine
 
     from dashtrade.db.unit_of_work import UnitOfWork
@@ -83,11 +84,23 @@ def load_jobs() -> list[Job]:
     return list(JOBS.values())
 
 
-def make_market(settings: Settings) -> MarketData:
-    """Market data with the sources and the cache the settings name."""
+def make_market(
+    settings: Settings,
+    *,
+    order: tuple[str, ...] | None = None,
+    alpaca_keys: tuple[SecretStr, SecretStr] | None = None,
+) -> MarketData:
+    """Market data with the sources and the cache the settings name; ``order`` and ``alpaca_keys`` are a user's own."""
     from dashtrade.data.cache import BarCache
-    from dashtrade.data.sources import SOURCES, BuiltSources
+    from dashtrade.data.sources import SOURCES, BuiltSources, SourceContext
+    from dashtrade.db.call_budget import DatabaseCallBudget
     from dashtrade.services.market import MarketData
+
+    if order is None:
+        order = settings.sources
+        if settings.alpha_vantage_key is not None and "sources" not in settings.model_fields_set:
+            order = (*order, "alpha_vantage")
+    budget = DatabaseCallBudget(lambda: runtime().engine, settings.alpha_vantage_calls)
 
     uncached = frozenset(key for key, entry in SOURCES.items() if not entry.cached)
     cache = BarCache(
@@ -95,7 +108,8 @@ def make_market(settings: Settings) -> MarketData:
         settings.data_dir / "locks",
         max_bytes=settings.cache_max_mb * 1_000_000,
     )
-    return MarketData(BuiltSources(settings), settings.sources, cache=cache, uncached=uncached)
+    sources = BuiltSources(SourceContext(settings, budget, alpaca_keys))
+    return MarketData(sources, order, cache=cache, uncached=uncached)
 
 
 @lru_cache(maxsize=1)
@@ -114,7 +128,7 @@ def _moment(value: str | date | datetime | None, field: str) -> datetime | None:
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            message = f"{value[:40]!r} is not a date; write 2024-01-31 or 2024-01-31T15:30+00:00."
+            message = f"{str(value)[:40]!r} is not a date; write 2024-01-31 or 2024-01-31T15:30+00:00."
             raise InvalidInput(field, message) from None
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)

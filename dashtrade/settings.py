@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dashtrade.errors import ConfigurationError
 
@@ -55,10 +55,17 @@ class Settings(BaseSettings):
     secure_cookies: bool = Field(default=False, description="set where the dashboards are reached by https")
     registration: Literal["open", "invitation", "closed"] = "closed"
 
-    sources: tuple[str, ...] = Field(default=("yahoo",), description="market-data sources in order of preference")
-    cache_url: str | None = Field(default=None, description="where bars are cached, any fsspec path; unset: data folder")
+    sources: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("yahoo",), description="market-data sources in order of preference, comma separated"
+    )
+    cache_url: str | None = Field(default=None, description="where bars are cached, an fsspec path; unset: data folder")
     cache_max_mb: int = Field(default=2048, ge=1, description="size limit of the bar cache")
     alpha_vantage_key: SecretStr | None = None
+    alpha_vantage_calls: int = Field(default=25, ge=1, description="calls a day the Alpha Vantage key allows")
+    alpha_vantage_url: str | None = Field(default=None, description="another address that speaks its protocol")
+    alpaca_key: SecretStr | None = Field(default=None, description="Alpaca key id for market data, shared by all users")
+    alpaca_secret: SecretStr | None = Field(default=None, description="secret key to DASHTRADE_ALPACA_KEY")
+    alpaca_data_url: str | None = Field(default=None, description="another address that speaks Alpaca's data protocol")
     yahoo_url: str | None = Field(
         default=None, description="another address that speaks Yahoo's protocol; for tests and proxies"
     )
@@ -81,6 +88,11 @@ class Settings(BaseSettings):
     def _slashes(cls, value: str) -> str:
         return "/" + value.strip("/") + "/" if value.strip("/") else "/"
 
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -93,6 +105,10 @@ class Settings(BaseSettings):
     @property
     def cache_dir(self) -> Path:
         return self.data_dir / "bars"
+
+    @property
+    def imported_dir(self) -> Path:
+        return self.data_dir / "imported"
 
     @property
     def simulator_url(self) -> str:

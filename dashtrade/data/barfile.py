@@ -144,20 +144,35 @@ class Store:
         return gone
 
 
+WRITING: dict[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+
+
+def known(
+    attrs: dict[Any, Any], fetched_at: datetime, covered_from: datetime | None, first: str | None, last: str | None
+) -> dict[bytes, bytes]:
+    """The metadata of a bar file. ``first`` and ``last`` are the ISO times of its bars."""
+    stored = {
+        "attrs": attrs,
+        "fetched_at": fetched_at.isoformat(),
+        "covered_from": covered_from.isoformat() if covered_from else None,
+        "first": first,
+        "last": last,
+    }
+    return {_META: json.dumps(stored).encode()}
+
+
+def to_table(bars: pd.DataFrame) -> pa.Table:
+    """The bars as an Arrow table in the files' layout, without metadata."""
+    columns = {"time": pa.array(nanoseconds(bars), pa.timestamp("ns", "UTC"))}
+    return pa.table(columns | {name: pa.array(bars[name].to_numpy()) for name in OHLCV})
+
+
 def _encode(content: BarFile) -> bytes:
     bars = content.bars
-    stored = {
-        "attrs": bars.attrs,
-        "fetched_at": content.fetched_at.isoformat(),
-        "covered_from": content.covered_from.isoformat() if content.covered_from else None,
-        "first": bars.index[0].isoformat() if len(bars) else None,
-        "last": bars.index[-1].isoformat() if len(bars) else None,
-    }
-    columns = {"time": pa.array(nanoseconds(bars), pa.timestamp("ns", "UTC"))}
-    columns |= {name: pa.array(bars[name].to_numpy()) for name in OHLCV}
-    table = pa.table(columns).replace_schema_metadata({_META: json.dumps(stored).encode()})
+    first, last = (bars.index[0].isoformat(), bars.index[-1].isoformat()) if len(bars) else (None, None)
+    about = known(bars.attrs, content.fetched_at, content.covered_from, first, last)
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="lz4", use_dictionary=False, write_statistics=False)
+    pq.write_table(to_table(bars).replace_schema_metadata(about), sink, **WRITING)
     return sink.getvalue()
 
 

@@ -6,12 +6,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dashtrade.errors import ConfigurationError
+from dashtrade.errors import ConfigurationError, SourceKeyProblem
 from dashtrade.registry import Registry
 from dashtrade.settings import Settings
 
 if TYPE_CHECKING:
-    from dashtrade.domain.ports import PriceSource
+    from pydantic import SecretStr
+
+    from dashtrade.domain.ports import CallBudget, PriceSource
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What sources are built from. ``alpaca_keys`` are a user's own, which go before the settings'."""
+
+    settings: Settings
+    budget: CallBudget
+    alpaca_keys: tuple[SecretStr, SecretStr] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class SourceEntry:
 
     key: str
     label: str
-    build: Callable[[Settings], PriceSource]
+    build: Callable[[SourceContext], PriceSource]
     needs_key: bool = False
     cached: bool = True
 
@@ -28,9 +39,10 @@ class SourceEntry:
 SOURCES: Registry[SourceEntry] = Registry("source")
 
 
-def _yahoo(settings: Settings) -> PriceSource:
+def _yahoo(context: SourceContext) -> PriceSource:
     from dashtrade.data.yahoo import YahooSource
 
+    settings = context.settings
     folder = settings.data_dir / "yahoo"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,26 +54,61 @@ def _yahoo(settings: Settings) -> PriceSource:
     return YahooSource(url=settings.yahoo_url, cache_dir=folder)
 
 
-def _sample(settings: Settings) -> PriceSource:
+def _alpha_vantage(context: SourceContext) -> PriceSource:
+    key = context.settings.alpha_vantage_key
+    if key is None:
+        raise SourceKeyProblem(
+            "alpha_vantage", "Alpha Vantage needs a key: get one at alphavantage.co, set DASHTRADE_ALPHA_VANTAGE_KEY."
+        )
+    from dashtrade.data.alpha_vantage import AlphaVantageSource
+
+    return AlphaVantageSource(key, context.budget, url=context.settings.alpha_vantage_url)
+
+
+def _alpaca(context: SourceContext) -> PriceSource:
+    settings = context.settings
+    own = None
+    if settings.alpaca_key is not None and settings.alpaca_secret is not None:
+        own = (settings.alpaca_key, settings.alpaca_secret)
+    keys = context.alpaca_keys or own
+    if keys is None:
+        raise SourceKeyProblem(
+            "alpaca", "Alpaca's data need keys: set DASHTRADE_ALPACA_KEY and DASHTRADE_ALPACA_SECRET."
+        )
+    from dashtrade.data.alpaca import AlpacaSource
+
+    return AlpacaSource(*keys, url=settings.alpaca_data_url)
+
+
+def _files(context: SourceContext) -> PriceSource:
+    from dashtrade.data.files import FilesSource
+
+    return FilesSource(context.settings.imported_dir)
+
+
+def _sample(context: SourceContext) -> PriceSource:
     from dashtrade.data.sample import SampleSource
 
     return SampleSource()
 
 
 SOURCES.register("yahoo", SourceEntry("yahoo", "Yahoo Finance", _yahoo))
+SOURCES.register("alpha_vantage", SourceEntry("alpha_vantage", "Alpha Vantage", _alpha_vantage, needs_key=True))
+SOURCES.register("alpaca", SourceEntry("alpaca", "Alpaca", _alpaca, needs_key=True))
+SOURCES.register("files", SourceEntry("files", "Own files", _files, cached=False))
 SOURCES.register("sample", SourceEntry("sample", "Sample data (offline)", _sample, cached=False))
 
 
 class BuiltSources(Mapping[str, "PriceSource"]):
     """Sources built on first use, so that a process imports only the libraries of the source it asks."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, context: SourceContext) -> None:
+        self._context = context
         self._built: dict[str, PriceSource] = {}
 
     def __getitem__(self, key: str) -> PriceSource:
         if key not in self._built:
-            self._built[key] = SOURCES[key].build(self._settings)
+            self._built[key] = SOURCES[key].build(self._context)
         return self._built[key]
 
     def __contains__(self, key: object) -> bool:
