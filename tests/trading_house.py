@@ -34,9 +34,7 @@ CHILD = Path(__file__).parent / "faults" / "trader_child.py"
 @contextmanager
 def running_webhook(engine: Engine, **options: Any) -> Iterator[httpx.Client]:
     """A webhook on a free port, in a thread, and a client for it."""
-    config = uvicorn.Config(
-        create_app(engine, **options), host="127.0.0.1", port=0, log_config=None, access_log=False
-    )
+    config = uvicorn.Config(create_app(engine, **options), host="127.0.0.1", port=0, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -42,13 +42,14 @@ def parse_payload(body: bytes) -> IncomingAlert:
     _refuse_placeholders(text)
     fields = _load(text)
     alert = _alert(fields)
+    shown = _plain(_without_secrets(fields))
     canonical = json.dumps(_plain(_without_secrets(fields, drop=True)), sort_keys=True, separators=(",", ":"))
     return IncomingAlert(
         alert=alert,
         body_hash=hashlib.sha256(canonical.encode()).hexdigest(),
         carries_time=alert.sent_at is not None or alert.bar_time is not None,
-        shown=json.dumps(_plain(_without_secrets(fields)), ensure_ascii=False),
-        extra={key: _plain(value) for key, value in fields.items() if key not in _KNOWN and not _SECRET.search(key)},
+        shown=json.dumps(shown, ensure_ascii=False),
+        extra={key: value for key, value in shown.items() if key.lower() not in _KNOWN},
     )
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from dashtrade.db.listen import is_alive
 from dashtrade.db.tables.trading import AccountRow, BotRow, InboxRow, IntentRow
 from dashtrade.db.trading_repository import NOT_ENDED, lock_account
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -34,13 +35,20 @@ class Lease:
 
 
 def acquire_lease(uow: UnitOfWork, account_id: int, owner: str, seconds: float = LEASE_SECONDS) -> Lease | None:
-    """The lease, with a new epoch, or None while another owner's lease runs. The database's clock decides."""
+    """The lease, with a new epoch, or None while another owner's lease runs. The database's clock decides.
+
+    An owner's name ends in its ``alive_key``; the lease of one that is gone is taken at once. Taking it from one that
+    only lost its connection does no harm: its epoch is old from then on, and its order ids are the same as ours.
+    """
     with uow:
         account = lock_account(uow.session, account_id)
         now = uow.session.scalar(select(func.clock_timestamp()))
         assert now is not None
-        if account.lease_owner not in (None, owner) and account.lease_until is not None and account.lease_until > now:
-            return None
+        other = account.lease_owner if account.lease_owner != owner else None
+        if other is not None and account.lease_until is not None and account.lease_until > now:
+            key = other.rpartition(":")[2]
+            if not key.isdigit() or is_alive(uow.session, int(key)):
+                return None
         account.lease_owner = owner
         account.lease_until = now + timedelta(seconds=seconds)
         account.epoch += 1

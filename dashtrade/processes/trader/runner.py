@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -48,13 +49,14 @@ class Trader:
     ) -> None:
         self.engine, self.settings = engine, settings
         self.checkpoint, self.quote, self.now = checkpoint, quote, now
-        self.owner = f"{socket.gethostname()[:60]}:{os.getpid()}"
+        alive_key = secrets.randbelow(2**31)
+        self.owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{alive_key}"
         self._stop = threading.Event()
         self._look = threading.Event()
         self._lock = threading.Lock()
         self._threads: dict[int, threading.Thread] = {}
         self._agents: dict[tuple[int, str], AccountAgent] = {}
-        self._listener = Listener(engine, [ALERTS_CHANNEL], self._noticed)
+        self._listener = Listener(engine, [ALERTS_CHANNEL], self._noticed, alive_key=alive_key)
 
     def uow(self) -> UnitOfWork:
         return UnitOfWork(self.engine)
@@ -68,6 +70,7 @@ class Trader:
 
     def run(self) -> None:
         self._listener.start()
+        self._listener.connected.wait(5)
         log.info("trader_started", owner=self.owner)
         try:
             while not self._stop.is_set():
