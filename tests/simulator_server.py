@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import uvicorn
-from sqlalchemy import Engine
+from sqlalchemy import Engine, NullPool, text
 
 from dashtrade.brokers.alpaca import AlpacaBroker
 from dashtrade.brokers.simulator.app import SimulatorOptions, create_app
 from dashtrade.brokers.simulator.prices import PriceFeed
+from dashtrade.db.embedded import EmbeddedPostgres
+from dashtrade.db.engine import make_engine
+from dashtrade.domain.orders import OrderRequest, Side
 from dashtrade.domain.simulated import simulated_credentials
 
 SECRET = "test-session-secret"
+_databases = itertools.count(1)
+_users = itertools.count(1)
+
+
+def new_user() -> int:
+    """A user id that no other test of this run has used."""
+    return next(_users)
+
+
+def until(condition: Callable[[], object], seconds: float = 15) -> None:
+    """Wait for something that other threads bring about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def order(name: str, qty: str | None = "10", symbol: str = "AAPL", side: str = "buy", **kw: Any) -> OrderRequest:
+    """An order request; numbers may be given as text."""
+    for field in ("notional", "limit_price", "stop_price", "take_profit", "stop_loss", "trail_price", "trail_percent"):
+        if kw.get(field) is not None:
+            kw[field] = Decimal(str(kw[field]))
+    return OrderRequest(name, symbol, Side(side), qty=None if qty is None else Decimal(qty), **kw)
 
 
 class RunningSimulator:
@@ -26,37 +54,84 @@ class RunningSimulator:
         self.app = app
         self.service = app.state.service
         self.http = httpx.Client(base_url=url, timeout=10, trust_env=False)
+        self._brokers: list[AlpacaBroker] = []
 
-    def broker(self, user_id: int = 1, **options: Any) -> AlpacaBroker:
-        key, secret = simulated_credentials(SECRET, user_id)
-        return AlpacaBroker(key, secret, mode="simulated", url_override=self.url, **options)
+    def broker(self, user_id: int | None = None, **options: Any) -> AlpacaBroker:
+        """A broker for a user; without one, for a new user."""
+        key, secret = simulated_credentials(SECRET, new_user() if user_id is None else user_id)
+        broker = AlpacaBroker(key, secret, mode="simulated", url_override=options.pop("url", self.url), **options)
+        self._brokers.append(broker)
+        return broker
 
     def headers(self, user_id: int = 1) -> dict[str, str]:
         key, secret = simulated_credentials(SECRET, user_id)
         return {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
 
-    def faults(self, **settings: Any) -> None:
-        self.http.post("/sim/faults", json=settings).raise_for_status()
+    def faults(self, *rules: dict[str, Any], **settings: Any) -> None:
+        answer = self.http.post("/sim/faults", json={"rules": list(rules), **settings})
+        assert answer.status_code == 200, answer.text
+
+    def admin(self, path: str, **body: Any) -> dict[str, Any]:
+        answer = self.http.post(path, json=body)
+        assert answer.status_code == 200, answer.text
+        result: dict[str, Any] = answer.json()
+        return result
+
+    def close(self) -> None:
+        for broker in self._brokers:
+            broker.close()
+        self.http.close()
+
+
+class WithRealKeys:
+    """Lets a simulator accept keys that look like a real account's: ``PK7`` with user 7's secret is user 7."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            given = dict(scope["headers"])
+            key = given.get(b"apca-api-key-id", b"")
+            if key[:2] in {b"PK", b"AK"}:
+                given[b"apca-api-key-id"] = b"SIM-" + key[2:]
+                scope = {**scope, "headers": list(given.items())}
+        await self.app(scope, receive, send)
+
+
+@contextmanager
+def fresh_engine(server: EmbeddedPostgres) -> Iterator[Engine]:
+    """A database of its own, for a module of tests that share a simulator and differ in users."""
+    name = f"simulator_{next(_databases)}"
+    admin = make_engine(server.url(), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine = make_engine(server.url(name))
+    yield engine
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @contextmanager
 def running(engine: Engine, feeds: Sequence[PriceFeed], **kw: Any) -> Iterator[RunningSimulator]:
+    """Options are those of ``create_app``; faults can be set unless ``options`` says otherwise."""
     kw.setdefault("options", SimulatorOptions(faults=True, tick_seconds=0.05))
     app = create_app(engine, feeds, SECRET, **kw)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws_ping_interval=None)
+    config = uvicorn.Config(WithRealKeys(app), host="127.0.0.1", port=0, log_level="warning", ws_ping_interval=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
     while not server.started:
         assert thread.is_alive() and time.monotonic() < deadline, "the simulator did not start"
-        time.sleep(0.01)
+        time.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     simulator = RunningSimulator(f"http://127.0.0.1:{port}", app)
     try:
         yield simulator
     finally:
-        simulator.http.close()
+        simulator.close()
         server.should_exit = True
         server.force_exit = True
         thread.join(10)

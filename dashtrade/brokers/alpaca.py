@@ -137,13 +137,20 @@ class AlpacaBroker:
         if not self._verified:
             self._verify_live()
         priority = Priority.EXIT if request.is_exit else Priority.ENTRY
-        answer = self._ask(lambda: self._client.post("/orders", _fields(request)), priority)
-        placed = self._changed(answer, parse.order)
-        if placed.client_order_id != request.client_order_id:
-            raise OutcomeUnknown("The broker answered with another order than the one that was sent.")
+        stream = self._stream
+        if stream is not None:
+            # before sending: the event may come before the answer
+            stream.expect(request.client_order_id)
+        try:
+            answer = self._ask(lambda: self._client.post("/orders", _fields(request)), priority)
+            placed = self._changed(answer, parse.order)
+            if placed.client_order_id != request.client_order_id:
+                raise OutcomeUnknown("The broker answered with another order than the one that was sent.")
+        except BrokerError:
+            if stream is not None:
+                stream.forget(request.client_order_id)
+            raise
         self._remember(placed)
-        if self._stream is not None:
-            self._stream.expect(placed.client_order_id)
         return placed
 
     def cancel(self, broker_order_id: str) -> None:
@@ -260,7 +267,7 @@ class AlpacaBroker:
             answer = _Answer(
                 failure="the broker's answer is not JSON" if unreadable else "the connection to the broker broke"
             )
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = _Answer(failure="the broker's answer cannot be read")
         if answer.status == 429:
             self._budget.pause(min(answer.retry_after or 2.0, 30.0))

@@ -81,9 +81,14 @@ class AlpacaStream:
             self._thread.join(timeout)
 
     def expect(self, client_order_id: str) -> None:
-        """An order was placed: the stream should mention it soon."""
+        """An order is being placed: the stream should mention it soon."""
         with self._lock:
             self._expected[client_order_id] = time.monotonic()
+
+    def forget(self, client_order_id: str) -> None:
+        """The order was not placed, or that is not known."""
+        with self._lock:
+            self._expected.pop(client_order_id, None)
 
     def _run(self) -> None:
         try:
@@ -130,9 +135,9 @@ class AlpacaStream:
             return
         with self._lock:
             self._expected.pop(update.order.client_order_id, None)
-        missed = self._adds_up(update)
+        complete = self._adds_up(update)
         self._call(self._on_update, update)
-        if not missed:
+        if not complete:
             self._gap(StreamGap.MISSED_FILL)
 
     def _adds_up(self, update: OrderUpdate) -> bool:

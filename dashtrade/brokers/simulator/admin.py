@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -28,11 +27,12 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "testclient"})
 Work = Callable[[Service, Request, dict[str, Any]], Awaitable[Any]]
 
 
-def _route(path: str, work: Work, method: str, *, rehearsal: bool) -> Route:
+def _route(path: str, work: Work, method: str) -> Route:
     async def handle(request: Request) -> Response:
         service: Service = request.app.state.service
         try:
-            if request.client is None or request.client.host not in LOOPBACK:
+            # a web page that is open on this machine is not the local operator
+            if request.client is None or request.client.host not in LOOPBACK or "origin" in request.headers:
                 raise not_found("not found")
             payload = await read_json(request) if method == "POST" else {}
             return JSONResponse(await work(service, request, payload))
@@ -65,7 +65,9 @@ async def set_price(service: Service, request: Request, payload: dict[str, Any])
 
 
 async def set_faults(service: Service, request: Request, payload: dict[str, Any]) -> Any:
-    return service.faults.set(payload)
+    changed = service.faults.set(payload)
+    service.exchange.look_again()
+    return changed
 
 
 async def get_faults(service: Service, request: Request, payload: dict[str, Any]) -> Any:
@@ -75,6 +77,7 @@ async def get_faults(service: Service, request: Request, payload: dict[str, Any]
 async def clear_faults(service: Service, request: Request, payload: dict[str, Any]) -> Any:
     service.faults.clear()
     service.clock.reset()
+    service.exchange.look_again()
     return service.faults.describe()
 
 
@@ -118,16 +121,13 @@ async def set_asset(service: Service, request: Request, payload: dict[str, Any])
 
 def routes(rehearsal: bool) -> list[Route]:
     """The routes that exist in this mode."""
-    found = [_route("/sim/prices", set_price, "POST", rehearsal=False)]
+    found = [_route("/sim/prices", set_price, "POST")]
     if rehearsal:
         found += [
-            _route("/sim/faults", set_faults, "POST", rehearsal=True),
-            _route("/sim/faults", get_faults, "GET", rehearsal=True),
-            _route("/sim/faults", clear_faults, "DELETE", rehearsal=True),
-            _route("/sim/clock", set_clock, "POST", rehearsal=True),
-            _route("/sim/assets", set_asset, "POST", rehearsal=True),
+            _route("/sim/faults", set_faults, "POST"),
+            _route("/sim/faults", get_faults, "GET"),
+            _route("/sim/faults", clear_faults, "DELETE"),
+            _route("/sim/clock", set_clock, "POST"),
+            _route("/sim/assets", set_asset, "POST"),
         ]
     return found
-
-
-__all__ = ["Decimal", "routes"]

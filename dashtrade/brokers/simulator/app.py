@@ -34,6 +34,7 @@ from dashtrade.brokers.simulator.matching import Costs
 from dashtrade.brokers.simulator.prices import PriceFeed, Prices
 from dashtrade.brokers.simulator.refusals import Refused, malformed, unauthorized
 from dashtrade.domain.simulated import PREFIX, simulated_credentials
+from dashtrade.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024
@@ -147,6 +148,9 @@ def endpoint(work: Callable[[Service, UUID, Request, Any], Any], *, status: int 
             answer = await run_in_threadpool(work, service, account_id, request, payload)
         except Refused as refused:
             return JSONResponse(refused.body, refused.status)
+        except DatabaseUnavailable as error:
+            logger.warning("a request cannot be answered: %s", error)
+            return JSONResponse({"code": 50310000, "message": "service unavailable"}, 503)
         return Response(status_code=204) if answer is None else JSONResponse(answer, status)
 
     return handle

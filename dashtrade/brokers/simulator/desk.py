@@ -58,12 +58,17 @@ class Desk:
         self.now = now
         self.cash: Decimal = account.cash
         self.events: list[bodies.Body] = []
+        self._positions: dict[str, Row[Any]] | None = None
+        self._halts: dict[str, bool] = {}
+        self._writes = 0
 
     # reading
 
     def positions(self) -> dict[str, Row[Any]]:
-        rows = self.connection.execute(select(_P).where(_P.c.account_id == self.account.id).order_by(_P.c.symbol))
-        return {row.symbol: row for row in rows}
+        if self._positions is None:
+            query = select(_P).where(_P.c.account_id == self.account.id).order_by(_P.c.symbol)
+            self._positions = {row.symbol: row for row in self.connection.execute(query)}
+        return self._positions
 
     def open_orders(self, symbol: str | None = None) -> list[Row[Any]]:
         query = select(_O).where(_O.c.account_id == self.account.id, _O.c.status.in_(store.OPEN)).order_by(_O.c.seq)
@@ -272,8 +277,10 @@ class Desk:
         """Fill what the price allows, oldest order first."""
         if self.market.knobs.hold_fills:
             return
-        for order in self.open_orders(symbol):
-            current = self.order(order.id)  # an earlier fill may have ended it
+        orders, writes = self.open_orders(symbol), self._writes
+        for order in orders:
+            # once something was written, an earlier fill may have ended this order
+            current = order if writes == self._writes else self.order(order.id)
             if current is not None and current.status in store.OPEN:
                 self._try(current)
 
@@ -310,8 +317,10 @@ class Desk:
             self._finish(order, "canceled")
 
     def _halted(self, symbol: str) -> bool:
-        query = select(store.assets.c.halted).where(store.assets.c.symbol == symbol)
-        return bool(self.connection.execute(query).scalar())
+        if symbol not in self._halts:
+            query = select(store.assets.c.halted).where(store.assets.c.symbol == symbol)
+            self._halts[symbol] = bool(self.connection.execute(query).scalar())
+        return self._halts[symbol]
 
     def _portion(self, order: Row[Any], price: Decimal) -> Decimal:
         """How much fills now: all that is left, unless a rehearsal asked for partial fills."""
@@ -352,7 +361,7 @@ class Desk:
             order,
             filled_qty=filled,
             filled_value=order.filled_value + amount,
-            reserved=(order.reserved * left / total) if left else ZERO,
+            reserved=(order.reserved * left / (left + qty)) if left else ZERO,
             status="partially_filled" if left else "filled",
             filled_at=None if left else self.now,
             source=feed.source,
@@ -388,6 +397,7 @@ class Desk:
         return order
 
     def _set_position(self, symbol: str, holding: Holding, price: Decimal, feed: Price) -> None:
+        self._positions = None
         where = and_(_P.c.account_id == self.account.id, _P.c.symbol == symbol)
         if holding.qty == 0:
             self.connection.execute(delete(_P).where(where))
@@ -464,6 +474,7 @@ class Desk:
         return list(self.connection.execute(query))
 
     def _set(self, order: Row[Any], **values: Any) -> Row[Any]:
+        self._writes += 1
         statement = update(_O).where(_O.c.id == order.id).values(updated_at=self.now, **values).returning(_O)
         return self.connection.execute(statement).one()
 

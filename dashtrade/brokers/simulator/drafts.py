@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import uuid4
 
-from dashtrade.brokers.simulator.refusals import Refused, invalid, malformed
+from dashtrade.brokers.simulator.refusals import invalid, malformed
 
 TYPES = ("market", "limit", "stop", "stop_limit", "trailing_stop")
 TIMES_IN_FORCE = ("day", "gtc", "ioc", "fok")
@@ -209,17 +209,3 @@ def _nested(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise malformed(f"{name} must be an object")
     return value
-
-
-__all__ = [
-    "CLASSES",
-    "TIMES_IN_FORCE",
-    "TYPES",
-    "Draft",
-    "Refused",
-    "check_price",
-    "number",
-    "plain",
-    "read",
-    "well_formed",
-]

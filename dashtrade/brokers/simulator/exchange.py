@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from dashtrade.brokers.simulator import bodies, drafts, store
+from dashtrade.brokers.simulator import bodies, drafts, queries, store
 from dashtrade.brokers.simulator.bodies import Body
 from dashtrade.brokers.simulator.desk import Desk, Market
-from dashtrade.brokers.simulator.refusals import Refused, forbidden, invalid, malformed, not_found
+from dashtrade.brokers.simulator.refusals import Refused, invalid, malformed, not_found
 from dashtrade.domain.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -44,6 +43,7 @@ class Exchange:
         self._initial_cash = initial_cash
         self._multiplier = multiplier
         self._accounts: dict[str, UUID] = {}
+        self._seen: dict[tuple[UUID, str], object] = {}
 
     # accounts and transactions
 
@@ -96,7 +96,7 @@ class Exchange:
         draft = drafts.read(payload)
         with self.desk(account_id) as desk:
             row = desk.place(draft)
-            legs = [bodies.order(leg) for leg in desk.group(row) if leg.id != row.id]
+            legs = [bodies.order(leg, status="held") for leg in desk.group(row) if leg.id != row.id]
             return bodies.order(row, legs, status="pending_new" if row.status == "new" else row.status)
 
     def cancel(self, account_id: UUID, order_id: str) -> None:
@@ -133,12 +133,12 @@ class Exchange:
             return self._body(desk, self._visible(desk, row, client_order_id), nested=False)
 
     def orders(self, account_id: UUID, query: Mapping[str, str]) -> list[Body]:
-        from dashtrade.brokers.simulator.queries import orders
-
         with self.view(account_id) as desk:
-            newest = desk.now - self.market.knobs.visibility_lag
-            rows = [row for row in orders(desk.connection, account_id, query) if row.submitted_at <= newest]
-            return [self._body(desk, row, query.get("nested") == "true") for row in rows]
+            rows = queries.orders(desk.connection, account_id, query)
+            lag = self.market.knobs.visibility_lag
+            if lag:
+                rows = [row for row in rows if row.submitted_at + lag <= desk.now]
+            return [self._body(desk, row, queries.flag(query, "nested")) for row in rows]
 
     def _find(self, desk: Desk, order_id: str) -> Row[Any]:
         try:
@@ -226,17 +226,54 @@ class Exchange:
 
     def match(self, symbol: str) -> None:
         """Try every account's open orders of a symbol at the price of now."""
-        for account_id in self._accounts_with_orders(symbol):
+        with self.engine.connect() as connection:
+            query = select(_O.c.account_id).where(_O.c.status.in_(store.OPEN), _O.c.symbol == symbol).distinct()
+            found = connection.execute(query).scalars().all()
+        for account_id in found:
             with self.desk(account_id) as desk:
                 desk.match(symbol)
 
     def tick(self) -> None:
-        """Expire what is past its time and try all open orders."""
-        for account_id in self._accounts_with_orders():
-            with self.desk(account_id) as desk:
-                desk.expire()
-                for symbol in sorted({order.symbol for order in desk.open_orders()}):
-                    desk.match(symbol)
+        """Expire what is past its time, and try the open orders for which something has changed.
+
+        One query looks at everything; an account is locked only where the price or the phase of the market differs from
+        the last look, or an order is waiting for something else than a price.
+        """
+        restless = or_(_O.c.status == "accepted", _O.c.type == "market", _O.c.time_in_force.in_(("ioc", "fok")))
+        query = (
+            select(
+                _O.c.account_id,
+                store.accounts.c.key_id,
+                _O.c.symbol,
+                func.min(_O.c.expires_at).label("expires_at"),
+                func.bool_or(restless).label("restless"),
+            )
+            .join(store.accounts)
+            .where(_O.c.status.in_(store.OPEN))
+            .group_by(_O.c.account_id, store.accounts.c.key_id, _O.c.symbol)
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        if not rows:
+            return
+        now = self.clock.now()
+        phase = self.market.hours.phase(now)
+        seen: dict[tuple[UUID, str], object] = {}
+        partial = bool(self.market.knobs.partial_fills)
+        for row in rows:
+            price = self.market.prices.price(row.symbol, row.key_id)
+            state = (price, phase)
+            seen[row.account_id, row.symbol] = state
+            expired = row.expires_at is not None and row.expires_at <= now
+            if expired or row.restless or partial or self._seen.get((row.account_id, row.symbol)) != state:
+                with self.desk(row.account_id) as desk:
+                    desk.expire()
+                    desk.match(row.symbol)
+        self._seen = seen
+
+    def look_again(self) -> None:
+        """Something other than a price has changed: the next look takes nothing for known."""
+        self._seen = {}
 
     def note_equities(self) -> None:
         """A point of the equity curve for every account that holds something."""
@@ -245,13 +282,6 @@ class Exchange:
         for account_id in holders:
             with self.desk(account_id) as desk:
                 desk.note_equity()
-
-    def _accounts_with_orders(self, symbol: str | None = None) -> list[UUID]:
-        query = select(_O.c.account_id).where(_O.c.status.in_(store.OPEN)).distinct()
-        if symbol is not None:
-            query = query.where(_O.c.symbol == symbol)
-        with self.engine.connect() as connection:
-            return list(connection.execute(query).scalars())
 
 
 def _closing(row: Row[Any], qty: Decimal) -> drafts.Draft:
@@ -280,6 +310,3 @@ def _changed(order: Row[Any], payload: Mapping[str, Any]) -> drafts.Draft:
         "client_order_id": payload.get("client_order_id"),
     }
     return drafts.read({name: value for name, value in fields.items() if value is not None})
-
-
-__all__ = ["Exchange", "Market", "forbidden", "timedelta"]

@@ -21,6 +21,7 @@ from dashtrade.domain.ports import Clock
 from dashtrade.errors import DashTradeError, RateLimited, SourceKeyProblem, SourceUnreachable
 
 logger = logging.getLogger(__name__)
+MAX_HINTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,10 @@ class Prices:
     def hint(self, symbol: str, price: Decimal, time: datetime, account: str | None) -> Price:
         """Remember a price. ``account`` None means for everybody."""
         hint = Price(symbol, price, time, "hint")
+        self._hints.pop((account, symbol), None)
         self._hints[account, symbol] = hint
+        if len(self._hints) > MAX_HINTS:
+            self._hints.pop(next(iter(self._hints)))
         return hint
 
     def forget_hints(self, symbols: Iterable[str] | None = None) -> None:

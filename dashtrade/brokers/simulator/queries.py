@@ -28,6 +28,11 @@ def day(text: str, name: str) -> date:
     return moment(text, name).date()
 
 
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Clients write ``true`` or ``True``."""
+    return (query.get(name) or "").lower() == "true"
+
+
 def count(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     raw = query.get(name)
     if raw in (None, ""):
@@ -60,7 +65,7 @@ def orders(connection: Connection, account_id: UUID, query: Mapping[str, str]) -
         wanted = wanted.where(_O.c.submitted_at > moment(query["after"], "after"))
     if query.get("until"):
         wanted = wanted.where(_O.c.submitted_at < moment(query["until"], "until"))
-    if query.get("nested") == "true":
+    if flag(query, "nested"):
         wanted = wanted.where(_O.c.parent_id.is_(None))
     order = (_O.c.submitted_at, _O.c.seq)
     if query.get("direction") != "asc":

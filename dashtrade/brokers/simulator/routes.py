@@ -31,7 +31,7 @@ def cancel_orders(service: Service, account: UUID, request: Request, payload: An
 
 
 def get_order(service: Service, account: UUID, request: Request, payload: Any) -> Any:
-    nested = request.query_params.get("nested") == "true"
+    nested = queries.flag(request.query_params, "nested")
     return service.exchange.order(account, request.path_params["order_id"], nested=nested)
 
 
@@ -63,7 +63,7 @@ def close_position(service: Service, account: UUID, request: Request, payload: A
 
 
 def close_positions(service: Service, account: UUID, request: Request, payload: Any) -> Any:
-    cancel = request.query_params.get("cancel_orders", "").lower() == "true"
+    cancel = queries.flag(request.query_params, "cancel_orders")
     return service.exchange.close_all(account, cancel_orders=cancel)
 
 

@@ -38,7 +38,10 @@ class Hub:
         if loop is None or loop.is_closed():
             return
         frames = [json.dumps(message).encode() for message in self._filter(messages)]
-        loop.call_soon_threadsafe(self._put, account_id, frames)
+        try:
+            loop.call_soon_threadsafe(self._put, account_id, frames)
+        except RuntimeError:
+            logger.debug("the server is ending; nobody is told of the last events")
 
     def _put(self, account_id: UUID, frames: list[bytes]) -> None:
         for queue in self._listeners.get(account_id, ()):
