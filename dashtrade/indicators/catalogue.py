@@ -63,11 +63,11 @@ class Param:
         wanted = Integral if self.kind == "int" else Real
         number: Value | None = None
         if isinstance(value, wanted) and not isinstance(value, bool):
-            number = int(value) if self.kind == "int" else float(value)  # type: ignore[call-overload]
+            number = int(float(value)) if self.kind == "int" else float(value)
         elif (
             self.kind == "int" and isinstance(value, Real) and float(value).is_integer() and not isinstance(value, bool)
         ):
-            number = int(value)
+            number = int(float(value))
         if number is None or not self.low <= float(number) <= self.high:
             raise InvalidInput(field, f"{value!r} is not allowed; use {self.range_text}.")
         return number

@@ -35,7 +35,7 @@ register(
 def _stochastic(
     high: np.ndarray, low: np.ndarray, close: np.ndarray, *, window: int, smooth: int, signal: int
 ) -> Arrays:
-    k, d = talib.STOCH(high, low, close, window, smooth, 0, signal, 0)
+    k, d = talib.STOCH(high, low, close, window, smooth, talib.MA_Type.SMA, signal, talib.MA_Type.SMA)
     undefined = flat.no_range(high, low, window)
     if undefined is not None:
         undefined = flat.spread(undefined, smooth)
@@ -106,7 +106,7 @@ for _key, _label, _function, _formula in (
 
 def _stoch_rsi(close: np.ndarray, *, window: int, stochastic: int, smooth: int, signal: int) -> Arrays:
     strength = talib.RSI(close, window)
-    k, d = talib.STOCH(strength, strength, strength, stochastic, smooth, 0, signal, 0)
+    k, d = talib.STOCH(strength, strength, strength, stochastic, smooth, talib.MA_Type.SMA, signal, talib.MA_Type.SMA)
     flat_window = talib.MAX(strength, stochastic) == talib.MIN(strength, stochastic)
     if flat_window.any():
         undefined = flat.spread(flat_window, smooth)

@@ -96,7 +96,7 @@ _single(
 
 
 def _ppo(close: np.ndarray, *, fast: int, slow: int, signal: int) -> Arrays:
-    line = talib.PPO(close, fast, slow, 1)
+    line = talib.PPO(close, fast, slow, talib.MA_Type.EMA)
     smooth = talib.EMA(line, signal)
     return line, smooth, line - smooth
 

@@ -27,7 +27,7 @@ register(
 
 
 def _bollinger(close: np.ndarray, *, window: int, deviations: float) -> Arrays:
-    upper, middle, lower = talib.BBANDS(close, window, deviations, deviations, 0)
+    upper, middle, lower = talib.BBANDS(close, window, deviations, deviations, talib.MA_Type.SMA)
     width = upper - lower
     with np.errstate(divide="ignore", invalid="ignore"):
         percent = (close - lower) / width

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dashtrade.patterns.candlestick import CANDLESTICKS, USUAL, Candlestick, candlestick_patterns
 from dashtrade.patterns.chart import CHART_PATTERNS, ChartHit, ChartPattern, ChartScanner, chart_patterns
+from dashtrade.patterns.evidence import pattern_evidence
+from dashtrade.patterns.lmw import LMW_PATTERNS, lmw_hits, lmw_patterns
 from dashtrade.patterns.pivots import pivots
 
 __all__ = [
     "CANDLESTICKS",
     "CHART_PATTERNS",
+    "LMW_PATTERNS",
     "USUAL",
     "Candlestick",
     "ChartHit",
@@ -16,5 +19,8 @@ __all__ = [
     "ChartScanner",
     "candlestick_patterns",
     "chart_patterns",
+    "lmw_hits",
+    "lmw_patterns",
+    "pattern_evidence",
     "pivots",
 ]

@@ -162,7 +162,7 @@ def candlestick_patterns(
     row, value, code_of = row[order], value[order], code_of[order]
     keys = np.array(chosen, dtype=object)
     names = np.array([CANDLESTICKS[k].name for k in chosen], dtype=object)
-    return pd.DataFrame(
+    hits = pd.DataFrame(
         {
             "time": index[row],
             "pattern": keys[code_of] if row.size else np.empty(0, dtype=object),
@@ -171,3 +171,4 @@ def candlestick_patterns(
             "strength": np.abs(value).astype(np.int64),
         }
     )
+    return hits if row.size else hits.astype({"pattern": "str", "name": "str"})

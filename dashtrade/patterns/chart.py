@@ -1,9 +1,9 @@
 """Chart patterns with a life: formed, confirmed, then target reached or invalidated.
 
-A pattern is found on pivots, at the bar its last pivot becomes known (``formed_at``). It is confirmed by the first close
-through its neckline or boundary, and only then can it be traded. Before that it ends when a close leaves the other side
-or it gets older than it took to form; after that when a close passes the stop. What was reported never changes: later
-bars only fill in what comes later. A pattern that can break both ways is reported once for each side.
+A pattern is found on pivots, at the bar its last pivot becomes known (``formed_at``). It is confirmed by the first
+close through its neckline or boundary, and only then can it be traded. Before that it ends when a close leaves the
+other side or it gets older than it took to form; after that when a close passes the stop. What was reported never
+changes: later bars only fill in what comes later. A pattern that can break both ways is reported once for each side.
 
 Definitions follow Bulkowski's Encyclopedia of Chart Patterns, with tolerances as shares of the pattern's own height, so
 that neither the scale of prices nor of time matters.
@@ -202,7 +202,8 @@ class ChartScanner:
         """Every hit so far as a table; the columns are ChartHit's fields."""
         parts = [self._columns(scale, np.arange(self._filled[scale])) for scale in (0, 1)]
         if not parts[0]["formed_at"].size + parts[1]["formed_at"].size:
-            return pd.DataFrame({name: parts[0][name] for name in _FIELDS})
+            nothing = pd.DataFrame({name: parts[0][name] for name in _FIELDS})
+            return nothing.astype({"pattern": "str", "name": "str"})
         whole = {name: _joined(parts[0][name], parts[1][name]) for name in _FIELDS}
         order = np.argsort(np.asarray(whole["formed_at"]), kind="stable")
         return pd.DataFrame({name: values[order] for name, values in whole.items()}, copy=False)
@@ -309,8 +310,8 @@ def chart_patterns(bars: pd.DataFrame, factor: float = 3.0, percent: float | Non
         percent: the least swing in percent instead.
 
     Returns one row for each hit, with the fields of ChartHit as columns: ``pattern``, ``direction`` (1 or −1),
-    ``formed_at``, ``confirmed_at``, ``invalidated_at`` (NaT where it has not happened), ``target``, ``stop``, ``quality``,
-    ``pivots`` and more. Target and level are NaN until confirmed. Raises InvalidInput and BadBars.
+    ``formed_at``, ``confirmed_at``, ``invalidated_at`` (NaT where it has not happened), ``target``, ``stop``,
+    ``quality``, ``pivots`` and more. Target and level are NaN until confirmed. Raises InvalidInput and BadBars.
     """
     scanner = ChartScanner(factor, percent)
     scanner._scan(bars)

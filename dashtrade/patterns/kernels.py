@@ -1,11 +1,12 @@
 """Compiled passes for pivots and chart patterns. Everything here goes forward in time and never looks past its bar.
 
-Prices are read in "y-space": y = side · price. With side 1 a pattern breaks down through its lower line, with side −1 it
-is the mirror image that breaks up, so each shape is written once, as the one that falls.
+Prices are read in "y-space": y = side · price. With side 1 a pattern breaks down through its lower line, with side −1
+it is the mirror image that breaks up, so each shape is written once, as the one that falls.
 
 Imported only when patterns are computed, since it brings in numba. Compiled code is kept on disk.
 """
 
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
 from __future__ import annotations
 
 import numpy as np
@@ -47,71 +48,109 @@ SHAPES = 18
 
 
 @njit(cache=True, nogil=True)
-def zigzag(high, low, close, start, factor, percent, window, state, at, price, kind, known, swing, count):  # type: ignore[no-untyped-def]
-    """Pivots of bars ``start``…: swings of at least ``factor`` average ranges, or ``percent`` where that is positive.
-
-    A pivot is known at the bar that has moved the threshold away from it; ``swing`` is the average range then; a bar that makes a new extreme cannot be that
-    bar, since the order within it is unknown. Gives the (maybe enlarged) arrays and their new count; ``state`` goes on.
-    """
-    atr, total, before, leg = state[ATR], state[SUM], state[LAST_CLOSE], state[LEG]
-    extreme, extreme_at, lowest, lowest_at = state[EXTREME], state[EXTREME_AT], state[LOW], state[LOW_AT]
-    seen = state[SEEN]
-    share = 1.0 / window
-    for i in range(start, close.size):
+def _legs(
+    high,
+    low,
+    close,
+    i,
+    n,
+    before,
+    extreme,
+    extreme_at,
+    leg,
+    atr,
+    keep,
+    share,
+    factor,
+    percent,
+    at,
+    price,
+    kind,
+    known,
+    swing,
+    count,
+):
+    """The zigzag's inner loop: bars ``i``…``n``, or until the arrays of pivots are full."""
+    room = at.size
+    while i < n and count < room:
         h, lo = high[i], low[i]
-        if seen == 0:
-            extreme, extreme_at, lowest, lowest_at = h, i, lo, i
-        else:
-            true_range = max(h, before) - min(lo, before)
-            if seen < window:
-                total += true_range
-                atr = np.nan
-            elif seen == window:
-                atr = (total + true_range) * share
-            else:
-                atr += (true_range - atr) * share
+        atr = atr * keep + (max(h, before) - min(lo, before)) * share
         before = close[i]
-        seen += 1
+        reach = extreme * percent if percent > 0 else factor * atr
         if leg > 0:
             if h > extreme:
                 extreme, extreme_at = h, i
-                continue
-            reach = extreme * percent if percent > 0 else factor * atr
-            if not (reach > 0 and extreme - lo >= reach):
-                continue
-            new_price, new_at, new_kind = extreme, extreme_at, 1
-            leg, extreme, extreme_at = -1.0, lo, float(i)
-        elif leg < 0:
-            if lo < extreme:
-                extreme, extreme_at = lo, i
-                continue
-            reach = extreme * percent if percent > 0 else factor * atr
-            if not (reach > 0 and h - extreme >= reach):
-                continue
-            new_price, new_at, new_kind = extreme, extreme_at, -1
-            leg, extreme, extreme_at = 1.0, h, float(i)
+            elif extreme - lo >= reach and reach > 0:
+                at[count], price[count], kind[count], known[count], swing[count] = extreme_at, extreme, 1, i, atr
+                count += 1
+                leg, extreme, extreme_at = -1.0, lo, i
+        elif lo < extreme:
+            extreme, extreme_at = lo, i
+        elif h - extreme >= reach and reach > 0:
+            at[count], price[count], kind[count], known[count], swing[count] = extreme_at, extreme, -1, i, atr
+            count += 1
+            leg, extreme, extreme_at = 1.0, h, i
+        i += 1
+    return i, before, extreme, extreme_at, leg, atr, count
+
+
+@njit(cache=True, nogil=True)
+def zigzag(high, low, close, start, factor, percent, window, state, at, price, kind, known, swing, count):
+    """Pivots of bars ``start``…: swings of at least ``factor`` average ranges, or ``percent`` where that is positive.
+
+    A pivot is known at the bar that has moved the threshold away from it; ``swing`` is the average range then; a bar
+    that makes a new extreme cannot be that bar, since the order within it is unknown. Gives the (maybe enlarged)
+    arrays and their new count; ``state`` goes on.
+    """
+    atr, total, before, leg = state[ATR], state[SUM], state[LAST_CLOSE], state[LEG]
+    extreme, extreme_at, lowest, lowest_at = state[EXTREME], int(state[EXTREME_AT]), state[LOW], int(state[LOW_AT])
+    seen = int(state[SEEN])
+    share = 1.0 / window
+    keep = 1.0 - share
+    i = start
+    n = close.size
+    while i < n and leg == 0:  # no pivot yet: both extremes are open, and the average range may be warming up
+        h, lo = high[i], low[i]
+        if seen == 0:
+            extreme, extreme_at, lowest, lowest_at = h, i, lo, i
+        elif seen <= window:
+            total += max(h, before) - min(lo, before)
+            atr = total * share if seen == window else np.nan
         else:
-            if h > extreme:
-                extreme, extreme_at = h, i
-            if lo < lowest:
-                lowest, lowest_at = lo, i
-            reach = close[i] * percent if percent > 0 else factor * atr
-            if not reach > 0:
-                continue
+            atr = atr * keep + (max(h, before) - min(lo, before)) * share
+        before = close[i]
+        seen += 1
+        if h > extreme:
+            extreme, extreme_at = h, i
+        if lo < lowest:
+            lowest, lowest_at = lo, i
+        reach = close[i] * percent if percent > 0 else factor * atr
+        if seen > 1 and reach > 0:
             if extreme - lo >= reach and extreme_at < i:
-                new_price, new_at, new_kind = extreme, extreme_at, 1
-                leg, extreme, extreme_at = -1.0, lo, float(i)
+                at[0], price[0], kind[0], known[0], swing[0], count = extreme_at, extreme, 1, i, atr, 1
+                leg, extreme, extreme_at = -1.0, lo, i
             elif h - lowest >= reach and lowest_at < i:
-                new_price, new_at, new_kind = lowest, lowest_at, -1
-                leg, extreme, extreme_at = 1.0, h, float(i)
-            else:
-                continue
+                at[0], price[0], kind[0], known[0], swing[0], count = lowest_at, lowest, -1, i, atr, 1
+                leg, extreme, extreme_at = 1.0, h, i
+        i += 1
+    while i < n and seen <= window:  # only with swings in percent: the average range is still warming up
+        total += max(high[i], before) - min(low[i], before)
+        seen += 1
+        atr = total * share if seen > window else np.nan
+        i, before, extreme, extreme_at, leg, atr, count = _legs(
+            *(high, low, close, i, i + 1, before, extreme, extreme_at, leg, atr, 1.0, 0.0),
+            *(0.0, percent, at, price, kind, known, swing, count),
+        )
+    while i < n:
         if count == at.size:
             at, price, kind, known = _larger(at), _larger(price), _larger(kind), _larger(known)
             swing = _larger(swing)
-        at[count], price[count], kind[count], known[count] = int(new_at), new_price, new_kind, i
-        swing[count] = atr
-        count += 1
+        first = i
+        i, before, extreme, extreme_at, leg, atr, count = _legs(
+            *(high, low, close, i, n, before, extreme, extreme_at, leg, atr, keep, share),
+            *(factor, percent, at, price, kind, known, swing, count),
+        )
+        seen += i - first
     state[ATR], state[SUM], state[LAST_CLOSE], state[LEG] = atr, total, before, leg
     state[EXTREME], state[EXTREME_AT], state[LOW], state[LOW_AT] = extreme, extreme_at, lowest, lowest_at
     state[SEEN] = seen
@@ -119,14 +158,14 @@ def zigzag(high, low, close, start, factor, percent, window, state, at, price, k
 
 
 @njit(cache=True, nogil=True)
-def _larger(array):  # type: ignore[no-untyped-def]
+def _larger(array):
     wider = np.empty((array.size + 64) * 2, array.dtype)
     wider[: array.size] = array
     return wider
 
 
 @njit(cache=True, nogil=True)
-def roundness(close, side, first, last, vertex_span):  # type: ignore[no-untyped-def]
+def roundness(close, side, first, last, vertex_span):
     """How well a parabola open downward in y-space fits the closes from ``first`` to ``last``: R², or 0 if it opens the
     other way or its top is not within the middle ``vertex_span`` of the span."""
     n = last - first + 1
@@ -164,7 +203,7 @@ def roundness(close, side, first, last, vertex_span):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _put(hit, code, first, count, at, line_y, line_slope, upper_y, upper_slope, height, stop, fit, symmetry):  # type: ignore[no-untyped-def]
+def _put(hit, code, first, count, at, line_y, line_slope, upper_y, upper_slope, height, stop, fit, symmetry):
     hit[CODE], hit[FIRST_PIVOT], hit[COUNT], hit[LINE_AT] = code, first, count, at
     hit[LINE_Y], hit[LINE_SLOPE], hit[UPPER_Y], hit[UPPER_SLOPE] = line_y, line_slope, upper_y, upper_slope
     hit[HEIGHT], hit[STOP] = height, stop
@@ -172,13 +211,13 @@ def _put(hit, code, first, count, at, line_y, line_slope, upper_y, upper_slope, 
 
 
 @njit(cache=True, nogil=True)
-def _even(a, b):  # type: ignore[no-untyped-def]
+def _even(a, b):
     """1 for equal durations, toward 0 the more they differ."""
     return min(a, b) / max(a, b) if max(a, b) > 0 else 0.0
 
 
 @njit(cache=True, nogil=True)
-def tops(j, x, y, close, side, out):  # type: ignore[no-untyped-def]
+def tops(j, x, y, close, side, out):
     """Shapes that end with a high at pivot ``j`` (in y-space). Fills ``out`` and gives the number found."""
     n = 0
     h5, l4, h3, l2 = y[j], y[j - 1], y[j - 2], y[j - 3]
@@ -251,56 +290,6 @@ def tops(j, x, y, close, side, out):  # type: ignore[no-untyped-def]
             _even(x[j] - x[j - 2], x[j - 2] - x[j - 4]),
         )
         n += 1
-    # bear flag and pennant: a pole h1 to l2, then a small drift l2 h3 l4 h5 against it
-    pole = h1 - l2
-    if pole > 0:
-        upper_slope = (h5 - h3) / (x[j] - x[j - 2])
-        lower_slope = (l4 - l2) / (x[j - 1] - x[j - 3])
-        at_start = h3 - upper_slope * (x[j - 2] - x[j - 3]) - l2
-        at_end = h5 - (l4 + lower_slope * (x[j] - x[j - 1]))
-        wide = max(at_start, at_end)
-        length = x[j] - x[j - 3]
-        pole_length = x[j - 3] - x[j - 4]
-        back = max(h3, h5) - l2
-        if at_end > 0 and pole >= 2.0 * wide and back <= 0.6 * pole and length <= 4 * pole_length + 6:
-            up = upper_slope * length / wide
-            down = lower_slope * length / wide
-            stop = max(h3, h5)
-            fit = 1.0 - back / (0.6 * pole)
-            if abs(up - down) <= 0.35 and up >= -0.2 and down >= -0.2:
-                _put(
-                    out[n],
-                    FLAG,
-                    j - 4,
-                    5,
-                    x[j],
-                    h5 - at_end,
-                    lower_slope,
-                    stop,
-                    0.0,
-                    pole,
-                    stop,
-                    fit,
-                    1.0 - abs(up - down) / 0.35,
-                )
-                n += 1
-            elif at_end <= 0.65 * at_start and up <= 0.05 and down >= -0.05:
-                _put(
-                    out[n],
-                    PENNANT,
-                    j - 4,
-                    5,
-                    x[j],
-                    h5 - at_end,
-                    lower_slope,
-                    stop,
-                    0.0,
-                    pole,
-                    stop,
-                    fit,
-                    1.0 - at_end / at_start,
-                )
-                n += 1
     if j < 5:
         return n
     l0 = y[j - 5]
@@ -355,7 +344,65 @@ def tops(j, x, y, close, side, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def lines(j, x, y, high_last, out):  # type: ignore[no-untyped-def]
+def flags(j, x, y, out):
+    """Bear flag and pennant, ending with a high at pivot ``j`` in y-space: a pole h1 to l2, then a small drift against
+    it, l2 h3 l4 h5."""
+    n = 0
+    h1, l2, h3, l4, h5 = y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
+    pole = h1 - l2
+    if pole > 0:
+        upper_slope = (h5 - h3) / (x[j] - x[j - 2])
+        lower_slope = (l4 - l2) / (x[j - 1] - x[j - 3])
+        at_start = h3 - upper_slope * (x[j - 2] - x[j - 3]) - l2
+        at_end = h5 - (l4 + lower_slope * (x[j] - x[j - 1]))
+        wide = max(at_start, at_end)
+        length = x[j] - x[j - 3]
+        pole_length = x[j - 3] - x[j - 4]
+        back = max(h3, h5) - l2
+        if at_end > 0 and pole >= 2.0 * wide and back <= 0.6 * pole and length <= 4 * pole_length + 6:
+            up = upper_slope * length / wide
+            down = lower_slope * length / wide
+            stop = max(h3, h5)
+            fit = 1.0 - back / (0.6 * pole)
+            if abs(up - down) <= 0.35 and up >= -0.2 and down >= -0.2:
+                _put(
+                    out[n],
+                    FLAG,
+                    j - 4,
+                    5,
+                    x[j],
+                    h5 - at_end,
+                    lower_slope,
+                    stop,
+                    0.0,
+                    pole,
+                    stop,
+                    fit,
+                    1.0 - abs(up - down) / 0.35,
+                )
+                n += 1
+            elif at_end <= 0.65 * at_start and up <= 0.05 and down >= -0.05:
+                _put(
+                    out[n],
+                    PENNANT,
+                    j - 4,
+                    5,
+                    x[j],
+                    h5 - at_end,
+                    lower_slope,
+                    stop,
+                    0.0,
+                    pole,
+                    stop,
+                    fit,
+                    1.0 - at_end / at_start,
+                )
+                n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def lines(j, x, y, high_last, out):
     """Shapes between two lines through the last five pivots (six for a diamond), whatever the last one is."""
     n = 0
     a, b, c, d, e = y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
@@ -427,7 +474,7 @@ def lines(j, x, y, high_last, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def bowls(j, x, y, close, side, out):  # type: ignore[no-untyped-def]
+def bowls(j, x, y, close, side, out):
     """Rounding top, ending with a low at pivot ``j`` in y-space: edge, dome, edge."""
     l1, h2, l3 = y[j - 2], y[j - 1], y[j]
     depth = h2 - (l1 + l3) / 2.0
@@ -442,7 +489,7 @@ def bowls(j, x, y, close, side, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def advance(hit, high, low, close, until):  # type: ignore[no-untyped-def]
+def advance(hit, high, low, close, until):
     """Lets a hit live through the bars from its cursor up to, but not including, ``until``."""
     side = hit[SIDE]
     i = int(hit[CURSOR])
@@ -471,11 +518,11 @@ def advance(hit, high, low, close, until):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def detect(high, low, close, fine, at, price, kind, known, swing, first, count, hits, filled, newest):  # type: ignore[no-untyped-def]
+def detect(high, low, close, fine, at, price, kind, known, swing, first, count, hits, filled, newest):
     """Looks at pivots ``first``… for shapes and lets every hit live to the last bar.
 
-    ``fine`` pivots are for flags and pennants only, the others for all else. ``newest[code, side]`` is the last hit of a
-    kind: while it is still forming, no second one begins. Gives the (maybe enlarged) hits and how many there are.
+    ``fine`` pivots are for flags and pennants only, the others for all else. ``newest[code, side]`` is the last hit
+    of a kind: while it is still forming, no second one begins. Gives the (maybe enlarged) hits and how many there are.
     """
     found = np.zeros((8, WIDTH))
     x = np.empty(7)
@@ -490,17 +537,19 @@ def detect(high, low, close, fine, at, price, kind, known, swing, first, count, 
                 y[k] = side * price[j - back + k]
             ends_high = side * kind[j] > 0
             n = 0
-            if ends_high and last >= 3:
-                n = tops(last, x, y, close, side, found)
-            elif not ends_high and not fine:
-                n = bowls(last, x, y, close, side, found)
-            if not fine and last >= 4:
-                n += lines(last, x, y, ends_high, found[n:])
+            if fine:
+                if ends_high and last >= 4:
+                    n = flags(last, x, y, found)
+            else:
+                if not ends_high:
+                    n = bowls(last, x, y, close, side, found)
+                elif last >= 3:
+                    n = tops(last, x, y, close, side, found)
+                if last >= 4:
+                    n += lines(last, x, y, ends_high, found[n:])
             for k in range(n):
                 shape = found[k]
                 code = int(shape[CODE])
-                if fine != (code == FLAG or code == PENNANT):
-                    continue
                 height = shape[HEIGHT]
                 now = shape[LINE_Y] + shape[LINE_SLOPE] * (formed - shape[LINE_AT])
                 if side * close[formed] <= now - 0.5 * height:
@@ -530,7 +579,7 @@ def detect(high, low, close, fine, at, price, kind, known, swing, first, count, 
 
 
 @njit(cache=True, nogil=True)
-def advance_all(hits, first, filled, high, low, close):  # type: ignore[no-untyped-def]
+def advance_all(hits, first, filled, high, low, close):
     """Every hit from ``first`` on lives to the last bar; gives the first one that is not done, for the next time."""
     open_from = filled
     for k in range(first, filled):
@@ -542,9 +591,10 @@ def advance_all(hits, first, filled, high, low, close):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def first_touch(high, low, close, entries, side, target, stop, limit, outcome, bars):  # type: ignore[no-untyped-def]
+def first_touch(high, low, close, entries, side, target, stop, limit, outcome, bars):
     """What became of trades entered at the close of ``entries``: 1 target touched, −1 closed past the stop, 0 neither
-    within ``limit`` bars; ``target`` and ``stop`` are distances from the entry's close. The rules are those of a hit."""
+    within ``limit`` bars; ``target`` and ``stop`` are distances from the entry's close. The rules are those of a
+    hit."""
     for k in range(entries.size):
         entry = side[k] * close[entries[k]]
         outcome[k] = 0

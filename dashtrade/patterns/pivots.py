@@ -1,4 +1,5 @@
-"""Turning points of prices: a zigzag whose pivots carry both the bar they stand on and the bar at which they were known."""
+"""Turning points of prices: a zigzag whose pivots carry both the bar they stand on and the bar at which they were
+known."""
 
 from __future__ import annotations
 
