@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from sqlalchemy import Engine
 
+    from dashtrade.data.cache import BarCache
     from dashtrade.db.unit_of_work import UnitOfWork
     from dashtrade.domain.market import SymbolMatch
     from dashtrade.services.jobs import Job
@@ -84,6 +85,17 @@ def load_jobs() -> list[Job]:
     return list(JOBS.values())
 
 
+def bar_cache(settings: Settings) -> BarCache:
+    """The cache of bars the settings name."""
+    from dashtrade.data.cache import BarCache
+
+    return BarCache(
+        settings.cache_url or settings.cache_dir,
+        settings.data_dir / "locks",
+        max_bytes=settings.cache_max_mb * 1_000_000,
+    )
+
+
 def make_market(
     settings: Settings,
     *,
@@ -91,7 +103,6 @@ def make_market(
     alpaca_keys: tuple[SecretStr, SecretStr] | None = None,
 ) -> MarketData:
     """Market data with the sources and the cache the settings name; ``order`` and ``alpaca_keys`` are a user's own."""
-    from dashtrade.data.cache import BarCache
     from dashtrade.data.sources import SOURCES, BuiltSources, SourceContext
     from dashtrade.db.call_budget import DatabaseCallBudget
     from dashtrade.services.market import MarketData
@@ -103,13 +114,8 @@ def make_market(
     budget = DatabaseCallBudget(lambda: runtime().engine, settings.alpha_vantage_calls)
 
     uncached = frozenset(key for key, entry in SOURCES.items() if not entry.cached)
-    cache = BarCache(
-        settings.cache_url or settings.cache_dir,
-        settings.data_dir / "locks",
-        max_bytes=settings.cache_max_mb * 1_000_000,
-    )
     sources = BuiltSources(SourceContext(settings, budget, alpaca_keys))
-    return MarketData(sources, order, cache=cache, uncached=uncached)
+    return MarketData(sources, order, cache=bar_cache(settings), uncached=uncached)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,145 @@
+"""``dashtrade data``: the bar cache and files of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Cached bars, imported files, sources.", no_args_is_help=True)
+
+Source = Annotated[str | None, typer.Option("--source", help="ask only this source")]
+
+
+@app.command()
+def status() -> None:
+    """What the cache holds, and how large it is."""
+    from dashtrade.bootstrap import bar_cache
+    from dashtrade.settings import get_settings
+
+    settings = get_settings()
+    cache = bar_cache(settings)
+    files = cache.status()
+    for file in files:
+        span = f"{file.first[:10]} to {file.last[:10]}"
+        typer.echo(
+            f"{file.source:14} {file.symbol:12} {file.interval:4} {file.rows:8,} bars  {span}  "
+            f"fetched {file.fetched_at[:16]}  {file.size / 1e6:.2f} MB"
+        )
+    total = sum(file.size for file in files) / 1e6
+    typer.echo(f"{len(files)} files, {total:.1f} of at most {settings.cache_max_mb} MB in {cache.root}")
+
+
+@app.command()
+def clear(
+    symbol: Annotated[str | None, typer.Argument(help="only this symbol")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="only this source")] = None,
+) -> None:
+    """Remove cached bars; imported files stay."""
+    from dashtrade.bootstrap import bar_cache
+    from dashtrade.domain.market import parse_symbol
+    from dashtrade.settings import get_settings
+
+    gone = bar_cache(get_settings()).clear(source, parse_symbol(symbol) if symbol else None)
+    typer.echo(f"{gone} cached files removed.")
+
+
+@app.command()
+def prefetch(
+    symbols: Annotated[list[str], typer.Argument(help="tickers")],
+    period: Annotated[str, typer.Option(help="how far back, such as 10y or max")] = "10y",
+    interval: Annotated[str, typer.Option(help="length of a bar, such as 1d")] = "1d",
+    source: Source = None,
+) -> None:
+    """Fetch bars into the cache. One symbol's failure does not stop the others; the exit code tells of any."""
+    from dashtrade.bootstrap import history
+    from dashtrade.errors import DashTradeError
+
+    failed = 0
+    for symbol in symbols:
+        try:
+            bars = history(symbol, period, interval, source=source)
+        except DashTradeError as error:
+            failed += 1
+            typer.echo(f"{symbol}: {error}", err=True)
+            continue
+        typer.echo(f"{symbol}: {len(bars):,} bars to {bars.index[-1]:%Y-%m-%d %H:%M} from {bars.attrs['source']}")
+        _quality(bars.attrs["quality"])
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="CSV or Parquet files with time, open, high, low, close, volume")],
+    symbol: Annotated[str | None, typer.Option(help="ticker; else a column of that name, or the file's name")] = None,
+    interval: Annotated[str | None, typer.Option(help="length of a bar; else seen from the times")] = None,
+    zone: Annotated[str, typer.Option(help="zone of times that name none")] = "UTC",
+) -> None:
+    """Import bars of your own; they are the source ``files`` afterwards."""
+    from dashtrade.data.files import FilesSource
+    from dashtrade.data.importer import import_file
+    from dashtrade.domain.market import parse_interval, parse_symbol
+    from dashtrade.settings import get_settings
+
+    target = FilesSource(get_settings().imported_dir)
+    for file in files:
+        found = import_file(
+            file,
+            target,
+            symbol=parse_symbol(symbol) if symbol else None,
+            interval=parse_interval(interval) if interval else None,
+            zone=zone,
+        )
+        for one in found:
+            typer.echo(
+                f"{one.symbol}: {one.rows:,} bars of {one.interval}, {one.first:%Y-%m-%d} to {one.last:%Y-%m-%d}"
+            )
+            _quality(one.quality)
+
+
+@app.command()
+def export(
+    symbol: Annotated[str, typer.Argument(help="ticker")],
+    file: Annotated[Path, typer.Argument(help="where to write: a name that ends in .csv or .parquet")],
+    period: Annotated[str, typer.Option(help="how far back, such as 10y or max")] = "max",
+    interval: Annotated[str, typer.Option(help="length of a bar, such as 1d")] = "1d",
+    source: Source = None,
+) -> None:
+    """Write bars to a CSV or Parquet file that ``dashtrade data import`` reads again."""
+    from dashtrade.bootstrap import history
+    from dashtrade.errors import ConfigurationError, InvalidInput
+
+    if file.suffix.lower() not in (".csv", ".parquet"):
+        raise InvalidInput("file", f"{file.name} has an unknown ending.", allowed=[".csv", ".parquet"])
+    bars = history(symbol, period, interval, source=source)
+    try:
+        if file.suffix.lower() == ".csv":
+            bars.to_csv(file, date_format="%Y-%m-%dT%H:%M:%S%z")
+        else:
+            bars.to_parquet(file)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror or error}.") from None
+    typer.echo(f"{len(bars):,} bars of {bars.attrs['symbol']} from {bars.attrs['source']} written to {file}")
+
+
+@app.command()
+def sources() -> None:
+    """Sources of market data, those in use first."""
+    from dashtrade.bootstrap import market
+    from dashtrade.data.sources import SOURCES
+
+    data = market()
+    for key in data.sources():
+        place = f"{data.order.index(key) + 1}." if key in data.order else "  "
+        entry = SOURCES[key]
+        typer.echo(f"{place} {key:14} {entry.label}{' (needs a key)' if entry.needs_key else ''}")
+
+
+def _quality(counts: dict[str, int]) -> None:
+    from dashtrade.data.quality import describe
+
+    text = describe(counts)
+    if text:
+        typer.echo(f"  mended: {text}")
