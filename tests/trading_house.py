@@ -143,7 +143,8 @@ class House:
         return {p["symbol"]: Decimal(p["qty"]) for p in answer.raise_for_status().json()}
 
     def ledger_positions(self) -> dict[str, Decimal]:
-        return {s: q for s, q in self.rows("SELECT symbol, sum(open_qty) FROM lots WHERE open_qty <> 0 GROUP BY 1")}
+        rows = self.rows("SELECT symbol, sum(open_qty) FROM lots WHERE open_qty <> 0 GROUP BY 1")
+        return {row[0]: row[1] for row in rows}
 
     def set_price(self, symbol: str, price: str | float) -> None:
         answer = self.simulator.http.post("/sim/prices", json={"symbol": symbol, "price": str(price)})

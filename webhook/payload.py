@@ -249,11 +249,13 @@ def _number(fields: dict[str, Any], name: str, *, signed: bool = False) -> Decim
         return None
     given = next((alias for alias in names if fields.get(alias) is value), name)
     if isinstance(value, str):
-        text = value.strip().replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", value.strip()) else value
+        text = value.strip()
+        if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text):
+            text = text.replace(",", "")
         try:
-            value = Decimal(text.strip()[:40])
+            value = Decimal(text[:40])
         except ArithmeticError:
-            raise InvalidInput(given, f"{value[:40]!r} is not a number.") from None
+            raise InvalidInput(given, f"{text[:40]!r} is not a number.") from None
     if not isinstance(value, Decimal) or not value.is_finite():
         raise InvalidInput(given, "is not a number.")
     if value.adjusted() >= 9 or value.adjusted() < -12 or len(value.normalize().as_tuple().digits) > 21:

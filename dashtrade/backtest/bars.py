@@ -124,10 +124,16 @@ def make_rows(
             ("se", got.short_entry),
         ):
             flags[name][acts, k] = values[:size]
+        flags["le"][:, k] &= ~flags["lx"][:, k]  # an exit that is true forbids the entry of its side
+        flags["se"][:, k] &= ~flags["sx"][:, k]
         if request.direction == Direction.LONG_ONLY:
             flags["se"][:, k] = flags["sx"][:, k] = False
         elif request.direction == Direction.SHORT_ONLY:
             flags["le"][:, k] = flags["lx"][:, k] = False
+        else:
+            both = flags["le"][:, k] & flags["se"][:, k]  # entries to both sides cancel each other
+            flags["le"][:, k] &= ~both
+            flags["se"][:, k] &= ~both
         plan = plan_stops(request, strategy, symbol, grid, k, flags["le"][:, k], flags["se"][:, k], slippage, layout)
         flags["le"][:, k] &= plan.allowed
         flags["se"][:, k] &= plan.allowed
@@ -150,7 +156,7 @@ def make_rows(
 
     size, kind = _sizes(request, entry_price, plans, slippage, layout)
     sharing = request.share_cash and count > 1
-    cash = np.array([request.cash]) if sharing else np.full(count, request.cash / count)
+    cash = np.array([float(request.cash)]) if sharing else np.full(count, request.cash / count)
     return Rows(
         open=prices(grid.open),
         high=prices(grid.high),

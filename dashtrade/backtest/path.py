@@ -20,7 +20,7 @@ from dashtrade.domain.strategy import Strategy
 def settle(rows: Rows, strategy: Strategy, layout: Layout, grid: Grid) -> tuple[Rows, NDArray[Any]]:
     """The rows with mended signals, and the orders they give."""
     hold, cooldown = strategy.stops.bars, strategy.cooldown
-    reentry = layout.per_bar == 3 and rows.use_stops
+    reentry = layout.per_bar == 3 and (rows.use_stops or hold is not None)
     records = simulate(rows)
     if hold is None and not cooldown and not reentry:
         return rows, records
@@ -77,6 +77,10 @@ def _first_breach(
         bar = row // per
         before = position[n - 1] if n else 0.0
         if before == 0:  # an entry
+            if reentry and n >= 1 and int(index[n - 1]) == bar * per + layout.exit:
+                held = position[n - 2] if n >= 2 else 0.0
+                if np.sign(held) == np.sign(position[n]):
+                    return row, column, "entry", row, row, n
             if hold is not None:
                 own = grid.where[column]
                 place = int(np.searchsorted(own, bar)) + hold
@@ -85,10 +89,6 @@ def _first_breach(
                 asked = leave < rows.shape[0] and rows.long_exit[leave, column] and rows.short_exit[leave, column]
                 if leave < next_row and not asked:
                     return leave, column, "exit", leave, leave, n
-            if reentry and n >= 1 and int(index[n - 1]) == bar * per + layout.exit:
-                held = position[n - 2] if n >= 2 else 0.0
-                if np.sign(held) == np.sign(position[n]):
-                    return row, column, "entry", row, row, n
         elif cooldown and position[n] == 0:  # an exit
             first, last = row, (bar + cooldown) * per + per - 1
             window = slice(first, last + 1)

@@ -66,7 +66,7 @@ def plan_stops(
     if stops.uses_atr or added:
         known = _average_true_range(request.bars[symbol], grid, column, stops.atr_window, lag=at_open)
         range_share = known / fill
-        allowed = np.isfinite(range_share)
+        allowed = range_share > 0  # not known yet, or prices that do not move: no distance, no entry
 
     def distance(fraction: float | None, ranges: float | None) -> Floats:
         if fraction is not None:

@@ -96,7 +96,7 @@ def create(
     view = bots.create_bot(made.uow(), _user_id(made.uow(), user), request)
     state = "on" if view.config.is_active else "off"
     typer.echo(
-        f"Created bot {view.id}: {view.config.symbol} {view.config.timeframe.value}, ${view.config.position_size:f} "
+        f"Created bot {view.id}: {view.config.symbol} {view.config.timeframe.value}, ${view.config.position_size:,.2f} "
         f"an entry, {view.config.account_mode.value} account, switched {state}."
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -46,6 +45,6 @@ def kernel_environment(settings: Settings, server_database_url: str, ipython_dir
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (tuple, list, dict)):
-        return json.dumps(value)
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
     return str(value)

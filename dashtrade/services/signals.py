@@ -143,6 +143,6 @@ def _steps(session: Session, alert_ids: list[int]) -> dict[int, list[SignalStep]
     )
     for alert_id, leg, submitted, acknowledged, last_fill in session.execute(query):
         for name, at in (("sent", submitted), ("acknowledged", acknowledged), ("filled", last_fill)):
-            if at is not None:
+            if at is not None and alert_id is not None:
                 found.setdefault(alert_id, []).append(SignalStep(f"leg {leg} {name}", at))
     return found

@@ -18,8 +18,8 @@ Flags = NDArray[np.bool_]
 def signals(strategy: Strategy, bars: pd.DataFrame | Operands) -> Signals:
     """Entries and exits of both sides, one boolean a bar.
 
-    A condition over an undefined value is not true, and neither is its negation. An exit that is true forbids the entry of
-    the same side; entries to both sides on one bar cancel each other. The session filter bears on entries only.
+    A condition over an undefined value is not true, and neither is its negation. An exit that is true forbids the
+    entry of the same side. The session filter bears on entries only.
     """
     operands = bars if isinstance(bars, Operands) else Operands(bars)
     long_entry, long_exit, short_entry, short_exit = (
@@ -29,11 +29,10 @@ def signals(strategy: Strategy, bars: pd.DataFrame | Operands) -> Signals:
     if strategy.session is not None:
         inside = in_session(strategy.session, operands.bars)
         long_entry, short_entry = long_entry & inside, short_entry & inside
-    both = long_entry & short_entry
     return Signals(
-        long_entry=long_entry & ~long_exit & ~both,
+        long_entry=long_entry & ~long_exit,
         long_exit=long_exit,
-        short_entry=short_entry & ~short_exit & ~both,
+        short_entry=short_entry & ~short_exit,
         short_exit=short_exit,
     )
 

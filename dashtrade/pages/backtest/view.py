@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -76,7 +77,8 @@ class BacktestView(PageView):
         self.run = w.Button(description="Run backtest", button_style="primary")
         self.blocker = html("")
         self.head, self.cards, self.warnings = html(""), html(""), html("")
-        self.plot = EquityPlot()
+        self.plot: EquityPlot | None = None
+        self.plot_box = stack()
         self.chart = PriceChart()
         self.trades = DataTable(TRADES, caption="Trades", filename="trades", empty="No trade was made.")
         self.statistics, self.provenance = html(""), html("")
@@ -102,7 +104,7 @@ class BacktestView(PageView):
         )  # fmt: skip
         self.result = stack(
             panel(self.head, self.cards, self.warnings),
-            panel(heading("Equity and drawdown"), self.plot.widget),
+            panel(heading("Equity and drawdown"), self.plot_box),
             panel(self.chart, flush=True),
             panel(self.trades),
             panel(heading("Statistics"), self.statistics, self.provenance),
@@ -172,8 +174,13 @@ class BacktestView(PageView):
         )
         self.cards.value = cards_html(_card(report.statistic(key)) for key in HEADLINES)
         self.warnings.value = "".join(f'<p class="dt-blocker">⚠ {escape(text)}</p>' for text in report.warnings)
+        if self.plot is None:  # a figure made while its place is hidden has no size to draw in
+            self.plot = EquityPlot()
+            self.plot_box.children = (self.plot.widget,)
         self.plot.show(report.times, report.equity, report.benchmark, report.drawdown, intraday=report.chart.intraday)
         self.chart.show(report.chart)
+        daily = not report.chart.intraday
+        self.trades.set_columns(replace(c, kind="date") if daily and c.kind == "time" else c for c in TRADES)
         self.trades.show(report.trades)
         self.statistics.value = cards_html(_card(s) for s in report.statistics)
         origin = "".join(f"<li><span></span><span>{escape(k)}: {escape(v)}</span></li>" for k, v in report.provenance)

@@ -37,19 +37,23 @@ class EquityPlot:
         self.y, self.low = bq.LinearScale(), bq.LinearScale(max=0.0)
         self.axes = [_time_axis(self.x), _time_axis(self.x)]
         empty = np.array([0.0])
-        self.equity = bq.Lines(x=empty, y=empty, scales={"x": self.x, "y": self.y}, colors=[_ACCENT],
-                               stroke_width=2, labels=["Strategy"], display_legend=True)  # fmt: skip
-        self.benchmark = bq.Lines(x=empty, y=empty, scales={"x": self.x, "y": self.y}, colors=[_MUTED],
-                                  stroke_width=1.5, line_style="dashed", labels=["Buy and hold"],
-                                  display_legend=True)  # fmt: skip
-        self.drawdown = bq.Lines(x=empty, y=empty, scales={"x": self.x, "y": self.low}, colors=[_DOWN],
-                                 fill="top", fill_colors=[_DOWN], fill_opacities=[0.25], stroke_width=1)  # fmt: skip
-        money = bq.Axis(scale=self.y, orientation="vertical", side="right", tick_format="~s", num_ticks=6)
-        share = bq.Axis(scale=self.low, orientation="vertical", side="right", tick_format=".0%", num_ticks=4)
-        self.top = _figure([self.benchmark, self.equity], [self.axes[0], money], "300px", "Equity and buy and hold")
-        self.bottom = _figure([self.drawdown], [self.axes[1], share], "150px", "Drawdown")
-        self.top.legend_location = "top-left"
-        self.widget = w.VBox([self.top, self.bottom])
+        on_top = {"x": self.x, "y": self.y}
+        below = {"x": self.x, "y": self.low}
+        self.equity = bq.Lines(x=empty, y=empty, scales=on_top, colors=[_ACCENT], stroke_width=2)
+        self.benchmark = bq.Lines(x=empty, y=empty, scales=on_top, colors=[_MUTED], stroke_width=1)
+        self.drawdown = bq.Lines(
+            x=empty, y=empty, scales=below, colors=[_DOWN], stroke_width=1,
+            fill="top", fill_colors=[_DOWN], fill_opacities=[0.25],
+        )  # fmt: skip
+        money = bq.Axis(scale=self.y, orientation="vertical", side="right", tick_format="~s")
+        share = bq.Axis(scale=self.low, orientation="vertical", side="right", tick_format=".0%")
+        self.top = _figure([self.benchmark, self.equity], [self.axes[0], money], "300px")
+        self.bottom = _figure([self.drawdown], [self.axes[1], share], "150px")
+        key = w.HTML(
+            '<div class="dt-key"><span><i style="border-color:var(--accent);border-width:3px"></i>Strategy</span>'
+            '<span><i style="border-width:1px"></i>Buy and hold (thin)</span></div>'
+        )
+        self.widget = w.VBox([key, self.top, self.bottom])
         self.widget.layout.width = "100%"
 
     def show(
@@ -76,7 +80,7 @@ def _time_axis(scale: bq.Scale) -> bq.Axis:
     return bq.Axis(scale=scale, grid_lines="none", tick_style={"font-size": "11px"})
 
 
-def _figure(marks: list[bq.Mark], axes: list[bq.Axis], height: str, title: str) -> bq.Figure:
+def _figure(marks: list[bq.Mark], axes: list[bq.Axis], height: str) -> bq.Figure:
     for axis in axes:
         axis.color = axis.grid_color = "var(--dt-border, #d6dae3)"
         axis.label_color = _MUTED
@@ -89,7 +93,6 @@ def _figure(marks: list[bq.Mark], axes: list[bq.Axis], height: str, title: str) 
         fig_margin={"top": 8, "bottom": 26, "left": 8, "right": 56},
     )
     figure.layout.width, figure.layout.height, figure.layout.min_width = "100%", height, "0"
-    figure.tooltip = title
     return figure
 
 

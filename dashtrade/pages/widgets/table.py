@@ -49,6 +49,9 @@ class DataTable(anywidget.AnyWidget):
         self._on_action: Callable[[str, str], None] | None = None
         self.on_msg(self._receive)
 
+    def set_columns(self, columns: Iterable[Column]) -> None:
+        self.columns = [_column(c) for c in columns]
+
     def show(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replaces the rows; an unchanged table is not sent again."""
         self.rows = [{key: plain(value) for key, value in row.items()} for row in rows]

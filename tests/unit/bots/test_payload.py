@@ -32,8 +32,9 @@ def test_documented_body() -> None:
     [
         ("1", "1 Min"), ("5", "5 Min"), ("15", "15 Min"), ("15m", "15 Min"), ("15Min", "15 Min"), ("15 min", "15 Min"),
         ("30", "30 Min"), ("60", "1 Hour"), ("60m", "1 Hour"), ("1h", "1 Hour"), ("1H", "1 Hour"), ("1Hour", "1 Hour"),
-        ("1 Hour", "1 Hour"), ("240", "4 Hour"), ("4h", "4 Hour"), ("4 Hour", "4 Hour"), ("D", "1 Day"), ("1D", "1 Day"),
-        ("1d", "1 Day"), ("1Day", "1 Day"), ("1 Day", "1 Day"), ("W", "1 Week"), ("1W", "1 Week"), ("1wk", "1 Week"),
+        ("1 Hour", "1 Hour"), ("240", "4 Hour"), ("4h", "4 Hour"), ("4 Hour", "4 Hour"), ("D", "1 Day"),
+        ("1D", "1 Day"), ("1d", "1 Day"), ("1Day", "1 Day"), ("1 Day", "1 Day"),
+        ("W", "1 Week"), ("1W", "1 Week"), ("1wk", "1 Week"),
         ("1m", "1 Min"), ("1M", "1 Month"), ("M", "1 Month"), ("1mo", "1 Month"), ("1 Month", "1 Month"),
     ],
 )  # fmt: skip
