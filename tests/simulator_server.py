@@ -114,11 +114,11 @@ def fresh_engine(server: EmbeddedPostgres) -> Iterator[Engine]:
 
 
 @contextmanager
-def running(engine: Engine, feeds: Sequence[PriceFeed], **kw: Any) -> Iterator[RunningSimulator]:
+def running(engine: Engine, feeds: Sequence[PriceFeed], *, port: int = 0, **kw: Any) -> Iterator[RunningSimulator]:
     """Options are those of ``create_app``; faults can be set unless ``options`` says otherwise."""
     kw.setdefault("options", SimulatorOptions(faults=True, tick_seconds=0.05))
     app = create_app(engine, feeds, SECRET, **kw)
-    config = uvicorn.Config(WithRealKeys(app), host="127.0.0.1", port=0, log_level="warning", ws_ping_interval=None)
+    config = uvicorn.Config(WithRealKeys(app), host="127.0.0.1", port=port, log_level="warning", ws_ping_interval=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
