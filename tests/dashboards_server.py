@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -14,15 +15,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import NullPool, create_engine, select, text
 from sqlalchemy.engine import make_url
 
 from dashtrade.auth.passwords import hash_password
 from dashtrade.db.engine import make_engine
 from dashtrade.db.tables.accounts import UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.services import accounts
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PASSWORD = "Correct-Horse-7-Battery"
@@ -46,12 +49,24 @@ class DashboardsServer:
         """A browser without a session."""
         return httpx.Client(base_url=self.url, follow_redirects=False, timeout=60)
 
-    def signed_in(self, username: str = "ada", password: str = PASSWORD) -> httpx.Client:
+    @contextmanager
+    def signed_in(self, username: str = "ada", password: str = PASSWORD) -> Iterator[httpx.Client]:
         """A browser with a session, got by the real form."""
-        client = self.client()
-        answer = sign_in(client, username, password)
-        assert answer.status_code == 303, answer.text
-        return client
+        with self.client() as client:
+            answer = sign_in(client, username, password)
+            assert answer.status_code == 303, answer.text
+            yield client
+
+    @contextmanager
+    def with_session(self, username: str = "ada") -> Iterator[httpx.Client]:
+        """A browser with a session made in the database: as good, without a password check."""
+        with self.database() as uow:
+            user_id = uow.session.scalar(select(UserRow.id).where(UserRow.username == username))
+            assert user_id is not None
+            token = accounts.open_session(uow, user_id)
+        with self.client() as client:
+            client.cookies.set("dashtrade_session", token, domain="127.0.0.1", path="/")
+            yield client
 
     @contextmanager
     def database(self) -> Iterator[UnitOfWork]:
@@ -64,6 +79,18 @@ class DashboardsServer:
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+def get_as_written(server: DashboardsServer, path: str, client: httpx.Client) -> tuple[int, str]:
+    """Status and body of a GET whose path nobody tidies on the way."""
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in client.cookies.jar)
+    connection.request("GET", path, headers={"Cookie": cookies} if cookies else {})
+    answer = connection.getresponse()
+    body = answer.read().decode(errors="replace")
+    connection.close()
+    return answer.status, body
 
 
 def form_token(html: str) -> str:
@@ -140,7 +167,7 @@ def running_server(
         "DATABASE_URL": database_url,
         "DASHTRADE_DATA_DIR": str(folder / "data"),
         "DASHTRADE_DASHBOARDS_PORT": str(port),
-        "DASHTRADE_SOURCES": '["sample"]',
+        "DASHTRADE_SOURCES": "sample",
         **environment,
     }
     command = [sys.executable, "-m", "dashtrade.dashboards", *(["--apps", str(apps)] if apps else [])]

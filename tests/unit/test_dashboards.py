@@ -1,0 +1,189 @@
+"""The dashboard server's rules, without a server."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from dashboards_server import write_page
+from pydantic import SecretStr
+
+from dashtrade.dashboards.assets import AssetStore, assets_version
+from dashtrade.dashboards.catalogue import Catalogue, PageInfo
+from dashtrade.dashboards.environment import kernel_environment
+from dashtrade.dashboards.errors import error_text
+from dashtrade.dashboards.login import own_path
+from dashtrade.dashboards.server import listen_problem
+from dashtrade.dashboards.zygote.warm import why_unsafe
+from dashtrade.domain.users import Role
+from dashtrade.settings import load_settings
+
+PACKAGE = Path(__file__).resolve().parents[2] / "dashtrade" / "dashboards"
+
+
+@pytest.mark.parametrize("target", ["/", "/analysis", "/analysis?symbol=BRK-B&period=1y", "/bot?x=%2F%2Fevil.example"])
+def test_own_paths_are_kept(target: str) -> None:
+    assert own_path(target, "/") == target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\evil.example",
+        "/\t/evil.example",
+        "/a b",
+        "/a\nb",
+        "javascript:alert(1)",
+        "evil.example",
+        "/x//y",
+        "/x/../y",
+        "/\u202e",
+    ],
+)
+def test_everything_else_leads_to_the_start(target: str) -> None:
+    assert own_path(target, "/") == "/"
+
+
+def test_below_a_base_path_only_that_is_ours() -> None:
+    assert own_path("/desk/analysis", "/desk/") == "/desk/analysis"
+    assert own_path("/analysis", "/desk/") == "/desk/"
+    assert own_path("/desk", "/desk/") == "/desk/"
+    assert own_path("/desk/../admin", "/desk/") == "/desk/"
+
+
+def test_pages_come_from_the_registry_or_describe_themselves(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_page(tmp_path, "analysis", "", role="user")
+    write_page(tmp_path, "admin", "", role="admin", title="Administration")
+    write_page(tmp_path, "nobody", "", role=None)
+    write_page(tmp_path, "wrong", "", role="emperor")
+    write_page(tmp_path, "Upper", "", role="user")
+    write_page(tmp_path, "login", "", role="user")
+    (tmp_path / "broken.ipynb").write_text("{")
+    registered = {"analysis": PageInfo("analysis", "Analysis", Role.ADMIN, 10)}
+    with caplog.at_level(logging.ERROR):
+        pages = Catalogue(tmp_path, registered).pages()
+    assert list(pages) == ["analysis", "admin"]
+    assert pages["analysis"].role is Role.ADMIN  # what the code says counts, not what the file says
+    assert pages["admin"] == PageInfo("admin", "Administration", Role.ADMIN, 500)
+    assert {record.args[0] for record in caplog.records if isinstance(record.args, tuple)} == {
+        "nobody.ipynb", "wrong.ipynb", "Upper.ipynb", "login.ipynb", "broken.ipynb",
+    }  # fmt: skip
+
+
+def test_a_new_notebook_is_seen(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path, {})
+    assert catalogue.open_to(Role.SUPERADMIN) == []
+    write_page(tmp_path, "fresh", "", role="superadmin")
+    assert [page.slug for page in catalogue.open_to(Role.SUPERADMIN)] == ["fresh"]
+    assert catalogue.open_to(Role.ADMIN) == []
+
+
+def test_a_kernel_gets_settings_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DASHTRADE_PAGES_DATABASE_URL", raising=False)
+    settings = load_settings(
+        data_dir=tmp_path,
+        encryption_key=SecretStr("key-of-keys"),
+        session_secret=SecretStr("session-secret"),
+        database_url=SecretStr("postgresql://owner:pw@db/x"),
+        alpha_vantage_key=SecretStr("demo-key"),
+        sources=("yahoo", "sample"),
+    )
+    known = kernel_environment(settings, "postgresql://owner:pw@db/x", tmp_path / "ipython")
+    assert known["DATABASE_URL"] == "postgresql://owner:pw@db/x"
+    assert known["DASHTRADE_ALPHA_VANTAGE_KEY"] == "demo-key"
+    assert known["DASHTRADE_SOURCES"] == "yahoo,sample"
+    assert known["DASHTRADE_SECURE_COOKIES"] == "false"
+    assert "key-of-keys" not in known.values()
+    assert "session-secret" not in known.values()
+    monkeypatch.setenv("DASHTRADE_PAGES_DATABASE_URL", "postgresql://pages:pw@db/x")
+    known = kernel_environment(settings, "postgresql://owner:pw@db/x", tmp_path / "ipython")
+    assert known["DATABASE_URL"] == "postgresql://pages:pw@db/x"
+    assert "owner" not in json.dumps(known)
+
+
+def test_what_a_kernel_is_told_reads_back_as_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(data_dir=tmp_path, sources=("sample",), base_url="/desk/", simulator_slippage_bps=2.5)
+    for name, value in kernel_environment(settings, "postgresql://u@h/d", tmp_path).items():
+        if name.startswith("DASHTRADE_"):
+            monkeypatch.setenv(name, value)
+    again = load_settings()
+    for name in ("data_dir", "sources", "base_url", "simulator_slippage_bps", "webhook_port", "secure_cookies"):
+        assert getattr(again, name) == getattr(settings, name)
+
+
+def test_assets_are_found_below_their_folders_only(tmp_path: Path) -> None:
+    public = tmp_path / "public"
+    public.mkdir()
+    (public / "a.js").write_text("let a = 1;" * 200)
+    (public / "b.ipynb").write_text("{}")
+    (tmp_path / "c.js").write_text("private")
+    (public / "link.js").symlink_to(tmp_path / "c.js")
+    store = AssetStore([public])
+    found = store.find("a.js")
+    assert found is not None
+    assert found.kind == "text/javascript"
+    assert found.squeezed is not None
+    assert len(found.squeezed) < len(found.body)
+    for path in ("../c.js", "b.ipynb", "link.js", "", "/etc/hostname", str(tmp_path / "c.js"), "a.js\0", "none.js"):
+        assert store.find(path) is None
+
+
+def test_the_version_follows_the_files(tmp_path: Path) -> None:
+    (tmp_path / "app.css").write_text("a")
+    first = assets_version(tmp_path)
+    assert assets_version(tmp_path) == first
+    (tmp_path / "app.css").write_text("b")
+    assert assets_version(tmp_path) != first
+
+
+def test_error_texts_never_hold_the_exception() -> None:
+    for status in (400, 403, 404, 405, 413, 418, 429, 500, 502, 503):
+        shown = error_text(status, RuntimeError("detail"))
+        assert shown.title
+        assert shown.text
+        assert "detail" not in shown.title + shown.text
+
+
+def test_a_busy_port_is_one_sentence_with_the_remedy() -> None:
+    text = listen_problem(OSError(98, "Address already in use"), "127.0.0.1", 5000)
+    assert text.startswith("Port 5000 is in use.")
+    assert "DASHTRADE_DASHBOARDS_PORT" in text
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    files = [*PACKAGE.glob("static/*"), *PACKAGE.glob("templates/*"), *PACKAGE.glob("share/**/*.j2")]
+    assert len(files) > 6
+    for file in files:
+        text = file.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in text, file
+        assert "https://" not in text, file
+
+
+def test_both_themes_have_every_colour() -> None:
+    css = (PACKAGE / "static" / "app.css").read_text()
+    colours = {}
+    for theme in ("dark", "light"):
+        block = css.split(f':root[data-theme="{theme}"] {{')[1].split("}")[0]
+        colours[theme] = {line.split(":")[0].strip() for line in block.split(";") if ":" in line}
+    assert colours["dark"] == colours["light"]
+    wanted = {"--dt-bg", "--dt-panel", "--dt-text", "--dt-muted", "--dt-accent", "--dt-up", "--dt-down", "--dt-border"}
+    assert wanted <= colours["dark"]
+
+
+def test_a_process_with_threads_must_not_fork() -> None:
+    import threading
+
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert any("threads" in reason for reason in why_unsafe())
+    finally:
+        stop.set()
+        thread.join()
