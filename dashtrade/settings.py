@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     simulator_port: int = Field(default=8190, ge=1, le=65535)
     base_url: str = Field(default="/", description="path the dashboards are served below, behind a proxy")
     secure_cookies: bool = Field(default=False, description="set where the dashboards are reached by https")
+    pages_per_user: int = Field(default=8, ge=1, description="pages one person may have open at once")
+    pages_total: int = Field(default=200, ge=1, description="pages open at once on this server")
+    page_idle_seconds: int = Field(default=900, ge=5, description="a page nobody looks at ends after this long")
+    warm_kernels: bool = Field(default=True, description="fork the pages' processes from a warm one (Linux)")
     registration: Literal["open", "invitation", "closed"] = "closed"
 
     sources: Annotated[tuple[str, ...], NoDecode] = Field(

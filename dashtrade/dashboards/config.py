@@ -22,8 +22,6 @@ FRONT_END = [
     "anywidget",
 ]
 
-IDLE_SECONDS = 15 * 60
-
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -34,9 +32,6 @@ class ServerOptions:
     database_url: str
     port: int
     preload: tuple[str, ...] = ()
-    max_pages_per_user: int = 8
-    max_pages: int = 200
-    idle_seconds: int = IDLE_SECONDS
     check_sessions_seconds: float = 5.0
     inherited: tuple[str, ...] = field(default=())
 
@@ -72,11 +67,11 @@ def traitlets_config(options: ServerOptions) -> Config:
 
     config.KernelSpecManager.ensure_native_kernel = False
     kernels = config.OwnedKernelManager
-    kernels.max_per_user = options.max_pages_per_user
-    kernels.max_total = options.max_pages
+    kernels.max_per_user = settings.pages_per_user
+    kernels.max_total = settings.pages_total
     kernels.inherited = list(options.inherited)
-    kernels.cull_idle_timeout = options.idle_seconds
-    kernels.cull_interval = max(1, min(60, options.idle_seconds // 4))
+    kernels.cull_idle_timeout = settings.page_idle_seconds
+    kernels.cull_interval = max(1, min(60, settings.page_idle_seconds // 4))
     kernels.cull_connected = False
     kernels.buffer_offline_messages = True
     kernels.root_dir = str(options.apps)

@@ -194,7 +194,8 @@ class Dashboards(Voila):
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then end every kernel."""
-        LAUNCHER.start(self.options.preload)
+        if self.options.settings.warm_kernels:
+            LAUNCHER.start(self.options.preload)
         self.connection_dir = tempfile.mkdtemp(prefix="dashtrade-pages-")
         try:
             asyncio.run(self._serve())

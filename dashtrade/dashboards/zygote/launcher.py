@@ -35,7 +35,7 @@ class Launcher:
     """At most one zygote. ``start`` must be called from the main thread: the death signal follows that thread."""
 
     def __init__(self) -> None:
-        self.modules: tuple[str, ...] = ()
+        self.modules: tuple[str, ...] | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.folder: Path | None = None
         self.started = 0
@@ -49,12 +49,15 @@ class Launcher:
         return self.process is not None and self.process.poll() is None
 
     def start(self, modules: tuple[str, ...] | None = None) -> bool:
-        """Start it unless it runs; False when kernels have to start in the normal way."""
+        """Start it unless it runs; False when kernels have to start in the normal way.
+
+        The server says once what to import; until then nothing is started.
+        """
         if modules is not None:
             self.modules = modules
         if self.alive:
             return True
-        if not supported() or self.started > RESTARTS:
+        if self.modules is None or not supported() or self.started > RESTARTS:
             return False
         self.started += 1
         if self.folder is None:
