@@ -6,6 +6,7 @@ Environment names are ``DASHTRADE_`` plus the field's name in capitals, except f
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -95,7 +96,11 @@ class Settings(BaseSettings):
     @field_validator("sources", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):  # as a list is handed from one process to another
+            return tuple(json.loads(value))
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("data_dir")
     @classmethod

@@ -57,8 +57,8 @@ class BotServices:
     delete_bot: Callable[[int], None]
     create_token: Callable[[int | None, str | None], NewToken]
     revoke_token: Callable[[int], TokenView]
-    halt: Callable[[str], None]
-    resume: Callable[[], None]
+    halt: Callable[[str], object]
+    resume: Callable[[int], None]
     send_alert: Callable[[str, str], AlertAnswer]
     webhook_base: str
 
@@ -78,8 +78,13 @@ class Snapshot:
     @property
     def halted(self) -> HaltView | None:
         """The kill switch that stops all of the user's entries, if one is open."""
-        wide = {HaltScope.USER.value, HaltScope.SYSTEM.value}
-        return next((h for h in self.halts if h.scope in wide), None)
+        widest = (HaltScope.SYSTEM.value, HaltScope.USER.value)
+        return next((h for scope in widest for h in self.halts if h.scope == scope), None)
+
+    @property
+    def resumable(self) -> HaltView | None:
+        """The user's own kill switch. One for everybody is the administrators' to open."""
+        return next((h for h in self.halts if h.scope == HaltScope.USER.value), None)
 
     @property
     def total_pnl(self) -> Decimal:
@@ -220,7 +225,10 @@ class BotModel(PageModel):
         self.say(Message("warning", "Trading is stopped: no bot of yours enters a position. Exits still run."))
 
     def resume(self) -> None:
-        self._services.resume()
+        halt = self.snapshot.resumable
+        if halt is None:
+            raise InvalidInput("kill switch", "there is none of yours to open.")
+        self._services.resume(halt.id)
         self._reread()
         self.say(Message("success", "Trading may go on: bots that are on act on their next alert."))
 

@@ -25,7 +25,7 @@ def build(context: PageContext) -> object:
     from dashtrade.pages.bot.alerting import post_alert
     from dashtrade.pages.bot.model import BotModel, BotServices
     from dashtrade.pages.bot.view import BotView
-    from dashtrade.services import bots, halts
+    from dashtrade.services import bots, kill_switches
 
     rt = runtime()
     user_id = context.user_id
@@ -44,14 +44,16 @@ def build(context: PageContext) -> object:
         list_signals=mine(bots.list_signals),
         list_risk_events=mine(bots.list_risk_events),
         list_tokens=mine(bots.list_tokens),
-        list_halts=mine(halts.list_halts),
+        list_halts=mine(kill_switches.list_halts),
         create_bot=mine(bots.create_bot),
         set_bot_active=mine(bots.set_bot_active),
         delete_bot=mine(bots.delete_bot),
         create_token=lambda bot_id, label: create_token(bot_id=bot_id, label=label),
         revoke_token=mine(bots.revoke_token),
-        halt=partial(mine(halts.halt_user), set_by=context.username),
-        resume=partial(mine(halts.resume_user), cleared_by=context.username),
+        halt=lambda reason: kill_switches.set_halt(rt.uow(), reason=reason, set_by=context.username, user_id=user_id),
+        resume=lambda halt_id: kill_switches.clear_halt(
+            rt.uow(), halt_id, cleared_by=context.username, user_id=user_id
+        ),
         send_alert=partial(post_alert, local),
         webhook_base=base,
     )

@@ -202,8 +202,8 @@ class BotView(PageView):
         )  # fmt: skip
         halt = s.halted
         show_if(self.halted, halt is not None)
-        show_if(self.resume, halt is not None and halt.scope == "user")
-        self.stop.show(halt is None)
+        show_if(self.resume, s.resumable is not None)
+        self.stop.show(s.resumable is None)
         self.halted.value = (
             f'<div role="alert"><b class="dt-down">■ Trading is stopped</b> since {halt.set_at:%Y-%m-%d %H:%M} UTC: '
             f"{escape(halt.reason)} Entries are blocked, exits still run.</div>"

@@ -11,7 +11,8 @@ function render({ model, el }) {
   model.on("change:title", title);
   document.addEventListener("visibilitychange", seen);
   model.set("zone", Intl.DateTimeFormat().resolvedOptions().timeZone || "");
-  address(); title(); seen();
+  if (model.get("query")) address();
+  title(); seen();
   document.documentElement.dataset.dtPage = model.get("slug");
   return () => document.removeEventListener("visibilitychange", seen);
 }
