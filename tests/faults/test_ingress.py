@@ -1,0 +1,273 @@
+"""Faults 1 to 13, at the webhook. No trader runs: what is promised here is promised before one looks."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from pg_proxy import PgProxy, proxied
+from sqlalchemy import Engine, text
+from trading_house import PAYLOAD, House, running_webhook
+
+from dashtrade.db.engine import make_engine
+from dashtrade.domain.users import User
+from dashtrade.services import bots
+
+pytestmark = pytest.mark.fault
+
+
+class Door(House):
+    """A house without simulator and trader."""
+
+
+@pytest.fixture
+def door(engine: Engine, make_user: Callable[..., User]) -> Iterator[Door]:
+    with running_webhook(engine, wait_seconds=0.0) as client:
+        made = Door(engine, None, client, make_user().id)  # type: ignore[arg-type]
+        made.bot()
+        yield made
+
+
+@pytest.fixture
+def proxied_door(engine: Engine, database_url: str, make_user: Callable[..., User]) -> Iterator[tuple[Door, PgProxy]]:
+    """The same, whose webhook reaches PostgreSQL through a proxy that can fail."""
+    with proxied(database_url) as proxy:
+        behind = make_engine(proxy.url, pool_size=4, max_overflow=0, pool_timeout=1.0)
+        with running_webhook(behind, wait_seconds=0.0, workers=4) as client:
+            made = Door(engine, None, client, make_user().id)  # type: ignore[arg-type]
+            made.bot()
+            yield made, proxy
+        behind.dispose()
+
+
+def stored(door: Door) -> int:
+    return door.rows("SELECT count(*) FROM alert_inbox")[0][0]
+
+
+def logged(door: Door) -> list[tuple[int, str]]:
+    return [tuple(row) for row in door.rows("SELECT status, code FROM webhook_requests ORDER BY id")]
+
+
+@pytest.mark.parametrize("extra", [{}, {"id": "one"}, {"timenow": datetime.now(UTC).isoformat()}])
+def test_fault_1_identical_sends_at_once_are_one_alert(door: Door, extra: dict[str, str]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: door.post(**extra), range(4)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["signal_id"] for answer in answers}) == 1
+    assert stored(door) == 1
+    assert sorted(code for _, code in logged(door)) == ["ACCEPTED", "DUPLICATE", "DUPLICATE", "DUPLICATE"]
+    assert door.rows("SELECT duplicates FROM alert_inbox") == [(3,)]
+
+
+def test_fault_1_different_alerts_at_once_are_all_kept(door: Door) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: door.post(id=f"n{n}"), range(24)))
+    assert len({answer.json()["signal_id"] for answer in answers}) == 24 == stored(door)
+
+
+def test_fault_2_a_resend_after_a_lost_answer_finds_the_first(door: Door) -> None:
+    first = door.post().json()["signal_id"]
+    again = door.post()
+    assert (again.status_code, again.json()["signal_id"]) == (202, first)
+    door.engine.dispose()
+    with door.engine.begin() as connection:
+        connection.execute(text("UPDATE alert_inbox SET received_at = received_at - interval '61 seconds'"))
+    assert door.post().json()["signal_id"] != first, "the same body a minute later is a new alert"
+
+
+def test_fault_3_database_down_is_503_with_retry_and_recovers(proxied_door: tuple[Door, PgProxy]) -> None:
+    door, proxy = proxied_door
+    assert door.post(id="before").status_code == 202
+    proxy.close_all()
+    answer = door.post(id="during")
+    assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "5", "UNAVAILABLE")
+    assert door.client.get("/health").status_code == 503
+    proxy.open = True
+    assert door.post(id="during").status_code == 202
+    assert stored(door) == 2
+
+
+@pytest.mark.parametrize("extra", [{}, {"id": "one"}])
+def test_fault_4_unknown_outcome_of_a_commit_is_no_2xx_and_the_resend_adds_nothing(
+    proxied_door: tuple[Door, PgProxy], extra: dict[str, str]
+) -> None:
+    door, proxy = proxied_door
+    door.post(id="warm")
+    proxy.swallow_commits = 1
+    answer = door.post(**extra)
+    assert answer.status_code == 503
+    assert stored(door) == 2, "the commit arrived, only its answer did not"
+    assert door.post(**extra).status_code == 202
+    assert stored(door) == 2
+
+
+def test_fault_8_with_the_pool_exhausted_the_answer_comes_in_three_seconds(
+    proxied_door: tuple[Door, PgProxy],
+) -> None:
+    door, proxy = proxied_door
+    door.post(id="warm")
+    proxy.flowing.clear()
+    began = time.monotonic()
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda n: door.post(id=f"n{n}"), range(12)))
+    assert time.monotonic() - began < 6, "all of them wait at once"
+    assert {answer.status_code for answer in answers} == {503}
+    proxy.flowing.set()
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(lambda n: door.post(id=f"n{n}"), range(12)))
+    assert {answer.status_code for answer in again} == {202}
+    assert stored(door) == 13
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b'{"action": "BUY", "symbol": "AAPL", "price": NaN}', 422, "VALIDATION_ERROR"),
+        (b"[" * 10_000, 422, "VALIDATION_ERROR"),
+        (b"\x00\xff", 422, "VALIDATION_ERROR"),
+        (b'{"action": "BUY", "symbol": "AAPL\\u0000"}', 422, "VALIDATION_ERROR"),
+        (b'{"x": "' + b"a" * 17_000 + b'"}', 413, "PAYLOAD_TOO_LARGE"),
+    ],
+)
+def test_fault_9_bad_bodies_are_refused_and_logged(door: Door, body: bytes, status: int, code: str) -> None:
+    answer = door.client.post(f"/webhook?token={door.token}", content=body)
+    assert (answer.status_code, answer.json()["code"], answer.json()["status"]) == (status, code, "error")
+    assert stored(door) == 0
+    assert logged(door) == [(status, code)]
+    assert door.post().status_code == 202
+
+
+def test_fault_9_fifty_megabytes_are_not_read(door: Door) -> None:
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(50):
+            sent += 1
+            yield b"a" * 1_000_000
+
+    try:
+        answer = door.client.post(f"/webhook?token={door.token}", content=body())
+        assert answer.status_code == 413
+    except httpx.TransportError:
+        pass  # the webhook answered and closed while we were still sending
+    assert sent < 50
+    assert logged(door) == [(413, "PAYLOAD_TOO_LARGE")]
+
+
+def test_fault_9_a_slow_body_is_given_up(door: Door) -> None:
+    url = door.client.base_url
+    with socket.create_connection((url.host, url.port)) as slow:
+        head = f"POST /webhook?token={door.token} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"
+        slow.sendall(head.encode())
+        slow.settimeout(10)
+        answer = b"".join(iter(lambda: slow.recv(65536), b"")).decode()
+    assert answer.startswith("HTTP/1.1 408")
+    assert '"REQUEST_TIMEOUT"' in answer
+    assert logged(door) == [(408, "REQUEST_TIMEOUT")]
+
+
+def test_fault_10_an_unfilled_placeholder_is_no_order(door: Door) -> None:
+    answer = door.post(action="{{strategy.order.action}}")
+    assert answer.status_code == 422
+    assert "{{strategy.order.action}}" in answer.json()["message"]
+    assert stored(door) == 0
+
+
+def test_fault_12_a_revoked_token_stops_at_once(door: Door) -> None:
+    assert door.post(id="1").status_code == 202
+    token = bots.list_tokens(door.uow(), door.user_id)[0]
+    bots.revoke_token(door.uow(), door.user_id, token.id)
+    answer = door.post(id="2")
+    assert (answer.status_code, answer.json()["code"]) == (401, "AUTH_ERROR")
+    assert door.client.get(f"/signals/1?token={door.token}").status_code == 401
+    assert stored(door) == 1
+    assert door.rows("SELECT user_id, payload FROM webhook_requests ORDER BY id DESC LIMIT 1") == [(None, None)]
+
+
+def test_fault_13_another_users_bot_and_signals_do_not_exist(door: Door, make_user: Callable[..., User]) -> None:
+    signal = door.post(id="mine").json()["signal_id"]
+    other = Door(door.engine, None, door.client, make_user("eve").id)  # type: ignore[arg-type]
+    other.bot("MSFT")
+    assert other.post().json()["code"] == "NOT_FOUND"
+    same_id = other.post(symbol="MSFT", id="mine")
+    assert same_id.status_code == 202 and same_id.json()["signal_id"] != signal
+    hidden = other.client.get(f"/signals/{signal}?token={other.token}")
+    missing = other.client.get(f"/signals/999999?token={other.token}")
+    assert hidden.status_code == missing.status_code == 404
+    assert hidden.json()["message"].replace(str(signal), "N") == missing.json()["message"].replace("999999", "N")
+    assert {view.user_id for _, view in _signals(other)} == {other.user_id}
+
+
+def _signals(door: Door):
+    for view in bots.list_signals(door.uow(), door.user_id):
+        if view.bot_id is not None:
+            yield view, bots.get_bot(door.uow(), door.user_id, view.bot_id).config
+
+
+def test_error_bodies_and_the_signals_log(door: Door) -> None:
+    """Every request leaves a row that its user can read, with secrets cut."""
+    bots.create_bot(door.uow(), door.user_id, bots.NewBot("KO", "1h", 100))  # type: ignore[arg-type]
+    answers = [
+        door.post(token="wrong"),
+        door.client.post("/webhook", json=PAYLOAD),
+        door.post(symbol="TSLA"),
+        door.post(symbol="KO", timeframe="1h"),
+        door.post(passphrase="hush-hush"),
+    ]
+    assert [(a.status_code, a.json().get("code")) for a in answers] == [
+        (401, "AUTH_ERROR"), (401, "AUTH_ERROR"), (404, "NOT_FOUND"), (409, "BOT_DISABLED"), (202, None),
+    ]  # fmt: skip
+    assert all(set(a.json()) == {"status", "message", "code"} for a in answers[:4])
+    signals = bots.list_signals(door.uow(), door.user_id)
+    assert [(s.status, s.code) for s in signals] == [(202, "RECEIVED"), (409, "BOT_DISABLED"), (404, "NOT_FOUND")]
+    assert all(s.explanation and s.latency_ms >= 0 for s in signals)
+    assert "hush-hush" not in json.dumps(door.rows("SELECT payload::text FROM webhook_requests")[-1][0])
+    assert "hush-hush" not in door.rows("SELECT payload::text FROM alert_inbox")[0][0]
+
+
+def test_bearer_token_and_content_types(door: Door) -> None:
+    body = json.dumps({**PAYLOAD, "id": "bearer"})
+    answer = door.client.post(
+        "/webhook", content=body, headers={"Authorization": f"Bearer {door.token}", "Content-Type": "text/plain"}
+    )
+    assert answer.status_code == 202
+
+
+def test_a_token_can_be_bound_to_addresses_and_to_one_bot(door: Door) -> None:
+    ko = door.bot("KO")
+    bound = bots.create_token(door.uow(), door.user_id, bot_id=ko.id).secret
+    assert door.post(token=bound).json()["code"] == "NOT_FOUND"
+    assert door.post(token=bound, symbol="KO").status_code == 202
+    far = bots.create_token(door.uow(), door.user_id, allowed_addresses=("52.89.214.238",)).secret
+    near = bots.create_token(door.uow(), door.user_id, allowed_addresses=("52.89.214.238", "127.0.0.1")).secret
+    assert door.post(token=far, id="far").status_code == 401
+    assert door.post(token=near, id="near").status_code == 202
+
+
+def test_tokens_are_stored_hashed_and_uses_counted(door: Door) -> None:
+    kept = door.rows("SELECT token, prefix FROM user_webhook_tokens")[0]
+    assert door.token not in kept[0] and len(door.token) == 43 and door.token.startswith(kept[1])
+    for number in range(3):
+        door.post(id=str(number))
+    deadline = time.monotonic() + 10
+    while bots.list_tokens(door.uow(), door.user_id)[0].request_count != 3:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+
+
+def test_health_and_metrics(door: Door) -> None:
+    door.post(id="x")
+    health = door.client.get("/health").json()
+    assert (health["status"], health["database"], health["trader_age_seconds"]) == ("degraded", "ok", None)
+    assert "No trader is running" in health["problems"][0]
+    metrics = door.client.get("/metrics").text
+    assert 'dashtrade_webhook_requests_total{route="webhook",status="202"} 1.0' in metrics
+    assert door.token not in metrics
