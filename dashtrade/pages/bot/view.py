@@ -46,7 +46,8 @@ LIMITS = (
     FieldSpec("risk_limit_percent", "Risk limit % of equity", "decimal", 10, 0.1, 100,
               help="No entry may use more of the account's equity than this"),
     FieldSpec("max_orders_per_day", "Orders a day", "int", 200, 1, 100_000),
-    FieldSpec("cooldown_losses", "Pause after losses in a row", "int", None, 1, 1000, optional=True),
+    FieldSpec("cooldown_losses", "Pause after losses", "int", None, 1, 1000, optional=True,
+              help="So many losses in a row pause the bot for an hour"),
     FieldSpec("is_active", "Switch on at once", "bool", True),
 )  # fmt: skip
 

@@ -46,7 +46,7 @@ class EquityPlot:
             fill="top", fill_colors=[_DOWN], fill_opacities=[0.25],
         )  # fmt: skip
         money = bq.Axis(scale=self.y, orientation="vertical", side="right", tick_format="~s")
-        share = bq.Axis(scale=self.low, orientation="vertical", side="right", tick_format=".0%")
+        self.share = share = bq.Axis(scale=self.low, orientation="vertical", side="right", tick_format=".0%")
         self.top = _figure([self.benchmark, self.equity], [self.axes[0], money], "300px")
         self.bottom = _figure([self.drawdown], [self.axes[1], share], "150px")
         key = w.HTML(
@@ -70,6 +70,7 @@ class EquityPlot:
         for axis in self.axes:
             with axis.hold_sync():
                 axis.tick_values, axis.tick_labels = marks, labels
+        self.share.tick_values = _steps(float(np.nanmin(drawdown, initial=-0.01)))
         for line, values in ((self.equity, equity), (self.benchmark, benchmark), (self.drawdown, drawdown)):
             at = thin(values)
             with line.hold_sync():
@@ -90,10 +91,16 @@ def _figure(marks: list[bq.Mark], axes: list[bq.Axis], height: str) -> bq.Figure
         animation_duration=0,
         padding_x=0.0,
         padding_y=0.03,
-        fig_margin={"top": 8, "bottom": 26, "left": 8, "right": 56},
+        fig_margin={"top": 8, "bottom": 26, "left": 30, "right": 56},
     )
     figure.layout.width, figure.layout.height, figure.layout.min_width = "100%", height, "0"
     return figure
+
+
+def _steps(lowest: float) -> NDArray[np.float64]:
+    """Three to five round fractions from ``lowest`` (below 0) up to 0."""
+    step = next((s for s in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if -lowest / s <= 4), 0.25)
+    return -step * np.arange(int(-lowest / step), -1, -1.0)
 
 
 def _ticks(times: Sequence[datetime], intraday: bool) -> tuple[NDArray[np.float64], dict[str, str]]:
