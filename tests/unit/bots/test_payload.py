@@ -162,3 +162,16 @@ def test_the_canonical_body_ignores_order_spacing_and_number_spelling() -> None:
     two = parse_payload(b'{"price":145.5,  "symbol":"AAPL","action":"BUY"}')
     other = parse_payload(b'{"price":145.6,  "symbol":"AAPL","action":"BUY"}')
     assert one.body_hash == two.body_hash != other.body_hash
+
+
+@pytest.mark.parametrize("piece", [b"a", b"pass", b"token:", b'auth"', b" ", b'{"token":"', b"{{"])
+def test_cutting_secrets_takes_no_longer_for_hostile_bodies(piece: bytes) -> None:
+    """A pattern that backtracks would need many seconds for each of these."""
+    body = (piece * 16_384)[:16_384]
+    assert len(cut_secrets(body)) <= 2001
+
+
+def test_text_that_is_not_json_has_its_secrets_cut_too() -> None:
+    shown = cut_secrets(b'{"passphrase": "my secret" "token"=abc&x=1, api_key: zz, \'auth\': \'qq\', symbol: AAPL')
+    assert not any(secret in shown for secret in ("my secret", "abc", "zz", "qq"))
+    assert "AAPL" in shown
