@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashtrade.patterns.candlestick import CANDLESTICKS, USUAL, Candlestick, candlestick_patterns
+from dashtrade.patterns.candlestick import CANDLESTICKS, INDECISION, USUAL, Candlestick, candlestick_patterns
 from dashtrade.patterns.chart import CHART_PATTERNS, ChartHit, ChartPattern, ChartScanner, chart_patterns
 from dashtrade.patterns.evidence import pattern_evidence
 from dashtrade.patterns.lmw import LMW_PATTERNS, lmw_hits, lmw_patterns
@@ -11,6 +11,7 @@ from dashtrade.patterns.pivots import pivots
 __all__ = [
     "CANDLESTICKS",
     "CHART_PATTERNS",
+    "INDECISION",
     "LMW_PATTERNS",
     "USUAL",
     "Candlestick",

@@ -20,7 +20,7 @@ _REVERSAL_UP = "a fall may be ending"
 _REVERSAL_DOWN = "a rise may be ending"
 _REVERSAL = "the move before it may be turning"
 _GOES_ON = "the move before it usually goes on"
-_DOUBT = "buyers and sellers are in balance"
+INDECISION = "buyers and sellers are in balance"
 _STRENGTH = "one side is in full control of the bar"
 
 
@@ -55,7 +55,7 @@ for _key, _name, _bars, _sides, _meaning, _usual in (
     ("CDLCONCEALBABYSWALL", "Concealing baby swallow", 4, 1, _REVERSAL_UP, False),
     ("CDLCOUNTERATTACK", "Counterattack", 2, 0, _REVERSAL, False),
     ("CDLDARKCLOUDCOVER", "Dark cloud cover", 2, -1, _REVERSAL_DOWN, True),
-    ("CDLDOJI", "Doji", 1, 1, _DOUBT, True),
+    ("CDLDOJI", "Doji", 1, 1, INDECISION, True),
     ("CDLDOJISTAR", "Doji star", 2, 0, _REVERSAL, False),
     ("CDLDRAGONFLYDOJI", "Dragonfly doji", 1, 1, _REVERSAL_UP, False),
     ("CDLENGULFING", "Engulfing", 2, 0, _REVERSAL, True),
@@ -67,7 +67,7 @@ for _key, _name, _bars, _sides, _meaning, _usual in (
     ("CDLHANGINGMAN", "Hanging man", 1, -1, _REVERSAL_DOWN, True),
     ("CDLHARAMI", "Harami", 2, 0, _REVERSAL, True),
     ("CDLHARAMICROSS", "Harami cross", 2, 0, _REVERSAL, False),
-    ("CDLHIGHWAVE", "High wave", 1, 0, _DOUBT, False),
+    ("CDLHIGHWAVE", "High wave", 1, 0, INDECISION, False),
     ("CDLHIKKAKE", "Hikkake", 3, 0, "a false break; strength 200 when confirmed", False),
     ("CDLHIKKAKEMOD", "Modified hikkake", 4, 0, "a false break; strength 200 when confirmed", False),
     ("CDLHOMINGPIGEON", "Homing pigeon", 2, 1, _REVERSAL_UP, False),
@@ -77,7 +77,7 @@ for _key, _name, _bars, _sides, _meaning, _usual in (
     ("CDLKICKING", "Kicking", 2, 0, _REVERSAL, False),
     ("CDLKICKINGBYLENGTH", "Kicking by length", 2, 0, _REVERSAL, False),
     ("CDLLADDERBOTTOM", "Ladder bottom", 5, 1, _REVERSAL_UP, False),
-    ("CDLLONGLEGGEDDOJI", "Long-legged doji", 1, 1, _DOUBT, False),
+    ("CDLLONGLEGGEDDOJI", "Long-legged doji", 1, 1, INDECISION, False),
     ("CDLLONGLINE", "Long line", 1, 0, _STRENGTH, False),
     ("CDLMARUBOZU", "Marubozu", 1, 0, _STRENGTH, True),
     ("CDLMATCHINGLOW", "Matching low", 2, 1, _REVERSAL_UP, False),
@@ -86,12 +86,12 @@ for _key, _name, _bars, _sides, _meaning, _usual in (
     ("CDLMORNINGSTAR", "Morning star", 3, 1, _REVERSAL_UP, True),
     ("CDLONNECK", "On-neck", 2, -1, _GOES_ON, False),
     ("CDLPIERCING", "Piercing line", 2, 1, _REVERSAL_UP, True),
-    ("CDLRICKSHAWMAN", "Rickshaw man", 1, 1, _DOUBT, False),
+    ("CDLRICKSHAWMAN", "Rickshaw man", 1, 1, INDECISION, False),
     ("CDLRISEFALL3METHODS", "Rising or falling three methods", 5, 0, _GOES_ON, False),
     ("CDLSEPARATINGLINES", "Separating lines", 2, 0, _GOES_ON, False),
     ("CDLSHOOTINGSTAR", "Shooting star", 1, -1, _REVERSAL_DOWN, True),
-    ("CDLSHORTLINE", "Short line", 1, 0, _DOUBT, False),
-    ("CDLSPINNINGTOP", "Spinning top", 1, 0, _DOUBT, True),
+    ("CDLSHORTLINE", "Short line", 1, 0, INDECISION, False),
+    ("CDLSPINNINGTOP", "Spinning top", 1, 0, INDECISION, True),
     ("CDLSTALLEDPATTERN", "Stalled pattern", 3, -1, _REVERSAL_DOWN, False),
     ("CDLSTICKSANDWICH", "Stick sandwich", 3, 1, _REVERSAL_UP, False),
     ("CDLTAKURI", "Takuri", 1, 1, _REVERSAL_UP, False),

@@ -193,6 +193,11 @@ class ChartScanner:
             self._seen = (prices.index[-1], float(prices.close[-1]))
         return changed[0], changed[1]
 
+    @property
+    def fine_pivots(self) -> Zigzag:
+        """The pivots of half the swing, which flags and levels use."""
+        return self._zigzags[1]
+
     def hits(self) -> tuple[ChartHit, ...]:
         """Every hit so far, by the time it formed."""
         found = [hit for scale in (0, 1) for hit in self._as_hits(scale, np.arange(self._filled[scale]))]
