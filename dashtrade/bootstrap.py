@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dashtrade.db.unit_of_work import UnitOfWork
     from dashtrade.domain.market import SymbolMatch
     from dashtrade.services.jobs import Job
+    from dashtrade.services.live import LivePoller, LivePrices
     from dashtrade.services.market import MarketData
 
 
@@ -122,6 +123,31 @@ def make_market(
 def market() -> MarketData:
     """The process's market data."""
     return make_market(get_settings())
+
+
+def live_prices() -> LivePrices:
+    """Latest prices as the jobs worker polls them for everybody."""
+    from dashtrade.services.live import LivePrices
+
+    return LivePrices(runtime().engine)
+
+
+def live_poller(made: Runtime) -> LivePoller:
+    """The poller of live prices; ``run(engine, stop)`` works until told to stop."""
+    from dashtrade.data.sessions import ExchangeHours
+    from dashtrade.services.live import LivePoller, LivePrices
+
+    return LivePoller(LivePrices(made.engine), market, ExchangeHours())
+
+
+def live_bars(bars: pd.DataFrame) -> pd.DataFrame:
+    """``bars`` with the last bar moved on by the latest polled price; as they are where there is none yet."""
+    from dashtrade.data.live import with_quote
+    from dashtrade.data.pipeline import session_edges
+
+    symbol, source = bars.attrs["symbol"], bars.attrs["source"]
+    quote = live_prices().latest([symbol], source).get(symbol)
+    return bars if quote is None else with_quote(bars, quote, session_edges(symbol))
 
 
 def _moment(value: str | date | datetime | None, field: str) -> datetime | None:

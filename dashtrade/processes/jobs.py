@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
-from dashtrade.bootstrap import Runtime, load_jobs, runtime
+from dashtrade.bootstrap import Runtime, live_poller, load_jobs, runtime
 from dashtrade.errors import DashTradeError
 
 if TYPE_CHECKING:
@@ -32,6 +35,19 @@ async def work(app: App) -> None:
         )
 
 
+@contextmanager
+def live_polling(made: Runtime) -> Iterator[None]:
+    """Poll live prices in a thread for as long as the block lasts."""
+    stop = threading.Event()
+    thread = threading.Thread(target=live_poller(made).run, args=(made.engine, stop), name="live-prices", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(GRACE)
+
+
 def main() -> int:
     from dashtrade.processes.logs import configure
 
@@ -45,7 +61,8 @@ def main() -> int:
         jobs = load_jobs()
         app = make_app(made.engine.url.render_as_string(hide_password=False), made, jobs)
         log.info("Jobs worker starts", jobs=", ".join(sorted(job.name for job in jobs)))
-        asyncio.run(work(app))
+        with live_polling(made):
+            asyncio.run(work(app))
     except DashTradeError as error:
         log.error(str(error))
         return 1
