@@ -12,18 +12,32 @@ from dashtrade.dashboards.server import Dashboards
 from dashtrade.errors import ConfigurationError
 from dashtrade.settings import CHECKOUT
 
-PAGES_FOLDER = CHECKOUT / "dashtrade" / "pages"
+PACKAGE = Path(__file__).resolve().parent.parent
+
+#: Parts of DashTrade that pages use, in the order in which they are worth preloading.
+PARTS = (
+    "domain", "db", "services", "pages", "data", "indicators", "patterns", "analysis", "strategies", "backtest",
+    "portfolio", "bots", "auth",
+)  # fmt: skip
+#: Used by other processes only, or too large for the few pages that need them.
+LEFT_OUT = {"dashtrade.db.embedded", "dashtrade.db.migrate", "dashtrade.db.keeper", "dashtrade.data.alpaca"}
+#: Libraries that those modules import on first use, and work that is the same for every page.
+EXTRAS = (
+    "pyarrow.parquet", "pyarrow.dataset", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras",
+    "sqlalchemy.orm:configure_mappers", "dashtrade.bootstrap", "yfinance", "exchange_calendars",
+    "dashtrade.data.sessions:calendar(XNYS)",
+)  # fmt: skip
 
 
-def page_modules(folder: Path = PAGES_FOLDER) -> tuple[str, ...]:
-    """Names of the modules that pages consist of, found without importing any."""
-    shared = ["dashtrade.pages", "dashtrade.pages.opening"]
-    parts = sorted(
-        file.relative_to(folder.parent.parent).with_suffix("").as_posix().replace("/", ".")
-        for file in folder.glob("*/*.py")
-        if file.stem != "__init__"
-    )
-    return tuple(shared + parts)
+def page_modules(package: Path = PACKAGE) -> tuple[str, ...]:
+    """Names of the modules that pages consist of, found without importing any; then :data:`EXTRAS`."""
+    found = []
+    for part in PARTS:
+        for file in sorted((package / part).rglob("*.py")):
+            name = ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+            if name not in LEFT_OUT and not name.endswith("__main__"):
+                found.append(name)
+    return (*found, *EXTRAS)
 
 
 def find_apps(given: Path | None = None) -> Path:

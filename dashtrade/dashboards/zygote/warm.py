@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import threading
 from pathlib import Path
@@ -52,10 +53,21 @@ def skip_unwanted() -> None:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
+CALL = re.compile(r"([\w.]+):(\w+)(?:\((\w*)\))?")
+
+
 def import_one(name: str) -> str | None:
-    """Import ``name``; the problem as text when that fails, since one broken page must not stop the others."""
+    """Import ``name``, or with ``module:function(word)`` also call that function, whose result a cache keeps.
+
+    The problem as text when that fails, since one broken page must not stop the others.
+    """
     try:
-        importlib.import_module(name)
+        call = CALL.fullmatch(name)
+        if call is None:
+            importlib.import_module(name)
+        else:
+            module, function, word = call.groups()
+            getattr(importlib.import_module(module), function)(*([word] if word else []))
     except Exception as error:  # noqa: BLE001  any module may fail in any way; the page itself will say why
         return f"{type(error).__name__}: {error}"
     return None
