@@ -227,6 +227,13 @@ def _import_path() -> str:
     )
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def run(settings: Settings) -> int:
     """Prepare, start, supervise. Returns the exit code; raises DashTradeError when it cannot start."""
     from dashtrade.bootstrap import Runtime
@@ -234,6 +241,8 @@ def run(settings: Settings) -> int:
     from dashtrade.processes import prepare
     from dashtrade.processes.children import children
 
+    for number in _SIGNALS:
+        signal.signal(number, _leave)  # so that the database is let go properly while things are prepared
     folder = settings.data_dir
     prepare.check_data_dir(folder)
     url = f"http://{settings.host}:{settings.dashboards_port}{settings.base_url}"
@@ -257,7 +266,7 @@ def run(settings: Settings) -> int:
                 session_secret=prepared.session_secret,
             )
             supervisor = Supervisor(processes, folder)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in _SIGNALS:
                 signal.signal(number, supervisor.stop)
             _introduce(supervisor, settings, prepared)
             return supervisor.run()
