@@ -22,7 +22,7 @@ from dashtrade.db.engine import make_engine
 from dashtrade.domain.orders import OrderRequest, Side
 from dashtrade.domain.simulated import simulated_credentials
 
-SECRET = "test-session-secret"
+SECRET = "a-session-secret-for-tests-of-at-least-32-characters"
 _databases = itertools.count(1)
 _users = itertools.count(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,9 @@ from dashtrade.brokers.simulator.clock import SimulatorClock
 from dashtrade.brokers.simulator.hours import hours_for
 from dashtrade.brokers.simulator.matching import Costs
 from dashtrade.brokers.simulator.prices import BackgroundFeed
+from dashtrade.brokers.simulator.store import ensure_schema
 from dashtrade.domain.market import Quote
-from dashtrade.errors import DashTradeError
+from dashtrade.errors import ConfigurationError, DashTradeError
 from dashtrade.processes.logs import configure
 from dashtrade.settings import Settings, get_settings
 
@@ -78,6 +80,16 @@ def build(settings: Settings, engine: Engine) -> Starlette:
     )
 
 
+def listen(port: int) -> socket.socket:
+    """The listening socket; raises ConfigurationError when the port is taken."""
+    try:
+        return socket.create_server((HOST, port))
+    except OSError:
+        raise ConfigurationError(
+            f"Port {port} of {HOST} is in use. Stop what uses it, or set DASHTRADE_SIMULATOR_PORT to another one."
+        ) from None
+
+
 def _warm(app: Starlette) -> None:
     """Load the price sources before the first order needs them."""
     app.state.service.prices.price("SPY")
@@ -89,13 +101,14 @@ def main() -> int:
     try:
         runtime = bootstrap.connect(settings)
         app = build(settings, runtime.engine)
+        # before serving, so that what is wrong is one sentence
+        ensure_schema(runtime.engine)
+        listener = listen(settings.simulator_port)
     except DashTradeError as error:
         logger.error("%s", error)
         return 1
     config = uvicorn.Config(
         app,
-        host=HOST,
-        port=settings.simulator_port,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=2,
@@ -106,13 +119,12 @@ def main() -> int:
     warm.start()
     server = Server(config)
     try:
-        server.run()
+        server.run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     finally:
         warm.cancel()
         runtime.engine.dispose()
-    # a server that never started could not make its tables, or its port is taken: uvicorn has said which
     return 0 if server.started else 1
 
 

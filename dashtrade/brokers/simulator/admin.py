@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert as upsert
 from starlette.concurrency import run_in_threadpool
@@ -18,11 +19,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dashtrade.brokers.simulator import bodies, drafts, store
+from dashtrade.brokers.simulator import bodies, corporate, drafts, store
 from dashtrade.brokers.simulator.app import Service, read_json
 from dashtrade.brokers.simulator.queries import moment
 from dashtrade.brokers.simulator.refusals import Refused, malformed, not_found, unauthorized
+from dashtrade.brokers.simulator.replay import read_plan
 
+MAX_BODY = 32 * 1024 * 1024  # a replay's bars
 LOOPBACK = frozenset({"127.0.0.1", "::1", "testclient"})
 Work = Callable[[Service, Request, dict[str, Any]], Awaitable[Any]]
 
@@ -34,7 +37,7 @@ def _route(path: str, work: Work, method: str) -> Route:
             # a web page that is open on this machine is not the local operator
             if request.client is None or request.client.host not in LOOPBACK or "origin" in request.headers:
                 raise not_found("not found")
-            payload = await read_json(request) if method == "POST" else {}
+            payload = await read_json(request, MAX_BODY) if method == "POST" else {}
             return JSONResponse(await work(service, request, payload))
         except Refused as refused:
             return JSONResponse(refused.body, refused.status)
@@ -119,6 +122,53 @@ async def set_asset(service: Service, request: Request, payload: dict[str, Any])
     return {"symbol": symbol, **flags}
 
 
+async def start_replay(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    await service.replay.start(await run_in_threadpool(read_plan, payload))
+    return service.replay.status()
+
+
+async def get_replay(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    return service.replay.status()
+
+
+async def stop_replay(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    await service.replay.stop()
+    return service.replay.status()
+
+
+async def split(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    """``{"symbol": "AAPL", "ratio": "4"}``: four shares for one in every account; a reverse split is below 1."""
+    symbol, ratio = str(payload.get("symbol") or "").upper(), drafts.number(payload, "ratio")
+    if not symbol or ratio is None or ratio <= 0:
+        raise malformed("a split needs a symbol and a ratio > 0")
+    return {"accounts": await run_in_threadpool(corporate.split, service.exchange, symbol, ratio)}
+
+
+async def rename(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    """``{"symbol": "FB", "to": "META"}``: positions change their name, open orders end."""
+    symbol, new = str(payload.get("symbol") or "").upper(), str(payload.get("to") or "").upper()
+    if not drafts.well_formed(symbol) or not drafts.well_formed(new):
+        raise malformed("a rename needs two tickers: symbol and to")
+    return {"accounts": await run_in_threadpool(corporate.rename, service.exchange, symbol, new)}
+
+
+async def bust(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    """``{"execution_id": …}``: the exchange takes a fill back."""
+    try:
+        execution = UUID(str(payload.get("execution_id")))
+    except ValueError:
+        raise malformed("execution_id is not an id") from None
+    await run_in_threadpool(corporate.bust, service.exchange, execution)
+    return {"execution_id": str(execution)}
+
+
+async def liquidate(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    """``{"key_id": "SIM-1"}``: the brokerage cancels all orders of an account and closes its positions."""
+    account = await run_in_threadpool(service.exchange.open_account, str(payload.get("key_id") or ""))
+    answers = await run_in_threadpool(lambda: service.exchange.close_all(account, cancel_orders=True))
+    return {"closed": [answer["symbol"] for answer in answers]}
+
+
 def routes(rehearsal: bool) -> list[Route]:
     """The routes that exist in this mode."""
     found = [_route("/sim/prices", set_price, "POST")]
@@ -129,5 +179,12 @@ def routes(rehearsal: bool) -> list[Route]:
             _route("/sim/faults", clear_faults, "DELETE"),
             _route("/sim/clock", set_clock, "POST"),
             _route("/sim/assets", set_asset, "POST"),
+            _route("/sim/replay", start_replay, "POST"),
+            _route("/sim/replay", get_replay, "GET"),
+            _route("/sim/replay", stop_replay, "DELETE"),
+            _route("/sim/split", split, "POST"),
+            _route("/sim/rename", rename, "POST"),
+            _route("/sim/bust", bust, "POST"),
+            _route("/sim/liquidate", liquidate, "POST"),
         ]
     return found

@@ -31,8 +31,9 @@ from dashtrade.brokers.simulator.desk import Knobs, Market
 from dashtrade.brokers.simulator.exchange import Exchange
 from dashtrade.brokers.simulator.hours import AlwaysOpen, Hours
 from dashtrade.brokers.simulator.matching import Costs
-from dashtrade.brokers.simulator.prices import PriceFeed, Prices
+from dashtrade.brokers.simulator.prices import FixedFeed, PriceFeed, Prices
 from dashtrade.brokers.simulator.refusals import Refused, malformed, unauthorized
+from dashtrade.brokers.simulator.replay import Replay
 from dashtrade.domain.simulated import PREFIX, simulated_credentials
 from dashtrade.errors import DatabaseUnavailable
 
@@ -74,7 +75,10 @@ class Service:
         self.knobs = Knobs()
         self.faults = Faults(self.knobs)
         self.hub = stream.Hub(self.faults.on_stream)
-        self.prices = Prices(feeds, self.clock, hint_life=self.options.hint_life, grace=self.options.price_grace)
+        replayed = FixedFeed(source="replay")
+        self.prices = Prices(
+            [replayed, *feeds], self.clock, hint_life=self.options.hint_life, grace=self.options.price_grace
+        )
         self.exchange = Exchange(
             engine,
             Market(self.prices, self.hours, self.options.costs, self.knobs),
@@ -83,6 +87,7 @@ class Service:
             multiplier=self.options.multiplier,
             publish=self.hub.publish,
         )
+        self.replay = Replay(self.exchange, self.clock, replayed)
         self._secret = session_secret
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
@@ -156,14 +161,14 @@ def endpoint(work: Callable[[Service, UUID, Request, Any], Any], *, status: int 
     return handle
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    raw = b""
+async def read_json(request: Request, limit: int = MAX_BODY) -> dict[str, Any]:
+    raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
-        if len(raw) > MAX_BODY:
+        if len(raw) > limit:
             raise malformed("request body is too large")
     try:
-        payload = await run_in_threadpool(_parse, raw)
+        payload = await run_in_threadpool(_parse, bytes(raw))
     except (ValueError, RecursionError):
         raise malformed("request body format is invalid") from None
     if not isinstance(payload, dict):
@@ -204,6 +209,7 @@ def create_app(
         try:
             yield
         finally:
+            await service.replay.stop()
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
 

@@ -123,7 +123,7 @@ class Desk:
         if draft.order_class == "simple":
             self._check_wash_trade(draft)
         row = self._store(draft, f"{draft.side}_to_{'close' if closing else 'open'}", reserved, replaces)
-        self._event("new" if row.status == "new" else "accepted", row)
+        self.tell("new" if row.status == "new" else "accepted", row)
         self._store_legs(draft, row)
         if not self.market.knobs.hold_fills:
             self._try(row, just_placed=True)
@@ -289,7 +289,7 @@ class Desk:
             return self._end_immediate(order) if just_placed or self._overdue(order) else None
         if order.status == "accepted":
             order = self._set(order, status="new")
-            self._event("new", order)
+            self.tell("new", order)
         position = self.positions().get(order.symbol)
         waited = order.parent_id is not None or self.now - order.submitted_at >= self.market.prices.grace
         price = self.price(order.symbol, simulated=position is not None and position.simulated, waited=waited)
@@ -349,11 +349,8 @@ class Desk:
         position = self.positions().get(order.symbol)
         before = Holding() if position is None else Holding(position.qty, position.avg_entry_price)
         after = after_fill(before, order.side, qty, price)
-        self._set_position(order.symbol, after, price, feed)
-        self.cash += -amount if order.side == "buy" else amount
-        self.connection.execute(
-            update(store.accounts).where(store.accounts.c.id == self.account.id).values(cash=self.cash)
-        )
+        self.set_position(order.symbol, after, price, feed)
+        self.add_cash(-amount if order.side == "buy" else amount)
         filled = order.filled_qty + qty
         total = order.qty if order.qty is not None else filled
         left = total - filled
@@ -384,7 +381,7 @@ class Desk:
                 source=feed.source,
             )
         )
-        self._event(
+        self.tell(
             "partial_fill" if left else "fill",
             order,
             execution_id=str(execution),
@@ -396,7 +393,12 @@ class Desk:
         self.note_equity()
         return order
 
-    def _set_position(self, symbol: str, holding: Holding, price: Decimal, feed: Price) -> None:
+    def add_cash(self, amount: Decimal) -> None:
+        self.cash += amount
+        accounts = store.accounts
+        self.connection.execute(update(accounts).where(accounts.c.id == self.account.id).values(cash=self.cash))
+
+    def set_position(self, symbol: str, holding: Holding, price: Decimal, feed: Price) -> None:
         self._positions = None
         where = and_(_P.c.account_id == self.account.id, _P.c.symbol == symbol)
         if holding.qty == 0:
@@ -422,7 +424,7 @@ class Desk:
             if other.parent_id == order.id and order.order_class != "oco":
                 if not left:
                     status = "new" if other.leg == "take_profit" else "held"
-                    self._event("new", self._set(other, active=True, status=status))
+                    self.tell("new", self._set(other, active=True, status=status))
             elif order.parent_id is None and order.order_class != "oco":
                 continue
             elif not left:
@@ -449,7 +451,7 @@ class Desk:
     def _finish(self, order: Row[Any], status: str, *, alone: bool = False, **values: Any) -> Row[Any]:
         time_column = {"rejected": "failed_at"}.get(status, f"{status}_at")
         order = self._set(order, status=status, reserved=ZERO, **{time_column: self.now}, **values)
-        self._event(status, order)
+        self.tell(status, order)
         if order.order_class != "simple" and not alone:
             for other in self.group(order):
                 # ending an entry that never filled, or one leg, ends the whole group
@@ -462,7 +464,7 @@ class Desk:
         replaced = self._set(order, status="replaced", reserved=ZERO, replaced_at=self.now)
         new = self.place(draft, replaces=order)
         replaced = self._set(replaced, replaced_by=new.id)
-        self._event("replaced", replaced)
+        self.tell("replaced", replaced)
         return new
 
     # helpers
@@ -478,7 +480,7 @@ class Desk:
         statement = update(_O).where(_O.c.id == order.id).values(updated_at=self.now, **values).returning(_O)
         return self.connection.execute(statement).one()
 
-    def _event(self, event: str, order: Row[Any], **extra: Any) -> None:
+    def tell(self, event: str, order: Row[Any], **extra: Any) -> None:
         message = bodies.update(event, self.now, bodies.order(order), **extra)
         self.events.append(message)
         self.connection.execute(

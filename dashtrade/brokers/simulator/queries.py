@@ -77,7 +77,7 @@ def orders(connection: Connection, account_id: UUID, query: Mapping[str, str]) -
 
 def activities(connection: Connection, account_id: UUID, types: list[str], query: Mapping[str, str]) -> list[Row[Any]]:
     """``after`` and ``until`` exclusive, ``date`` one day; ``page_token`` is the id of the last activity seen."""
-    wanted: Select[Any] = select(_A).where(_A.c.account_id == account_id)
+    wanted: Select[Any] = select(_A).where(_A.c.account_id == account_id, ~_A.c.busted)
     if types:
         wanted = wanted.where(_A.c.activity_type.in_(types))
     if query.get("after"):

@@ -147,6 +147,7 @@ activities = Table(
     Column("activity_type", String(10), nullable=False),
     Column("time", _TIME, nullable=False),
     Column("execution_id", Uuid, unique=True),
+    Column("busted", Boolean, nullable=False, default=False),
     Column("order_id", ForeignKey(orders.c.id)),
     Column("symbol", String(20)),
     Column("side", String(4)),
