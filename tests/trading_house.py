@@ -103,6 +103,7 @@ class House:
     user_id: int
     token: str = ""
     bot_ids: list[int] = field(default_factory=list)
+    trader: Trader | None = None
 
     def uow(self) -> UnitOfWork:
         return UnitOfWork(self.engine)

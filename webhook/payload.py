@@ -19,7 +19,7 @@ MAX_DEPTH = 8
 _SECRET = re.compile(r"pass|secret|token|api_?key|auth|credential", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(
     r"((?:pass|secret|token|api_?key|auth|credential)[\w-]{0,40}[\"']?\s{0,20}[:=]\s{0,20})"
-    r"(\"[^\"\n]{0,400}\"?|'[^'\n]{0,400}'?|[^\s,;&}]{1,400})",
+    r"(\"(?:[^\"\\\n]|\\.){0,400}\"?|'[^'\n]{0,400}'?|[^\s,;&}]{1,400})",
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]{0,60}?)\s*(?:\}\}|$|[\"\n,])")

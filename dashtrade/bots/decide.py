@@ -103,7 +103,13 @@ def _close_only(bot: BotConfig, held: Decimal, refused: Decision) -> Decision:
 
 
 def _entry(alert: Alert, bot: BotConfig, side: Side, price: Decimal | None) -> Leg | Decision:
-    """An entry's leg, or the decision that says why it cannot be sized."""
+    """An entry's leg, or the decision that says why it cannot be placed."""
+    if alert.stop_loss is not None or alert.take_profit is not None:
+        return _rejected(
+            "The alert asks for a stop loss or take profit at the broker, which bots do not place yet; opening without "
+            "it would be more risk than was asked for. Remove both fields and send the exit as an alert of its own.",
+            "UNSUPPORTED",
+        )
     order_type, limit = alert.order_type, alert.limit_price
     if bot.allow_quantity and alert.quantity is not None:
         qty = alert.quantity if bot.max_quantity is None else min(alert.quantity, bot.max_quantity)

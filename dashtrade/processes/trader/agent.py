@@ -30,7 +30,7 @@ log = structlog.get_logger("trader")
 RECONCILE_SECONDS = 30.0
 WATCH_SECONDS = 5.0
 RENEW_SECONDS = 5.0
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 2.0
 BUSY_SECONDS = 0.1
 POLLS = (0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
 BLOCKED = frozenset({Refusal.HELD_FOR_ORDERS, Refusal.WASH_TRADE})
@@ -72,6 +72,11 @@ class AccountAgent:
     def wake(self) -> None:
         self._wake.set()
 
+    def reconcile_soon(self) -> None:
+        """Compare the books at the next step, from any thread."""
+        self._reconcile_at = 0.0
+        self.wake()
+
     # the broker's stream, on its own thread
 
     def on_update(self, update: OrderUpdate) -> None:
@@ -86,8 +91,7 @@ class AccountAgent:
 
     def on_gap(self, gap: StreamGap) -> None:
         log.info("stream_gap", account=self.lease.account_id, gap=gap.value)
-        self._reconcile_at = 0.0
-        self.wake()
+        self.reconcile_soon()
 
     # the loop
 

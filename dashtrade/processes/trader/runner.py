@@ -68,6 +68,12 @@ class Trader:
             for agent in self._agents.values():
                 agent.wake()
 
+    def reconcile_soon(self) -> None:
+        """Make every account compare its books now."""
+        with self._lock:
+            for agent in self._agents.values():
+                agent.reconcile_soon()
+
     def run(self) -> None:
         self._listener.start()
         self._listener.connected.wait(5)

@@ -166,3 +166,9 @@ def test_freshness_counts_from_when_the_alert_fired() -> None:
 def test_what_counts_as_an_exit(direction: str, action: str, held: str, expected: bool) -> None:
     config = replace(BOT, direction=Direction(direction))
     assert is_exit(Alert(Action(action), "AAPL", None), config, Decimal(held)) is expected
+
+
+def test_an_entry_is_not_opened_without_the_protection_it_asks_for() -> None:
+    alert = Alert(Action.BUY, "AAPL", None, stop_loss=Decimal(140))
+    assert decide(alert, BOT, Decimal(0), PRICE).code == "UNSUPPORTED"
+    assert decide(replace(alert, action=Action.CLOSE), BOT, Decimal(3), PRICE).legs[0].qty == 3
