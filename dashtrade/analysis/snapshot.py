@@ -94,7 +94,7 @@ def analyze(
         values[key] = {name: float(array[-1]) for name, array in zip(entry.outputs, arrays, strict=True)}
     candles = candlestick_patterns(bars)
     scanner = ChartScanner()
-    scanner.update(bars)
+    scanner.follow(bars)
     hits = scanner.hits()
     reach = values["atr"]["atr"]
     found: tuple[Level, ...] = ()

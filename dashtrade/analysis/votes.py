@@ -132,7 +132,7 @@ class Evidence:
     def hits(self) -> Sequence[ChartHit]:
         if self._hits is None:
             scanner = ChartScanner()
-            scanner.update(self.bars)
+            scanner.follow(self.bars)
             self._hits = scanner.hits()
         return self._hits
 
@@ -246,9 +246,11 @@ def _candlesticks(bars: Evidence) -> Reading | None:
         return None
     recent = bars.bars.index[-_RECENT_CANDLES:]
     total, names, newest = 0.0, [], None
-    for time, key, direction in zip(*(bars.candles[c] for c in ("time", "pattern", "direction")), strict=True):
-        age = len(recent) - 1 - int(recent.searchsorted(time)) if time >= recent[0] else None
-        if age is None or CANDLESTICKS[key].meaning == INDECISION:
+    candles = bars.candles
+    candles = candles.iloc[int(candles["time"].searchsorted(recent[0])) :]
+    for time, key, direction in zip(*(candles[c] for c in ("time", "pattern", "direction")), strict=True):
+        age = len(recent) - 1 - int(recent.searchsorted(time))
+        if CANDLESTICKS[key].meaning == INDECISION:
             continue
         total += direction * (1.0, 0.6, 0.3)[age]
         names.append(f"{CANDLESTICKS[key].name.lower()} ({'bullish' if direction > 0 else 'bearish'})")

@@ -10,6 +10,7 @@ from dashtrade.indicators import averages, momentum, trend, volatility, volume  
 from dashtrade.indicators.averages import EMA_RIBBON
 from dashtrade.indicators.catalogue import REGISTRY, Family, Indicator, Panel, Param
 from dashtrade.indicators.compute import Columns, compute, indicator, indicators
+from dashtrade.indicators.crossing import bars_needed, crosses_above, crosses_below
 
 __all__ = [
     "EMA_RIBBON",
@@ -19,7 +20,10 @@ __all__ = [
     "Indicator",
     "Panel",
     "Param",
+    "bars_needed",
     "compute",
+    "crosses_above",
+    "crosses_below",
     "indicator",
     "indicators",
 ]

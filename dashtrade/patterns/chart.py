@@ -156,6 +156,10 @@ class ChartScanner:
         """
         return tuple(hit for scale, rows in enumerate(self._scan(bars)) for hit in self._as_hits(scale, rows))
 
+    def follow(self, bars: pd.DataFrame) -> None:
+        """The same without telling what changed; read ``hits()`` or ``frame()`` afterwards."""
+        self._scan(bars)
+
     def _scan(self, bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Goes on to the last bar; gives, for each scale, the hits that changed."""
         from dashtrade.patterns.kernels import advance_all, detect
@@ -319,5 +323,5 @@ def chart_patterns(bars: pd.DataFrame, factor: float = 3.0, percent: float | Non
     ``quality``, ``pivots`` and more. Target and level are NaN until confirmed. Raises InvalidInput and BadBars.
     """
     scanner = ChartScanner(factor, percent)
-    scanner._scan(bars)
+    scanner.follow(bars)
     return scanner.frame()

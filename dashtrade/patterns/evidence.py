@@ -63,7 +63,7 @@ def pattern_evidence(
     from dashtrade.patterns.kernels import first_touch
 
     scanner = ChartScanner(factor, percent)
-    scanner.update(bars)
+    scanner.follow(bars)
     hits = scanner.hits()
     prices = PricesOf.of(bars)
     ranges = _average_range(prices)
