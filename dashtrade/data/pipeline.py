@@ -30,6 +30,7 @@ class FetchingSource(PriceSource, Protocol):
         """What the native bars of this length are corrected for."""
 
 
+_LAST_BAR_AGE = timedelta(days=10)
 Fetch = Callable[[str, Interval, datetime | None, datetime | None], pd.DataFrame]
 
 
@@ -74,7 +75,8 @@ def needed(
     elif request.period is None:
         start = None
     else:
-        span = period_start(request.period, request.end or now)
+        # A period counts back from the last bar, which may be some days old.
+        span = period_start(request.period, (request.end or now) - _LAST_BAR_AGE)
         long = request.interval.length - Interval.D1.length
         # Days counted back are too few to hold one bar of several weeks.
         start = span if span is None or request.period not in (Period.D1, Period.D5) else span - max(long, timedelta(0))
