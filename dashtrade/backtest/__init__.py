@@ -5,6 +5,8 @@ from __future__ import annotations
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Fill, Percent, RiskPercent, Shares
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest
+from dashtrade.backtest.sweep import SweepOptions, SweepResult, sweep
+from dashtrade.backtest.walkforward import WalkForwardResult, Windows, walk_forward
 from dashtrade.callable_module import make_callable
 from dashtrade.domain.strategy import Direction, Stops, Strategy
 
@@ -20,7 +22,13 @@ __all__ = [
     "Shares",
     "Stops",
     "Strategy",
+    "SweepOptions",
+    "SweepResult",
+    "WalkForwardResult",
+    "Windows",
     "backtest",
+    "sweep",
+    "walk_forward",
 ]
 
 make_callable(__name__, "backtest")

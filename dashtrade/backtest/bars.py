@@ -10,13 +10,14 @@ the same open. For ``fill="close"`` the signals act on the inside row of their o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.request import BacktestRequest, Cash, Fill, Percent, RiskPercent, Shares
 from dashtrade.backtest.stops import StopPlan, plan_stops
 from dashtrade.backtest.vectorbt_engine import AMOUNT, PERCENT, VALUE, Rows
@@ -50,23 +51,6 @@ class Grid:
             return self.close
         index = np.maximum.accumulate(np.where(known, np.arange(len(self.close))[:, None], -1), axis=0)
         return np.where(index >= 0, np.take_along_axis(self.close, np.maximum(index, 0), axis=0), np.nan)
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which row of a bar does what: ``per_bar`` rows, leaving on one, entering on another."""
-
-    per_bar: int
-    exit: int
-    entry: int
-    inside: int
-
-    @classmethod
-    def of(cls, direction: Direction | str, fill: Fill | str) -> Layout:
-        both = direction == Direction.LONG_SHORT
-        if fill == Fill.CLOSE:
-            return cls(3, 1, 2, 1) if both else cls(2, 1, 1, 1)
-        return cls(3, 0, 1, 2) if both else cls(2, 0, 0, 1)
 
 
 def check_bars(symbol: str, bars: pd.DataFrame) -> None:
@@ -105,42 +89,67 @@ def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
 def make_rows(
     request: BacktestRequest, strategy: Strategy, grid: Grid, signals: Mapping[str, Signals], slippage: float
 ) -> Rows:
-    """The engine's input for a request."""
+    """The engine's input for a request: one column for each symbol."""
     layout = Layout.of(request.direction, request.fill)
-    bars, count = grid.close.shape
-    entry_price = grid.open if request.fill == Fill.NEXT_OPEN else grid.close
-    flags = {name: np.zeros((bars, count), dtype=bool) for name in ("le", "lx", "se", "sx")}
+    flags = Flags.empty(*grid.close.shape)
     plans: list[StopPlan] = []
     for k, symbol in enumerate(grid.symbols):
-        own = grid.where[k]
+        flags.fill(k, signals[symbol], grid.where[k], request)
+        plans.append(
+            plan_stops(request, strategy.stops, request.bars[symbol], grid, k, flags.le[:, k], flags.se[:, k], slippage)
+        )
+    sharing = request.share_cash and len(grid.symbols) > 1
+    return assemble(request, grid, layout, flags, plans, slippage, sharing)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flags:
+    """When to enter and leave, by the bar on which it fills; arrays of shape (bars, columns)."""
+
+    le: NDArray[np.bool_]
+    lx: NDArray[np.bool_]
+    se: NDArray[np.bool_]
+    sx: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, bars: int, columns: int) -> Flags:
+        return cls(*(np.zeros((bars, columns), dtype=bool) for _ in range(4)))
+
+    def fill(self, k: int, signals: Signals, own: NDArray[np.int64], request: BacktestRequest) -> None:
+        """Column ``k`` from decisions on its own bars, under the rules for what excludes what."""
         lag = 1 if request.fill == Fill.NEXT_OPEN else 0
-        acts = own[lag:]
-        got = signals[symbol]
-        size = len(own) - lag
-        for name, values in (
-            ("lx", got.long_exit),
-            ("sx", got.short_exit),
-            ("le", got.long_entry),
-            ("se", got.short_entry),
-        ):
-            flags[name][acts, k] = values[:size]
-        flags["le"][:, k] &= ~flags["lx"][:, k]  # an exit that is true forbids the entry of its side
-        flags["se"][:, k] &= ~flags["sx"][:, k]
-        if request.direction == Direction.LONG_ONLY:
-            flags["se"][:, k] = flags["sx"][:, k] = False
-        elif request.direction == Direction.SHORT_ONLY:
-            flags["le"][:, k] = flags["lx"][:, k] = False
-        else:
-            both = flags["le"][:, k] & flags["se"][:, k]  # entries to both sides cancel each other
-            flags["le"][:, k] &= ~both
-            flags["se"][:, k] &= ~both
-        plan = plan_stops(request, strategy, symbol, grid, k, flags["le"][:, k], flags["se"][:, k], slippage, layout)
-        flags["le"][:, k] &= plan.allowed
-        flags["se"][:, k] &= plan.allowed
-        plans.append(plan)
+        acts, size = own[lag:], len(own) - lag
+        if request.direction != Direction.SHORT_ONLY:
+            self.lx[acts, k] = signals.long_exit[:size]
+            self.le[acts, k] = (signals.long_entry & ~signals.long_exit)[:size]  # an exit forbids the entry of its side
+        if request.direction != Direction.LONG_ONLY:
+            self.sx[acts, k] = signals.short_exit[:size]
+            self.se[acts, k] = (signals.short_entry & ~signals.short_exit)[:size]
+        if request.direction == Direction.LONG_SHORT:
+            both = self.le[:, k] & self.se[:, k]  # entries to both sides cancel each other
+            self.le[:, k] &= ~both
+            self.se[:, k] &= ~both
+
+
+def assemble(
+    request: BacktestRequest,
+    grid: Grid,
+    layout: Layout,
+    flags: Flags,
+    plans: Sequence[StopPlan],
+    slippage: float,
+    sharing: bool,
+) -> Rows:
+    """Rows from flags and stops. The grid may have one column for all of the flags' columns."""
+    bars, count = flags.le.shape
+    allowed = [p.allowed for p in plans]
+    if not all(a.all() for a in allowed):
+        stacked = np.stack(allowed, axis=1)
+        flags.le[:] &= stacked
+        flags.se[:] &= stacked
     if request.direction == Direction.LONG_SHORT:  # an entry to the other side leaves first
-        flags["lx"] |= flags["se"]
-        flags["sx"] |= flags["le"]
+        flags.lx[:] |= flags.se
+        flags.sx[:] |= flags.le
 
     def spread(at: int, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
         out = np.zeros((bars * layout.per_bar, count), dtype=bool)
@@ -154,31 +163,32 @@ def make_rows(
             out[extra :: layout.per_bar] = grid.close
         return out
 
-    size, kind = _sizes(request, entry_price, plans, slippage, layout)
-    sharing = request.share_cash and count > 1
-    cash = np.array([float(request.cash)]) if sharing else np.full(count, request.cash / count)
+    size, kind = _sizes(request, plans, layout)
+    used = any(p.used for p in plans)
+    one = np.full((1, 1), np.nan)
+    parts = 1 if len(grid.symbols) == 1 else count
     return Rows(
         open=prices(grid.open),
         high=prices(grid.high),
         low=prices(grid.low),
         close=prices(grid.close),
-        long_entry=spread(layout.entry, flags["le"]),
-        long_exit=spread(layout.exit, flags["lx"]),
-        short_entry=spread(layout.entry, flags["se"]),
-        short_exit=spread(layout.exit, flags["sx"]),
+        long_entry=spread(layout.entry, flags.le),
+        long_exit=spread(layout.exit, flags.lx),
+        short_entry=spread(layout.entry, flags.se),
+        short_exit=spread(layout.exit, flags.sx),
         size=size,
         size_type=kind,
-        loss=_by_row([p.loss for p in plans], layout, np.nan),
-        trailing=_by_row([p.trailing for p in plans], layout, False),
-        profit=_by_row([p.profit for p in plans], layout, np.nan),
-        cash=cash,
+        loss=_by_row([p.loss for p in plans], layout, np.nan) if used else one,
+        trailing=_by_row([p.trailing for p in plans], layout, False) if used else np.zeros((1, 1), dtype=bool),
+        profit=_by_row([p.profit for p in plans], layout, np.nan) if used else one,
+        cash=np.array([float(request.cash)]) if sharing else np.full(count, request.cash / parts),
         groups=np.array([count]) if sharing else np.ones(count, dtype=np.int64),
         commission=request.costs.commission,
         fixed=request.costs.fixed,
         slippage=slippage,
         granularity=1.0 if request.whole_shares else float("nan"),
         lock_cash=kind != PERCENT and request.direction != Direction.LONG_ONLY,
-        use_stops=any(p.used for p in plans),
+        use_stops=used,
     )
 
 
@@ -193,9 +203,7 @@ def _by_row(columns: list[NDArray], layout: Layout, empty: float | bool) -> NDAr
     return out
 
 
-def _sizes(
-    request: BacktestRequest, price: Floats, plans: list[StopPlan], slippage: float, layout: Layout
-) -> tuple[Floats, int]:
+def _sizes(request: BacktestRequest, plans: Sequence[StopPlan], layout: Layout) -> tuple[Floats, int]:
     size = request.size
     if isinstance(size, Percent):
         return np.full((1, 1), size.value / 100), PERCENT

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashtrade.backtest.bars import Grid, Layout
+from dashtrade.backtest.bars import Grid
+from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.vectorbt_engine import Rows, simulate
 from dashtrade.domain.strategy import Strategy
 

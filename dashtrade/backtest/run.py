@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dashtrade.backtest import statistics as measure
 from dashtrade.backtest import trade_statistics as of_trades
 from dashtrade.backtest.annualisation import annualisation, interval_of
-from dashtrade.backtest.bars import Grid, Layout, make_grid, make_rows
+from dashtrade.backtest.bars import Grid, make_grid, make_rows
+from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
 from dashtrade.backtest.provenance import provenance
 from dashtrade.backtest.request import BacktestRequest, Fill, RiskPercent

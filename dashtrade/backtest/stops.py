@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.request import BacktestRequest, Fill, RiskPercent
-from dashtrade.domain.strategy import Strategy
+from dashtrade.domain.strategy import Stops
 from dashtrade.indicators import REGISTRY, Columns, compute
 
 if TYPE_CHECKING:
-    from dashtrade.backtest.bars import Grid, Layout
+    from dashtrade.backtest.bars import Grid
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -43,17 +44,16 @@ class StopPlan:
 
 def plan_stops(
     request: BacktestRequest,
-    strategy: Strategy,
-    symbol: str,
+    stops: Stops,
+    bars: pd.DataFrame,
     grid: Grid,
     column: int,
     long_entry: Flags,
     short_entry: Flags,
     slippage: float,
-    layout: Layout,
 ) -> StopPlan:
-    """Stops of symbol number ``column``; entries fill on the bars flagged in ``long_entry`` and ``short_entry``."""
-    stops = strategy.stops
+    """Stops of the grid's ``column``; entries fill on the bars flagged in ``long_entry`` and ``short_entry``."""
+    layout = Layout.of(request.direction, request.fill)
     size = len(grid.times)
     at_open = request.fill == Fill.NEXT_OPEN
     price = (grid.open if at_open else grid.close)[:, column]
@@ -64,7 +64,7 @@ def plan_stops(
     added = risk is not None and stops.loss is None and stops.atr_loss is None
     range_share = nothing
     if stops.uses_atr or added:
-        known = _average_true_range(request.bars[symbol], grid, column, stops.atr_window, lag=at_open)
+        known = _average_true_range(bars, grid, column, stops.atr_window, lag=at_open)
         range_share = known / fill
         allowed = range_share > 0  # not known yet, or prices that do not move: no distance, no entry
 

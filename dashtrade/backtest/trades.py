@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashtrade.backtest.bars import Grid, Layout
+from dashtrade.backtest.bars import Grid
+from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.vectorbt_engine import Rows
 
 ORDER_COLUMNS = ("time", "symbol", "side", "price", "qty", "fees", "reason")

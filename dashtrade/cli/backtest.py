@@ -17,7 +17,11 @@ Text = Annotated[str | None, typer.Option()]
 
 
 def register(app: typer.Typer) -> None:
+    from dashtrade.cli import sweeps
+
     app.command("backtest")(backtest)
+    app.command("sweep")(sweeps.sweep)
+    app.command("walkforward")(sweeps.walkforward)
 
 
 def backtest(

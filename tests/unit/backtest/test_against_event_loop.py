@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashtrade.backtest import BacktestRequest, Cash, Costs, Percent, RiskPercent, Shares, Stops, Strategy
-from dashtrade.backtest.bars import Layout, make_grid, make_rows
+from dashtrade.backtest.bars import make_grid, make_rows
+from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
 from dashtrade.backtest.run import resolve
 from dashtrade.backtest.trades import equity

@@ -1,0 +1,177 @@
+"""Many settings of one strategy side by side: one column for each, statistics reduced at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashtrade.backtest.bars import Flags, Grid, assemble, make_rows
+from dashtrade.backtest.layout import Layout
+from dashtrade.backtest.path import settle
+from dashtrade.backtest.request import BacktestRequest, RiskPercent
+from dashtrade.backtest.stops import StopPlan, plan_stops
+from dashtrade.backtest.trades import equity as equity_of
+from dashtrade.domain.strategy import Direction, Signals, Stops, Strategy
+from dashtrade.strategies import Operands, evaluate, signals, with_stops
+
+METRICS = (
+    "final_equity", "total_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "omega", "max_drawdown",
+    "trades", "win_rate", "profit_factor", "exposure",
+)  # fmt: skip
+Floats = NDArray[np.float64]
+
+
+def run_block(
+    request: BacktestRequest,
+    strategies: Sequence[Strategy],
+    grid: Grid,
+    operands: Mapping[str, Operands],
+    factor: float,
+) -> Floats:
+    """Statistics of each strategy over the same bars, shape (strategies, METRICS); see ``dashtrade.backtest.statistics``."""
+    source = str(next(iter(request.bars.values())).attrs.get("source", ""))
+    slippage = request.costs.per_side(source)
+    layout = Layout.of(request.direction, request.fill)
+    if request.stops is not None:
+        strategies = [with_stops(s, request.stops) for s in strategies]
+    if len(grid.symbols) > 1 or len({(s.stops.bars, s.cooldown) for s in strategies}) > 1:
+        return np.stack([_alone(request, s, grid, operands, slippage, layout, factor) for s in strategies])
+    symbol = grid.symbols[0]
+    count = len(strategies)
+    flags = Flags.empty(len(grid.times), count)
+    plans: list[StopPlan] = []
+    known: dict[Stops, StopPlan] = {}
+    for k, strategy in enumerate(strategies):
+        flags.fill(k, _needed(strategy, operands[symbol], request.direction), grid.where[0], request)
+        stops = strategy.stops
+        fixed = not (stops.uses_atr or isinstance(request.size, RiskPercent))
+        fixed = fixed and not (stops.loss is not None and stops.trail is not None)
+        plan = known.get(stops) if fixed else None
+        if plan is None:
+            plan = plan_stops(request, stops, request.bars[symbol], grid, 0, flags.le[:, k], flags.se[:, k], slippage)
+            if fixed:
+                known[stops] = plan
+        plans.append(plan)
+    rows = assemble(request, grid, layout, flags, plans, slippage, sharing=False)
+    wide = replace(grid, where=grid.where * count)
+    _, records = settle(rows, strategies[0], layout, wide)
+    values, positions = columns_equity(records, grid, layout, request.cash, count)
+    return measures(records, values, positions, count, request, factor)
+
+
+def _needed(strategy: Strategy, operands: Operands, direction: Direction | str) -> Signals:
+    """Only the side that may trade is evaluated."""
+    if direction == Direction.LONG_SHORT or strategy.session is not None:
+        return signals(strategy, operands)
+    none = np.zeros(operands.size, dtype=bool)
+    if direction == Direction.LONG_ONLY:
+        return Signals(evaluate(strategy.long_entry, operands), evaluate(strategy.long_exit, operands), none, none)
+    return Signals(none, none, evaluate(strategy.short_entry, operands), evaluate(strategy.short_exit, operands))
+
+
+def _alone(
+    request: BacktestRequest, strategy: Strategy, grid: Grid, operands: Mapping[str, Operands], slippage: float,
+    layout: Layout, factor: float,
+) -> Floats:  # fmt: skip
+    """One strategy over all symbols, with its own path rules."""
+    found = {s: signals(strategy, operands[s]) for s in grid.symbols}
+    _, records = settle(make_rows(request, strategy, grid, found, slippage), strategy, layout, grid)
+    values, positions = equity_of(records, grid, layout, request.cash)
+    held = (positions != 0).any(axis=1)
+    pnl = [_trade_pnl(records[records["col"] == k]) for k in range(len(grid.symbols))]
+    return measures(records, values[:, None], held[:, None], 1, request, factor, np.concatenate(pnl))[0]
+
+
+def columns_equity(
+    records: NDArray[Any], grid: Grid, layout: Layout, cash: float, count: int
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """(equity, in position) of every column at each close, each of shape (bars, columns)."""
+    bars = len(grid.times)
+    cell = (records["idx"] // layout.per_bar) * count + records["col"]
+    signed = np.where(records["side"] == 0, records["size"], -records["size"])
+    paid = -signed * records["price"] - records["fees"]
+    money = np.bincount(cell, weights=paid, minlength=bars * count).reshape(bars, count)
+    shares = np.bincount(cell, weights=signed, minlength=bars * count).reshape(bars, count)
+    largest = np.maximum(np.abs(shares).max(axis=0), 1e-300)
+    np.cumsum(money, axis=0, out=money)
+    np.cumsum(shares, axis=0, out=shares)
+    held = np.abs(shares) >= 1e-9 * largest
+    money += cash
+    money += np.where(held, shares, 0.0) * grid.marks[:, :1]
+    return money, held
+
+
+def _trade_pnl(records: NDArray[Any]) -> Floats:
+    """Money after fees of each closed trade of one column."""
+    if not len(records):
+        return np.empty(0)
+    signed = np.where(records["side"] == 0, records["size"], -records["size"])
+    flow = np.cumsum(-signed * records["price"] - records["fees"])
+    position = np.cumsum(signed)
+    flat = np.flatnonzero(np.abs(position) < 1e-9 * records["size"])
+    return np.diff(flow[flat], prepend=0.0)
+
+
+def measures(
+    records: NDArray[Any],
+    values: Floats,
+    held: NDArray[np.bool_],
+    count: int,
+    request: BacktestRequest,
+    factor: float,
+    pnl_of_all: Floats | None = None,
+) -> Floats:
+    """METRICS of every column."""
+    cash, bars = request.cash, len(values)
+    free = (1 + request.risk_free) ** (1 / factor) - 1
+    returns = np.empty_like(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns[0] = values[0] / cash - 1
+        np.divide(values[1:], values[:-1], out=returns[1:])
+        returns[1:] -= 1
+        ruined = (values <= 0).any(axis=0)
+        if ruined.any():
+            returns[1:][values[:-1] <= 0] = np.nan
+        excess = returns - free
+        n = np.sum(np.isfinite(returns), axis=0)
+        mean = np.nansum(excess, axis=0) / n
+        spread = np.sqrt(np.nansum((excess - mean) ** 2, axis=0) / (n - 1))
+        down = np.minimum(excess, 0.0)
+        down_risk = np.sqrt(np.nansum(down * down, axis=0) / n)
+        lost = -np.nansum(down, axis=0)
+        won = np.nansum(excess, axis=0) + lost
+        peak = np.maximum(np.maximum.accumulate(values, axis=0), cash)
+        deepest = np.minimum((values / peak - 1).min(axis=0), 0.0)
+        growth = values[-1] / cash
+        cagr = np.where(growth > 0, np.power(np.maximum(growth, 1e-300), factor / bars) - 1, -1.0)
+        moves = spread > 1e-14 * np.maximum(np.nanmax(np.abs(excess), axis=0), 1e-300)
+        root = math.sqrt(factor)
+        out = {
+            "final_equity": values[-1],
+            "total_return": growth - 1,
+            "cagr": cagr,
+            "volatility": spread * root,
+            "sharpe": np.where(moves, mean / spread * root, np.nan),
+            "sortino": np.where(down_risk > 0, mean * factor / (down_risk * root), np.where(mean > 0, np.inf, np.nan)),
+            "calmar": np.where(deepest < 0, cagr / np.abs(deepest), np.nan),
+            "omega": np.where(lost > 0, won / lost, np.nan),
+            "max_drawdown": deepest,
+            "exposure": held.mean(axis=0),
+        }
+    trades, wins, factors = np.zeros(count), np.full(count, np.nan), np.full(count, np.nan)
+    ends = np.searchsorted(records["col"], np.arange(count + 1)) if pnl_of_all is None else None
+    for k in range(count):
+        pnl = pnl_of_all if ends is None else _trade_pnl(records[ends[k] : ends[k + 1]])
+        assert pnl is not None
+        trades[k] = len(pnl)
+        if len(pnl):
+            gains, losses = pnl[pnl > 0].sum(), -pnl[pnl < 0].sum()
+            wins[k] = np.mean(pnl > 0)
+            factors[k] = gains / losses if losses > 0 else (np.inf if gains > 0 else np.nan)
+    out |= {"trades": trades, "win_rate": wins, "profit_factor": factors}
+    return np.stack([np.broadcast_to(out[m], (count,)) for m in METRICS], axis=1)

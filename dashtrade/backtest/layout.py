@@ -1,0 +1,25 @@
+"""Which row of a two-phase bar does what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashtrade.backtest.request import Fill
+from dashtrade.domain.strategy import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """``per_bar`` rows for each bar: leaving on one, entering on another, stops on the inside row (and the open ones)."""
+
+    per_bar: int
+    exit: int
+    entry: int
+    inside: int
+
+    @classmethod
+    def of(cls, direction: Direction | str, fill: Fill | str) -> Layout:
+        both = direction == Direction.LONG_SHORT
+        if fill == Fill.CLOSE:
+            return cls(3, 1, 2, 1) if both else cls(2, 1, 1, 1)
+        return cls(3, 0, 1, 2) if both else cls(2, 0, 0, 1)
