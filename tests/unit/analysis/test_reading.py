@@ -153,7 +153,7 @@ def reading_of(volume: np.ndarray) -> object:
 @pytest.mark.parametrize(
     ("volume", "expected"),
     [
-        (np.linspace(100, 200, 60), {"trend": "rising", "shape": "none"}),
+        (np.linspace(50, 300, 60), {"trend": "rising", "shape": "none"}),
         (np.linspace(300, 100, 60), {"trend": "falling"}),
         (np.full(60, 100.0), {"trend": "flat", "shape": "none", "breakout": False, "climax": False, "dry_up": False}),
         (np.r_[np.full(40, 200.0), 200 + 3.0 * np.linspace(-9, 9, 20) ** 2], {"shape": "U"}),
