@@ -29,7 +29,7 @@ class Message:
     action_label: str = ""
 
 
-_LONG_LIST = re.compile(r" Allowed: (?:[^\s,]+, ){20,}[^\s,]+?(?=\.?(?: \(|$))")
+_LONG_LIST = re.compile(r" Allowed: (?:[^\s,]+, ){20,}[^,(]+?(?:\.?$|(?=\.? \())")
 
 
 def sentence(error: DashTradeError) -> str:

@@ -46,6 +46,10 @@ _WORDS = {
     "exposure": "Share of the bars with a position.",
     "turnover": "Traded value in a year, in multiples of the mean equity.",
     "fees_paid": "Commission and fixed fees; slippage is inside the prices.",
+    "average_win": "Mean profit of the closed trades that won.",
+    "average_loss": "Mean profit, below zero, of the closed trades that lost.",
+    "largest_win": "The best closed trade.",
+    "largest_loss": "The worst closed trade.",
     "average_bars_in_trade": "Mean number of bars from entry to exit.",
 }
 

@@ -53,11 +53,14 @@ class FieldSpec:
             number = Decimal(text.replace(",", "").replace("_", ""))
         except InvalidOperation:
             raise InvalidInput(self.label, f"{text[:40]!r} is not a number.{self._range()}") from None
-        too_low = self.low is not None and number < Decimal(str(self.low))
-        too_high = self.high is not None and number > Decimal(str(self.high))
-        if not number.is_finite() or too_low or too_high or (self.kind == "int" and number != int(number)):
+        if not (number.is_finite() and self._fits(number)):
             raise InvalidInput(self.label, f"{text[:40]} is not allowed.{self._range()}")
         return int(number) if self.kind == "int" else float(number) if self.kind == "float" else number
+
+    def _fits(self, number: Decimal) -> bool:
+        too_low = self.low is not None and number < Decimal(str(self.low))
+        too_high = self.high is not None and number > Decimal(str(self.high))
+        return not (too_low or too_high or (self.kind == "int" and number != int(number)))
 
     def _range(self) -> str:
         word = "a whole number" if self.kind == "int" else "a number"
