@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
 from procrastinate import JobContext as QueueContext
+from procrastinate.jobs import Job as QueuedJob
 
 from dashtrade.db.engine import libpq_url
 from dashtrade.services.jobs import Job, JobContext
@@ -16,6 +18,16 @@ log = structlog.get_logger(__name__)
 
 KEEP_HOURS = 24 * 7
 WORKER_LOST_AFTER = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience(BaseRetryStrategy):
+    """Tries a failed job again ``retries`` times, after 10 s, 20 s, 40 s and so on."""
+
+    retries: int
+
+    def get_retry_decision(self, *, exception: BaseException, job: QueuedJob) -> RetryDecision | None:
+        return None if job.attempts >= self.retries else RetryDecision(retry_in={"seconds": 10 * 2**job.attempts})
 
 
 def make_app(database_url: str, context: JobContext, jobs: list[Job]) -> App:
@@ -28,7 +40,7 @@ def make_app(database_url: str, context: JobContext, jobs: list[Job]) -> App:
     )
     app = App(connector=connector)
     for each in jobs:
-        retry = RetryStrategy(max_attempts=each.retries, exponential_wait=10) if each.retries else False
+        retry = Patience(each.retries) if each.retries else False
         task = app.task(name=each.name, retry=retry, lock=each.name if each.alone else None)(_runner(each, context))
         if each.cron:
             app.periodic(cron=each.cron)(task)

@@ -76,7 +76,6 @@ def enqueue(
     still waits. Raises UnknownOption for a job that is not declared.
     """
     declared = JOBS[name]
-    uow.session.execute(text("SET LOCAL search_path TO public, jobs"))  # its functions name their tables plainly
     values = {
         "name": name,
         "lock": name if declared.alone else None,

@@ -25,6 +25,18 @@ BEGIN
 END
 $$
 """
+# The queue's functions name their tables plainly: with this they work from any session.
+OWN_SEARCH_PATH = """
+DO $$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN SELECT oid FROM pg_proc WHERE pronamespace = 'jobs'::regnamespace LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = jobs', routine);
+    END LOOP;
+END
+$$
+"""
 APPEND_ONLY = {"audit_log": "never", "order_events": "cascade"}
 
 
@@ -1014,6 +1026,7 @@ def create_job_queue() -> None:
     cursor.execute(SchemaManager.get_schema())
     cursor.close()
     op.execute("SET LOCAL search_path TO DEFAULT")
+    op.execute(OWN_SEARCH_PATH)
 
 
 def downgrade() -> None:

@@ -1,0 +1,91 @@
+"""`dashtrade user …`, `migrate` and `version`, as processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import NullPool, inspect
+
+from dashtrade import __version__
+from dashtrade.db.engine import make_engine
+from dashtrade.errors import AuthFailed
+from dashtrade.services import accounts
+
+
+@pytest.fixture
+def dashtrade(database_url, tmp_path):
+    def run(*arguments, stdin="", url=database_url):
+        environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "DASHTRADE_DATA_DIR": str(tmp_path / "data")}
+        done = subprocess.run(
+            [sys.executable, "-m", "dashtrade.cli", *arguments],
+            input=stdin, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
+        )  # fmt: skip
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_a_users_life(dashtrade, uow_factory):
+    secret = "a good long password"
+    code, out, _ = dashtrade("user", "create", "Ada", "--email", "Ada@b.c", "--password-stdin", stdin=secret + "\n")
+    assert (code, out) == (0, "Created user ada.\n")
+    code, out, _ = dashtrade("user", "list")
+    assert code == 0 and out.split() == ["ada", "user", "active", "last", "login", "never", "ada@b.c"]
+    assert dashtrade("user", "role", "ada", "superadmin")[:2] == (0, "ada is superadmin now.\n")
+    code, out, err = dashtrade("user", "disable", "ada")
+    assert code == 1 and "last superadmin" in err and out == ""
+    code, out, _ = dashtrade("user", "password", "ada", "--generate")
+    new = out.rsplit("Password: ", 1)[1].strip()
+    with uow_factory() as uow:
+        assert accounts.authenticate(uow, "ada", new).role == "superadmin"
+        with pytest.raises(AuthFailed):
+            accounts.authenticate(uow, "ada", secret)
+    dashtrade("user", "create", "boss", "--email", "boss@b.c", "--role", "superadmin", "--generate")
+    assert dashtrade("user", "disable", "ada")[:2] == (0, "ada is disabled now.\n")
+    assert dashtrade("user", "enable", "ADA")[:2] == (0, "ada is active now.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "said"),
+    [
+        (("user", "create", "a b", "--email", "a@b.c", "--password-stdin"), "", "username: use 1 to 50"),
+        (("user", "create", "ada", "--email", "nowhere", "--password-stdin"), "", "email: is not"),
+        (
+            ("user", "create", "ada", "--email", "a@b.c", "--role", "god", "--generate"),
+            "",
+            "Allowed: user, admin, superadmin",
+        ),
+        (("user", "create", "ada", "--email", "a@b.c", "--password-stdin"), "short\n", "at least 10 characters"),
+        (("user", "role", "nobody", "admin"), "", "There is no user 'nobody'"),
+        (("migrate", "--down", "9999", "--yes"), "", "The newest revision is 0001"),
+    ],
+)
+def test_bad_input_is_one_sentence(dashtrade, arguments, stdin, said):
+    code, out, err = dashtrade(*arguments, stdin=stdin)
+    assert code == 1 and out == "" and err.count("\n") == 1
+    assert err.startswith("Error: ") and said in err
+
+
+def test_a_password_is_never_an_argument(dashtrade):
+    code, out, _ = dashtrade("user", "create", "--help")
+    assert code == 0 and "--password-stdin" in out and "--password " not in out
+
+
+def test_migrate_up_down_and_the_sentence_before(dashtrade, empty_database_url):
+    code, _, err = dashtrade("user", "list", url=empty_database_url)
+    assert code == 1 and "dashtrade migrate" in err
+    assert dashtrade("migrate", url=empty_database_url)[:2] == (0, "The schema is at 0001.\n")
+    assert dashtrade("user", "list", url=empty_database_url)[0] == 0
+    code, _, _ = dashtrade("migrate", "--down", "base", url=empty_database_url)
+    assert code == 1, "without an answer nothing is deleted"
+    assert dashtrade("migrate", "--down", "base", "--yes", url=empty_database_url)[0] == 0
+    engine = make_engine(empty_database_url, poolclass=NullPool)
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+
+
+def test_version(dashtrade):
+    assert dashtrade("version") == (0, __version__ + "\n", "")
