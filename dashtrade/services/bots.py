@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -66,7 +66,8 @@ def create_bot(uow: UnitOfWork, user_id: int, request: NewBot) -> BotView:
         ensure_account(work.session, user_id, AccountMode(values["account_mode"]))
         if values["is_active"]:
             _check_live(work.session, user_id, AccountMode(values["account_mode"]))
-        row = BotRow(user_id=user_id, **values)
+        # None switches a limit off; written out, since a missing value would become the column's default.
+        row = BotRow(user_id=user_id, **{name: null() if value is None else value for name, value in values.items()})
         work.session.add(row)
         _flush(work.session, values["symbol"], values["timeframe"])
         work.session.refresh(row)

@@ -78,6 +78,7 @@ def test_whatever_the_answer_the_order_lands_once(
     signal = desk.post(action="SELL", id="faulty").json()["signal_id"]
     body = desk.outcome(signal, 30)
     assert body["status"] == "success", body
+    desk.simulator.http.delete("/sim/faults")
     settle(desk)
     assert len(desk.broker_orders()) == 2
     assert desk.broker_positions() == {}
@@ -218,7 +219,7 @@ def test_fault_48_a_reversal_waits_for_its_first_leg(desk: House) -> None:
     signal = desk.post(action="SELL", id="turn", quantity=10).json()["signal_id"]
     wait_for(lambda: ledger(desk).get("AAPL") == 5, "no partial fill")
     states = desk.rows(
-        "SELECT leg, state FROM order_intents JOIN alert_inbox a ON a.id = alert_id WHERE a.id = :a ORDER BY leg",
+        "SELECT leg, order_intents.state FROM order_intents JOIN alert_inbox a ON a.id = alert_id WHERE a.id = :a ORDER BY leg",
         a=signal,
     )
     assert [tuple(s) for s in states] == [(1, "live"), (2, "waiting")]
