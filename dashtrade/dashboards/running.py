@@ -25,7 +25,7 @@ LEFT_OUT = {"dashtrade.db.embedded", "dashtrade.db.migrate", "dashtrade.db.keepe
 EXTRAS = (
     "pyarrow.parquet", "pyarrow.dataset", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras",
     "sqlalchemy.orm:configure_mappers", "dashtrade.bootstrap", "yfinance", "exchange_calendars",
-    "dashtrade.data.sessions:calendar(XNYS)",
+    "dashtrade.data.sessions:calendar(XNYS)", "first-in-a-child dashtrade.dashboards.zygote.rehearsal:rehearse",
 )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ PASSED_ON = (
     "PYTHONPYCACHEPREFIX",
 )
 RESTARTS = 3
+#: A kernel has a dozen threads; an area of memory for each would cost it tens of megabytes (read by the C library).
+SPARING = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
 def supported() -> bool:
@@ -64,6 +66,7 @@ class Launcher:
             self.folder = Path(tempfile.mkdtemp(prefix="dashtrade-zygote-"))
             atexit.register(self.stop)
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        environment.update(SPARING)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.dashboards.zygote.server", self.socket_path, ",".join(self.modules)],
             env=environment,

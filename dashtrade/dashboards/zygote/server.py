@@ -25,6 +25,8 @@ from pathlib import Path
 from dashtrade.dashboards.zygote import child, warm
 
 REQUEST_LIMIT = 256 * 1024
+#: Marks a name in the list of modules that a child tries first.
+REHEARSED = "first-in-a-child "
 
 
 class Zygote:
@@ -34,6 +36,7 @@ class Zygote:
         self.waiting = waiting
         self.retry_without = retry_without
         self.pid = os.getpid()
+        self.rehearsals: dict[int, str] = {}
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         warm.allow_socket(self.listener.fileno())
         with contextlib.suppress(FileNotFoundError):
@@ -65,6 +68,9 @@ class Zygote:
 
     def _import_next(self) -> None:
         name = self.waiting.pop(0)
+        if name.startswith(REHEARSED):
+            self._rehearse(name.removeprefix(REHEARSED))
+            return
         problem = warm.import_one(name)
         if problem:
             say(f"{name} is not preloaded: {problem}")
@@ -73,6 +79,19 @@ class Zygote:
         settle()
         if not self.waiting:
             say(f"all modules are in, pid {self.pid}")
+
+    def _rehearse(self, name: str) -> None:
+        """Work that may compile for a long time: a child does it first and leaves the result on disk, so that no page
+        waits; then this process does it again in a moment."""
+        pid = os.fork()
+        if pid == 0:
+            self.selector.close()
+            self.listener.close()
+            problem = warm.import_one(name)
+            if problem:
+                say(f"{name} is not preloaded: {problem}")
+            os._exit(1 if problem else 0)
+        self.rehearsals[pid] = name
 
     def _reap(self) -> None:
         os.read(self.wake_read, 4096)
@@ -83,6 +102,10 @@ class Zygote:
                 return
             if not pid:
                 return
+            if (rehearsed := self.rehearsals.pop(pid, None)) is not None:
+                if status == 0:
+                    self.waiting.append(rehearsed)
+                continue
             if status and os.waitstatus_to_exitcode(status) not in (-signal.SIGKILL, -signal.SIGTERM):
                 say(f"kernel {pid} ended with {os.waitstatus_to_exitcode(status)}")
 
