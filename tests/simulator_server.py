@@ -1,13 +1,18 @@
-"""A real simulator on a free port, in a thread of the test process."""
+"""A real simulator on a free port: in a thread of the test process, or as a process of its own."""
 
 from __future__ import annotations
 
 import itertools
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +28,7 @@ from dashtrade.domain.orders import OrderRequest, Side
 from dashtrade.domain.simulated import simulated_credentials
 
 SECRET = "a-session-secret-for-tests-of-at-least-32-characters"
+ROOT = Path(__file__).resolve().parents[1]
 _databases = itertools.count(1)
 _users = itertools.count(1)
 
@@ -135,3 +141,58 @@ def running(engine: Engine, feeds: Sequence[PriceFeed], *, port: int = 0, **kw: 
         server.should_exit = True
         server.force_exit = True
         thread.join(10)
+
+
+class SimulatorProcess:
+    """The real process, with sample prices."""
+
+    def __init__(self, engine: Engine, folder: Path, **environment: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = (folder / "simulator.log").open("ab")
+        self.log = folder / "simulator.log"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "DATABASE_URL": engine.url.render_as_string(hide_password=False),
+            "DASHTRADE_DATA_DIR": str(folder),
+            "DASHTRADE_SESSION_SECRET": SECRET,
+            "DASHTRADE_SIMULATOR_PORT": str(self.port),
+            "DASHTRADE_SOURCES": '["sample"]',
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dashtrade.processes.simulator"],
+            env=self.environment,
+            cwd=ROOT,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        until(self._answers, 60)
+
+    def _answers(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"{self.url}/health", timeout=1, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def end(self, number: int) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def broker(self, user_id: int) -> AlpacaBroker:
+        key, secret = simulated_credentials(SECRET, user_id)
+        return AlpacaBroker(key, secret, mode="simulated", url_override=self.url, read_timeout=5)
+
+    def hint(self, user_id: int, symbol: str, price: str) -> None:
+        key, secret = simulated_credentials(SECRET, user_id)
+        headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
+        body = {"symbol": symbol, "price": price}
+        httpx.post(f"{self.url}/sim/prices", json=body, headers=headers, trust_env=False).raise_for_status()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,76 +13,18 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import pytest
-from simulator_server import SECRET, fresh_engine, order, until
-from sqlalchemy import Engine
+from simulator_server import ROOT, SECRET, SimulatorProcess, fresh_engine, order, until
 
-from dashtrade.brokers.alpaca import AlpacaBroker
 from dashtrade.db.embedded import EmbeddedPostgres
 from dashtrade.domain.orders import OrderStatus, Refusal
-from dashtrade.domain.simulated import simulated_credentials
 from dashtrade.errors import BrokerUnavailable, OrderRefused, OutcomeUnknown
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Process:
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = (folder / "simulator.log").open("ab")
-        self.log = folder / "simulator.log"
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "DATABASE_URL": engine.url.render_as_string(hide_password=False),
-            "DASHTRADE_DATA_DIR": str(folder),
-            "DASHTRADE_SESSION_SECRET": SECRET,
-            "DASHTRADE_SIMULATOR_PORT": str(self.port),
-            "DASHTRADE_SOURCES": '["sample"]',
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "dashtrade.processes.simulator"],
-            env=self._environment,
-            cwd=ROOT,
-            stdout=self._log,
-            stderr=self._log,
-        )
-        until(self._answers, 60)
-
-    def _answers(self) -> bool:
-        assert self.process is not None and self.process.poll() is None, self.log.read_text()
-        try:
-            return httpx.get(f"{self.url}/health", timeout=1, trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def end(self, number: int) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(20)
-
-    def broker(self, user_id: int) -> AlpacaBroker:
-        key, secret = simulated_credentials(SECRET, user_id)
-        return AlpacaBroker(key, secret, mode="simulated", url_override=self.url, read_timeout=5)
-
-    def hint(self, user_id: int, symbol: str, price: str) -> None:
-        key, secret = simulated_credentials(SECRET, user_id)
-        headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
-        body = {"symbol": symbol, "price": price}
-        httpx.post(f"{self.url}/sim/prices", json=body, headers=headers, trust_env=False).raise_for_status()
 
 
 @pytest.fixture
-def simulator(postgres_server: EmbeddedPostgres, tmp_path: Path) -> Iterator[Process]:
+def simulator(postgres_server: EmbeddedPostgres, tmp_path: Path) -> Iterator[SimulatorProcess]:
     with fresh_engine(postgres_server) as engine:
-        process = Process(engine, tmp_path)
+        process = SimulatorProcess(engine, tmp_path)
         process.start()
         yield process
         if process.process is not None and process.process.poll() is None:
@@ -91,7 +32,7 @@ def simulator(postgres_server: EmbeddedPostgres, tmp_path: Path) -> Iterator[Pro
 
 
 @pytest.mark.fault
-def test_orders_survive_kills_once_each(simulator: Process) -> None:
+def test_orders_survive_kills_once_each(simulator: SimulatorProcess) -> None:
     """Orders stream in while the process is killed twice; each is settled by its client order id alone."""
     broker = simulator.broker(1)
     simulator.hint(1, "KILL", "10")
@@ -146,7 +87,7 @@ def test_orders_survive_kills_once_each(simulator: Process) -> None:
     broker.close()
 
 
-def test_it_ends_well_on_sigterm_with_an_open_stream(simulator: Process) -> None:
+def test_it_ends_well_on_sigterm_with_an_open_stream(simulator: SimulatorProcess) -> None:
     broker = simulator.broker(1)
     stream = broker.stream(lambda update: None, lambda gap: None)
     assert stream.wait_connected(10)
@@ -159,7 +100,7 @@ def test_it_ends_well_on_sigterm_with_an_open_stream(simulator: Process) -> None
     assert SECRET not in simulator.log.read_text()
 
 
-def test_the_sample_prices_orders_where_there_is_no_network(simulator: Process) -> None:
+def test_the_sample_prices_orders_where_there_is_no_network(simulator: SimulatorProcess) -> None:
     broker = simulator.broker(2)
     broker.submit(order("in", "3", symbol="AAPL"))
     until(lambda: broker.positions(), 30)
@@ -168,7 +109,7 @@ def test_the_sample_prices_orders_where_there_is_no_network(simulator: Process) 
     broker.close()
 
 
-def test_it_listens_on_loopback_only(simulator: Process) -> None:
+def test_it_listens_on_loopback_only(simulator: SimulatorProcess) -> None:
     import psutil
 
     assert simulator.process is not None
@@ -176,10 +117,10 @@ def test_it_listens_on_loopback_only(simulator: Process) -> None:
     assert [(address.ip, address.port) for address in listening] == [("127.0.0.1", simulator.port)]
 
 
-def test_a_taken_port_is_one_clear_end(simulator: Process, tmp_path: Path) -> None:
+def test_a_taken_port_is_one_clear_end(simulator: SimulatorProcess, tmp_path: Path) -> None:
     second = subprocess.run(
         [sys.executable, "-m", "dashtrade.processes.simulator"],
-        env=simulator._environment,
+        env=simulator.environment,
         cwd=ROOT,
         capture_output=True,
         text=True,

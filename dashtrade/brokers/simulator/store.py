@@ -24,10 +24,12 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Uuid,
+    delete,
     func,
     insert,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -208,6 +210,21 @@ def ensure_schema(engine: Engine) -> None:
             raise ConfigurationError(
                 f"The simulator's tables are of version {found}, this program knows {VERSION}: start the newer program."
             )
+
+
+def reset_account(engine: Engine, key_id: str) -> bool:
+    """Delete what an account has done and give it its first cash again; False when there is no such account."""
+    with engine.begin() as connection:
+        query = select(accounts.c.id).where(accounts.c.key_id == key_id).with_for_update()
+        account_id = connection.execute(query).scalar()
+        if account_id is None:
+            return False
+        for table in (order_events, activities, equity_points, positions):
+            connection.execute(delete(table).where(table.c.account_id == account_id))
+        connection.execute(delete(orders).where(orders.c.account_id == account_id))
+        fresh = {"cash": accounts.c.initial_cash, "created_at": func.now()}
+        connection.execute(update(accounts).where(accounts.c.id == account_id).values(fresh))
+        return True
 
 
 def _version(connection: Connection) -> int | None:
