@@ -1,7 +1,8 @@
-"""`dashtrade user …`, `migrate` and `version`, as processes."""
+"""`dashtrade user …`, `migrate` and `version`: what they do, print and return."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -10,21 +11,38 @@ import pytest
 from sqlalchemy import NullPool, inspect
 
 from dashtrade import __version__
+from dashtrade.bootstrap import runtime
+from dashtrade.cli import main
 from dashtrade.db.engine import make_engine
 from dashtrade.errors import AuthFailed
 from dashtrade.services import accounts
+from dashtrade.settings import get_settings
 
 
 @pytest.fixture
-def dashtrade(database_url, tmp_path):
+def dashtrade(database_url, tmp_path, monkeypatch, capsys):
+    """Runs the entry point in this process, as the installed command does; no process to start makes it quick."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DASHTRADE_DATA_DIR", str(tmp_path / "data"))
+
     def run(*arguments, stdin="", url=database_url):
-        environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "DASHTRADE_DATA_DIR": str(tmp_path / "data")}
-        done = subprocess.run(
-            [sys.executable, "-m", "dashtrade.cli", *arguments],
-            input=stdin, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
-        )  # fmt: skip
-        assert "Traceback" not in done.stdout + done.stderr
-        return done.returncode, done.stdout, done.stderr
+        monkeypatch.setenv("DATABASE_URL", url)
+        monkeypatch.setattr(sys, "argv", ["dashtrade", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        get_settings.cache_clear()
+        runtime.cache_clear()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            if runtime.cache_info().currsize:
+                runtime().engine.dispose()
+            get_settings.cache_clear()
+            runtime.cache_clear()
+        out, err = capsys.readouterr()
+        return code, out, err
 
     return run
 
@@ -89,3 +107,14 @@ def test_migrate_up_down_and_the_sentence_before(dashtrade, empty_database_url):
 
 def test_version(dashtrade):
     assert dashtrade("version") == (0, __version__ + "\n", "")
+
+
+def test_as_a_process_a_failure_is_one_line_without_a_traceback(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": "mysql://ada:very-secret@db/books"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dashtrade.cli", "user", "list"],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: DATABASE_URL names 'mysql'") and done.stderr.count("\n") == 1
+    assert "very-secret" not in done.stderr
