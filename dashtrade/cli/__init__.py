@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 
 import typer
 
+from dashtrade.cli import analyze, backtest, bot, data, doctor, lab, migrate, report, simulator, tradingview, up, user
 from dashtrade.errors import DashTradeError
 
 app = typer.Typer(
@@ -19,18 +18,11 @@ app = typer.Typer(
 )
 
 # Each has ``register(app)``, or ``app``, a Typer of its own that is mounted under the module's name.
-AREAS = (
-    "up", "doctor", "migrate", "user", "data", "analyze", "backtest", "report", "bot", "tradingview", "simulator",
-)  # fmt: skip
-
-for _area in AREAS:
-    if find_spec(f"{__name__}.{_area}") is None:
-        continue
-    _module = import_module(f"{__name__}.{_area}")
-    if hasattr(_module, "register"):
-        _module.register(app)
+for _area in (up, doctor, migrate, user, lab, data, analyze, backtest, report, bot, tradingview, simulator):
+    if hasattr(_area, "register"):
+        _area.register(app)
     else:
-        app.add_typer(_module.app, name=_area)
+        app.add_typer(_area.app, name=_area.__name__.rsplit(".", 1)[-1])
 
 
 @app.command()
