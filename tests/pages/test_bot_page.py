@@ -1,0 +1,301 @@
+"""The bot page over the real services and a real database; only the webhook is a small local server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from dashtrade.db.tables.trading import HaltRow
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.bots import BotConfig, BotTimeframe
+from dashtrade.domain.users import User
+from dashtrade.errors import DatabaseUnavailable
+from dashtrade.pages.bot.alerting import WebhookAway, post_alert
+from dashtrade.pages.bot.messages import KINDS, alert_message, trial_body
+from dashtrade.pages.bot.model import AlertAnswer, BotModel, BotServices
+from dashtrade.pages.bot.view import BotView
+from dashtrade.services import bots, kill_switches
+from webhook.payload import parse_payload
+
+UowFactory = Callable[[], UnitOfWork]
+
+
+class House:
+    """The page of one user. ``answer`` is what the webhook will say."""
+
+    def __init__(self, uow: UowFactory, user: User) -> None:
+        self.user = user
+        self.sent: list[tuple[str, str]] = []
+        self.answer = AlertAnswer(200, '{"status": "success"}', 12.5)
+        self.broken: Exception | None = None
+
+        def mine(service: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **kw: Any) -> Any:
+                if self.broken:
+                    raise self.broken
+                return service(uow(), user.id, *args, **kw)
+
+            return call
+
+        services = BotServices(
+            list_bots=mine(bots.list_bots), list_positions=mine(bots.list_positions),
+            list_trades=mine(bots.list_trades), list_signals=mine(bots.list_signals), list_risk_events=mine(bots.list_risk_events),
+            list_tokens=mine(bots.list_tokens), list_halts=mine(kill_switches.list_halts),
+            create_bot=mine(bots.create_bot), set_bot_active=mine(bots.set_bot_active),
+            delete_bot=mine(bots.delete_bot),
+            create_token=lambda bot_id, label: mine(bots.create_token)(bot_id=bot_id, label=label),
+            revoke_token=mine(bots.revoke_token),
+            halt=lambda reason: kill_switches.set_halt(uow(), reason=reason, set_by=user.username, user_id=user.id),
+            resume=lambda number: kill_switches.clear_halt(uow(), number, cleared_by=user.username, user_id=user.id),
+            send_alert=self.send, webhook_base="http://127.0.0.1:8080",
+        )  # fmt: skip
+        self.model = BotModel(services)
+        self.view = BotView(self.model)
+        self.model.refresh()
+
+    def send(self, token: str, body: str) -> AlertAnswer:
+        self.sent.append((token, body))
+        return self.answer
+
+    def press(self, table: Any, name: str, row_id: int) -> None:
+        table._handle_custom_msg({"type": "action", "name": name, "id": row_id}, [])
+
+    @property
+    def said(self) -> str:
+        return self.view.messages.text
+
+
+@pytest.fixture
+def house(uow_factory: UowFactory, make_user: Callable[..., User]) -> House:
+    return House(uow_factory, make_user("ada"))
+
+
+def make_bot(house: House, **texts: str) -> int:
+    for name, text in texts.items():
+        (house.view.basics if name in house.view.basics.controls else house.view.limits).controls[name].value = text
+    house.view.create.click()
+    assert "is there" in house.said
+    return house.model.snapshot.bots[-1].id
+
+
+def test_a_new_user_is_led_to_the_set_up(house: House) -> None:
+    assert house.model.tab == "setup"
+    assert "dt-hidden" in house.view.sections["overview"]._dom_classes
+    assert "dt-hidden" not in house.view.sections["setup"]._dom_classes
+    assert "Create a bot first" in house.view.paste.value
+
+
+def test_creating_a_bot_writes_what_the_form_says(house: House, uow_factory: UowFactory) -> None:
+    make_bot(
+        house, symbol="nasdaq:msft", timeframe="15 Min", position_size="1,500.50", direction="long_short",
+        daily_loss_limit="200", max_position_size="3000", risk_limit_percent="5",
+    )  # fmt: skip
+    [view] = bots.list_bots(uow_factory(), house.user.id)
+    config = view.config
+    assert (config.symbol, config.timeframe, config.position_size) == ("MSFT", BotTimeframe.M15, Decimal("1500.50"))
+    assert (config.direction.value, config.account_mode.value, config.is_active) == ("long_short", "simulated", True)
+    assert config.limits.daily_loss_limit == 200 and config.limits.max_position_size == 3000
+    assert config.limits.risk_limit_percent == 5
+    assert house.view.chosen.value == view.id
+    assert house.view.bots.rows[0]["symbol"] == "MSFT"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("position_size", "0", "Position size"), ("position_size", "abc", "Position size"), ("symbol", "<b>", "symbol"),
+     ("daily_loss_limit", "-1", "Daily loss"), ("max_orders_per_day", "1.5", "Orders a day")],
+)  # fmt: skip
+def test_a_wrong_value_is_named_and_nothing_is_stored(
+    house: House, uow_factory: UowFactory, name: str, text: str, said: str
+) -> None:
+    form = house.view.basics if name in house.view.basics.controls else house.view.limits
+    form.controls[name].value = text
+    house.view.create.click()
+    assert said in house.said and "<b>" not in house.said.replace('<b aria-hidden="true">', "")
+    assert bots.list_bots(uow_factory(), house.user.id) == []
+
+
+def test_a_second_bot_for_the_same_symbol_and_timeframe_is_refused(house: House) -> None:
+    make_bot(house)
+    house.view.create.click()
+    assert "already" in house.said and len(house.model.snapshot.bots) == 1
+
+
+def test_a_bot_is_switched_and_deleted_from_its_row(house: House, uow_factory: UowFactory) -> None:
+    number = make_bot(house)
+    house.press(house.view.bots, "off", number)
+    assert not bots.get_bot(uow_factory(), house.user.id, number).config.is_active
+    assert house.view.bots.rows[0]["state"] == "○ Off"
+    house.press(house.view.bots, "on", number)
+    assert bots.get_bot(uow_factory(), house.user.id, number).config.is_active
+    house.press(house.view.bots, "delete", number)
+    assert house.view.bots.rows == [] and bots.list_bots(uow_factory(), house.user.id) == []
+
+
+def test_another_users_bot_cannot_be_reached(
+    house: House, uow_factory: UowFactory, make_user: Callable[..., User]
+) -> None:
+    other = House(uow_factory, make_user("eve"))
+    number = make_bot(house)
+    assert other.model.snapshot.bots == ()
+    other.press(other.view.bots, "delete", number)  # not in the table: dropped
+    other.model.attempt(other.model.row_action, "delete", str(number))  # past the table: the service refuses
+    assert "There is no bot" in other.said
+    assert len(bots.list_bots(uow_factory(), house.user.id)) == 1
+
+
+def test_the_token_is_shown_once_with_the_ready_address(house: House, uow_factory: UowFactory) -> None:
+    make_bot(house)
+    house.view.new_token.click()
+    secret = house.model.token
+    assert len(secret) == 43 and f"http://127.0.0.1:8080/webhook?token={secret}" in house.view.url.value
+    [row] = house.view.tokens.rows
+    assert secret not in json.dumps(row) and secret.startswith(row["prefix"].rstrip("…"))
+    again = House(uow_factory, house.user)
+    assert secret not in again.view.url.value and again.model.token == ""
+    house.press(house.view.tokens, "revoke", row["id"])
+    assert house.view.tokens.rows[0]["state"] == "revoked" and "revoked" in house.said
+
+
+def test_a_token_can_be_for_one_bot(house: House) -> None:
+    make_bot(house)
+    house.view.for_one.value = True
+    house.view.new_token.click()
+    assert house.view.tokens.rows[0]["scope"] == "AAPL · 1 Hour"
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_message_to_paste_is_understood_once_tradingview_filled_it(kind: str) -> None:
+    bot = BotConfig(1, 1, "AAPL", BotTimeframe.M15, Decimal(1000))
+    text = alert_message(bot, kind)
+    filled = {
+        "{{strategy.order.action}}": "buy", "{{close}}": "145.5", "{{timenow}}": "2026-03-02T14:30:00Z",
+        "{{strategy.market_position}}": "long", "{{strategy.prev_market_position}}": "flat",
+        "{{strategy.position_size}}": "10",
+    }  # fmt: skip
+    for placeholder, value in filled.items():
+        text = text.replace(placeholder, value)
+    alert = parse_payload(text.encode()).alert
+    assert (alert.symbol, alert.timeframe, alert.price) == ("AAPL", BotTimeframe.M15, Decimal("145.5"))
+    assert alert.sent_at == datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
+
+
+def test_a_test_alert_is_what_the_webhook_understands() -> None:
+    bot = BotConfig(1, 1, "BRK-B", BotTimeframe.H4, Decimal(1000))
+    first, second = (parse_payload(trial_body(bot, "CLOSE").encode()).alert for _ in range(2))
+    assert (first.symbol, first.timeframe, first.action.value) == ("BRK-B", BotTimeframe.H4, "CLOSE")
+    assert first.alert_id != second.alert_id
+
+
+def test_sending_a_test_alert_shows_the_answer(house: House) -> None:
+    make_bot(house)
+    house.view.send.click()
+    assert "create a token first" in house.said and house.sent == []
+    house.view.new_token.click()
+    house.view.action.value = "SELL"
+    house.view.send.click()
+    [(token, body)] = house.sent
+    assert token == house.model.token and json.loads(body)["action"] == "SELL"
+    assert 'data-status="200"' in house.view.answer.value
+    house.answer = AlertAnswer(409, '{"message": "<img src=x>"}', 1.0)
+    house.view.send.click()
+    assert "✕ HTTP 409" in house.view.answer.value and "<img" not in house.view.answer.value
+
+
+def test_a_second_click_while_the_first_is_under_way_sends_nothing(house: House) -> None:
+    make_bot(house)
+    house.view.new_token.click()
+    waiting: list[Any] = []
+    house.model._background = lambda work, done: waiting.append((work, done))
+    house.view.send.click()
+    house.model.send_test()
+    assert len(waiting) == 1 and house.view.send.disabled
+
+
+def test_the_kill_switch_asks_blocks_and_is_opened_again(house: House, uow_factory: UowFactory) -> None:
+    house.view.stop.ask.click()
+    assert kill_switches.list_halts(uow_factory(), house.user.id) == []
+    house.view.stop.yes.click()
+    [halt] = kill_switches.list_halts(uow_factory(), house.user.id)
+    assert (halt.scope, halt.user_id, halt.set_by) == ("user", house.user.id, "ada")
+    assert "Trading is stopped" in house.view.halted.value
+    house.view.resume.click()
+    assert kill_switches.list_halts(uow_factory(), house.user.id) == []
+    assert house.view.halted.value == ""
+
+
+def test_a_stop_for_everybody_cannot_be_opened_here(house: House, uow_factory: UowFactory) -> None:
+    kill_switches.set_halt(uow_factory(), reason="<i>maintenance</i>", set_by="grace")
+    house.model.refresh()
+    assert "maintenance" in house.view.halted.value and "<i>" not in house.view.halted.value
+    assert "dt-hidden" in house.view.resume._dom_classes
+    house.model.attempt(house.model.resume)  # past the hidden button
+    assert "none of yours" in house.said
+    assert len(kill_switches.list_halts(uow_factory(), house.user.id)) == 1
+    with uow_factory() as uow:
+        uow.session.execute(update(HaltRow).values(cleared_at=datetime.now(UTC)))
+        uow.commit()
+
+
+def test_the_page_says_once_that_the_database_is_away_and_when_it_is_back(house: House) -> None:
+    make_bot(house)
+    house.broken = DatabaseUnavailable("PostgreSQL cannot be reached. Start it, then try again.")
+    house.model.refresh()
+    assert "cannot be reached" in house.said
+    house.view.messages.dismiss.click()
+    house.model.refresh()
+    assert house.said == "" and len(house.view.bots.rows) == 1  # what was known stays
+    house.broken = None
+    house.model.refresh()
+    assert "Connected again" in house.said
+
+
+@pytest.mark.parametrize(("trait", "value"), [("tab", "x"), ("message_kind", "x"), ("test_action", "STEAL")])
+def test_values_past_the_menus_are_refused(house: House, trait: str, value: str) -> None:
+    before = getattr(house.model, trait)
+    house.model.attempt(setattr, house.model, trait, value)
+    assert getattr(house.model, trait) == before and "Allowed" in house.said
+
+
+@pytest.fixture
+def local_webhook() -> Iterator[tuple[str, list[Any]]]:
+    got: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            got.append((self.path, self.headers["Authorization"], body))
+            self.send_response(202)
+            self.end_headers()
+            self.wfile.write(b'{"status":"accepted"}')
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/webhook", got
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_token_travels_in_a_header_and_not_in_the_address(local_webhook: tuple[str, list[Any]]) -> None:
+    url, got = local_webhook
+    answer = post_alert(url, "secret-token", '{"a": 1}')
+    assert (answer.status, answer.body) == (202, '{"status":"accepted"}') and answer.milliseconds > 0
+    assert got == [("/webhook", "Bearer secret-token", b'{"a": 1}')]
+
+
+def test_a_webhook_that_is_away_is_one_sentence() -> None:
+    with pytest.raises(WebhookAway, match="dashtrade doctor") as caught:
+        post_alert("http://127.0.0.1:9/webhook", "secret-token", "{}")
+    assert "secret-token" not in str(caught.value)
