@@ -97,6 +97,7 @@ def still_allowed(uow: UnitOfWork, lease: Lease, submission: Submission, now: da
         if not submission.first:
             return False
         set_state(uow.session, intent, IntentState.PLANNED)
+        intent.next_check_at = None
         uow.commit()
         return False
 

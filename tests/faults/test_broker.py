@@ -219,14 +219,14 @@ def test_fault_48_a_reversal_waits_for_its_first_leg(desk: House) -> None:
     signal = desk.post(action="SELL", id="turn", quantity=10).json()["signal_id"]
     wait_for(lambda: ledger(desk).get("AAPL") == 5, "no partial fill")
     states = desk.rows(
-        "SELECT leg, order_intents.state FROM order_intents JOIN alert_inbox a ON a.id = alert_id WHERE a.id = :a ORDER BY leg",
+        "SELECT leg, state FROM order_intents WHERE alert_id = :a ORDER BY leg",
         a=signal,
     )
     assert [tuple(s) for s in states] == [(1, "live"), (2, "waiting")]
-    desk.simulator.http.delete("/sim/faults")
     order = next(o for o in desk.broker_orders() if o["status"] == "partially_filled")
     headers = desk.simulator.headers(desk.user_id)
-    desk.simulator.http.delete(f"/v2/orders/{order['id']}", headers=headers)
+    desk.simulator.http.delete(f"/v2/orders/{order['id']}", headers=headers).raise_for_status()
+    desk.simulator.http.delete("/sim/faults")
     body = desk.outcome(signal, 30)
     assert "did not fill in full" in body["message"] or "canceled" in body["message"].lower()
     assert ledger(desk) == {"AAPL": 5} == desk.broker_positions(), "nothing was opened on the other side"

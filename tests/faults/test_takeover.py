@@ -1,0 +1,309 @@
+"""Faults 15, 16, 18, 19, 22, 23, 25, 38, 53 and 55: traders that overlap, pause, lose the database or their keys."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from pg_proxy import proxied
+from sqlalchemy import text
+from trading_house import House, TraderProcess, running_trader, trader_settings, wait_for
+
+from dashtrade.auth.vault import Vault, new_key
+from dashtrade.db.engine import make_engine
+from dashtrade.db.tables.accounts import UserApiKeyRow
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.bots import AccountMode
+from dashtrade.domain.orders import BrokerOrder, Execution, OrderRequest, Side
+from dashtrade.errors import AuthFailed, ConfigurationError, Forbidden
+from dashtrade.processes.trader.access import open_broker
+from dashtrade.processes.trader.agent import AccountAgent, Tools
+from dashtrade.services import bots, kill_switches, trading_fills
+from dashtrade.services.trading_lease import LeaseLost, acquire_lease
+
+pytestmark = pytest.mark.fault
+PASSWORD = "Correct-Horse-7-Battery"  # what make_user gives everybody
+
+
+def account_id(house: House) -> int:
+    return house.rows("SELECT id FROM account_state WHERE user_id = :u", u=house.user_id)[0][0]
+
+
+def expire_lease(house: House) -> None:
+    with house.engine.begin() as connection:
+        connection.execute(text("UPDATE account_state SET lease_until = now() - interval '1 second'"))
+
+
+def agent_for(house: House, owner: str, **changes: object) -> AccountAgent:
+    lease = acquire_lease(house.uow(), account_id(house), owner)
+    assert lease is not None
+    tools = Tools(house.uow, house.simulator.broker(house.user_id))
+    return AccountAgent(lease, replace(tools, **changes))  # type: ignore[arg-type]
+
+
+def test_fault_15_two_traders_order_each_alert_once(house: House) -> None:
+    house.bot(size="100", max_orders_per_day=None)
+    house.bot("MSFT", size="100")
+    with running_trader(house.engine, house.simulator), running_trader(house.engine, house.simulator):
+        signals = [
+            house.post(id=f"n{n}", symbol=symbol).json()["signal_id"] for n in range(4) for symbol in ("AAPL", "MSFT")
+        ]
+        assert {house.outcome(signal)["status"] for signal in signals} == {"success"}
+    assert len(house.broker_orders()) == 8
+    assert house.ledger_positions() == house.broker_positions()
+
+
+def test_fault_16_a_zombies_late_post_is_not_a_second_order(house: House) -> None:
+    """The first trader pauses inside its request, loses the lease, and then its request arrives after all."""
+    house.bot()
+    slow, paused, go_on = house.simulator.broker(house.user_id), threading.Event(), threading.Event()
+    send = slow.submit
+
+    def pause(request: OrderRequest) -> BrokerOrder:
+        paused.set()
+        assert go_on.wait(20)
+        return send(request)
+
+    slow.submit = pause  # type: ignore[method-assign]
+    zombie = agent_for(house, "first", broker=slow)
+    signal = house.post().json()["signal_id"]
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            zombie.step()
+        except LeaseLost as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert paused.wait(20)
+    expire_lease(house)
+    heir = agent_for(house, "second")
+    wait_for(lambda: heir.step() is not None and house.broker_orders(), "the heir did not order")
+    go_on.set()
+    thread.join(20)
+    assert len(ended) == 1
+    wait_for(lambda: (heir.step(), house.rows("SELECT 1 FROM alert_inbox WHERE state = 'done'"))[1], "not done")
+    assert house.outcome(signal)["status"] == "success"
+    assert len(house.broker_orders()) == 1
+    assert house.ledger_positions() == house.broker_positions()
+
+
+def test_fault_16_a_trader_that_lost_the_lease_before_sending_sends_nothing(house: House) -> None:
+    house.bot()
+
+    def steal(point: str) -> None:
+        if point == "submitting":
+            expire_lease(house)
+            assert acquire_lease(house.uow(), account_id(house), "thief") is not None
+
+    agent = agent_for(house, "first", checkpoint=steal)
+    house.post()
+    with pytest.raises(LeaseLost):
+        agent.step()
+    assert house.broker_orders() == []
+
+
+@pytest.mark.parametrize("point", ["claimed", "planned", "submitting", "sent", "fill_uncommitted"])
+def test_fault_18_the_database_goes_away_and_comes_back(house: House, database_url: str, point: str) -> None:
+    house.bot()
+    cuts: list[str] = []
+    with ExitStack() as stack:
+        proxy = stack.enter_context(proxied(database_url))
+
+        def cut(name: str) -> None:
+            if name == point and not cuts:
+                cuts.append(name)
+                proxy.cut()
+
+        behind = make_engine(proxy.url, pool_size=10)
+        stack.callback(behind.dispose)
+        stack.enter_context(running_trader(behind, house.simulator, checkpoint=cut))
+        body = house.outcome(house.post().json()["signal_id"], 40)
+        assert cuts == [point]
+        assert body["status"] == "success"
+        wait_for(lambda: house.ledger_positions() == house.broker_positions(), "the books disagree")
+    assert len(house.broker_orders()) == 1
+
+
+@pytest.mark.parametrize(("hours", "status"), [(1, "error"), (-1, "success")])
+def test_fault_19_a_clock_that_jumps_makes_no_stale_order(house: House, hours: int, status: str) -> None:
+    house.bot()
+    with running_trader(house.engine, house.simulator, now=lambda: datetime.now(UTC) + timedelta(hours=hours)):
+        body = house.outcome(house.post().json()["signal_id"])
+    assert body["status"] == status
+    if status == "error":
+        assert body["code"] == "EXPIRED" and "past the bot's limit" in body["message"]
+        assert house.broker_orders() == []
+
+
+def test_fault_22_a_kill_switch_thrown_between_planning_and_sending_stops_the_entry(house: House) -> None:
+    house.bot()
+
+    def throw(point: str) -> None:
+        if point == "submitting":
+            kill_switches.set_halt(house.uow(), reason="stop everything", set_by="ada")
+
+    agent = agent_for(house, "first", checkpoint=throw)
+    signal = house.post().json()["signal_id"]
+    for _ in range(3):
+        agent.step()
+    body = house.outcome(signal)
+    assert body["status"] == "error" and "stop everything" in body["message"]
+    assert house.broker_orders() == []
+    assert house.rows("SELECT reserved_exposure FROM account_state") == [(0,)]
+
+
+def test_fault_23_sigterm_during_the_request_leaves_one_order(house: House, database_url: str) -> None:
+    house.bot()
+    house.simulator.faults(rules=[{"route": "POST /v2/orders$", "action": "hang", "when": "after", "seconds": 1.0}])
+    first = TraderProcess(database_url, house.simulator)
+    try:
+        signal = house.post().json()["signal_id"]
+        wait_for(house.broker_orders, "no order", 30)
+        first.process.terminate()
+        assert first.process.wait(30) == 0
+        second = TraderProcess(database_url, house.simulator)
+        try:
+            assert house.outcome(signal, 40)["status"] == "success"
+        finally:
+            second.stop()
+    finally:
+        first.stop()
+    assert len(house.broker_orders()) == 1
+    assert house.ledger_positions() == house.broker_positions()
+
+
+def store_keys(house: House, vault: Vault, mode: str, key: str = "PKTEST", secret: str = "hidden") -> None:
+    with UnitOfWork(house.engine) as uow:
+        uow.session.add(
+            UserApiKeyRow(
+                user_id=house.user_id,
+                alpaca_api_key_encrypted=vault.seal(key, user_id=house.user_id, mode=mode, field="key"),
+                alpaca_secret_key_encrypted=vault.seal(secret, user_id=house.user_id, mode=mode, field="secret"),
+                alpaca_mode=mode,
+            )
+        )
+        uow.commit()
+
+
+@pytest.mark.parametrize("given", [None, "another"])
+def test_fault_25_without_the_right_encryption_key_nothing_is_traded(house: House, given: str | None) -> None:
+    house.bot(account_mode="paper")
+    store_keys(house, Vault(new_key()), "paper")
+    settings = trader_settings(house.simulator).model_copy(
+        update={"encryption_key": None if given is None else _Secret(new_key())}
+    )
+    lease = acquire_lease(house.uow(), account_id(house), "x")
+    assert lease is not None and lease.mode is AccountMode.PAPER
+    with pytest.raises(ConfigurationError, match="encryption key") as refused:
+        open_broker(house.uow(), lease, settings)
+    assert "hidden" not in str(refused.value)
+
+
+class _Secret:
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def get_secret_value(self) -> str:
+        return self._value
+
+
+def test_an_account_that_cannot_trade_answers_its_alerts_with_the_reason(house: House) -> None:
+    house.bot(account_mode="paper")
+    with running_trader(house.engine, house.simulator):
+        body = house.outcome(house.post().json()["signal_id"])
+    assert (body["status"], body["code"]) == ("error", "ACCOUNT_UNAVAILABLE")
+    assert "no API keys for paper" in body["message"]
+
+
+def test_fault_55_live_needs_confirmation_and_live_keys(house: House) -> None:
+    with pytest.raises(Forbidden, match="not confirmed"):
+        house.bot(account_mode="live")
+    bot = house.bot(account_mode="live", is_active=False)
+    vault_key = new_key()
+    store_keys(house, Vault(vault_key), "live", key="PKPAPERKEY")
+    settings = trader_settings(house.simulator).model_copy(update={"encryption_key": _Secret(vault_key)})
+    expire_lease(house)
+    lease = acquire_lease(house.uow(), account_id(house), "x")
+    assert lease is not None
+    with pytest.raises(ConfigurationError, match="not confirmed"):
+        open_broker(house.uow(), lease, settings)
+    with pytest.raises(AuthFailed):
+        kill_switches.confirm_live(house.uow(), house.user_id, "wrong", kill_switches.LIVE_SENTENCE)
+    kill_switches.confirm_live(house.uow(), house.user_id, PASSWORD, kill_switches.LIVE_SENTENCE.lower())
+    assert bots.set_bot_active(house.uow(), house.user_id, bot.id, True).config.is_active
+    with pytest.raises(ConfigurationError, match="paper"):
+        open_broker(house.uow(), lease, settings)
+
+
+def test_fault_38_outside_the_session_an_alert_expires(house: House) -> None:
+    house.bot()
+    agent = agent_for(house, "first", session_open=lambda symbol, rule, now: False)
+    signal = house.post().json()["signal_id"]
+    agent.step()
+    body = house.outcome(signal)
+    assert (body["status"], body["code"]) == ("error", "MARKET_CLOSED")
+    assert house.broker_orders() == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("2026-01-15T04:59:59+00:00", date(2026, 1, 14)),  # 23:59:59 in New York, winter
+        ("2026-01-15T05:00:00+00:00", date(2026, 1, 15)),
+        ("2026-07-15T03:59:59+00:00", date(2026, 7, 14)),  # 23:59:59 in New York, summer
+        ("2026-07-15T04:00:00+00:00", date(2026, 7, 15)),
+        ("2026-03-08T06:59:59+00:00", date(2026, 3, 8)),  # the night the clocks go forward
+        ("2026-11-01T05:30:00+00:00", date(2026, 11, 1)),  # the hour that comes twice
+        ("2026-11-27T18:00:00+00:00", date(2026, 11, 27)),  # the close of a half day
+    ],
+)
+def test_fault_53_a_fill_belongs_to_new_yorks_day(house: House, moment: str, day: date) -> None:
+    house.bot()
+    fill = Execution("e1", "o1", "", "AAPL", Side.BUY, Decimal(1), Decimal(10), datetime.fromisoformat(moment))
+    trading_fills.record_executions(house.uow(), account_id(house), [fill, fill], datetime.now(UTC))
+    assert house.rows("SELECT trade_date FROM executions") == [(day,)]
+    assert house.rows("SELECT trade_date, amount FROM cash_ledger") == [(day, Decimal(-10))]
+
+
+def test_a_loss_limit_switches_the_bot_off_closes_and_is_told_once(house: House) -> None:
+    house.bot(daily_loss_limit=Decimal(50), flatten_on_breach=True)
+    agent = agent_for(house, "first")
+    house.post()
+    wait_for(lambda: (agent.step(), house.ledger_positions())[1], "no position")
+    house.set_price("AAPL", 130)
+    agent._watch_at = 0.0
+
+    def flat() -> bool:
+        agent._watch_at = 0.0
+        agent.step()
+        return not house.ledger_positions() and not house.broker_positions()
+
+    wait_for(flat, "the position is still open")
+    for _ in range(3):
+        agent._watch_at = 0.0
+        agent.step()
+    bot = bots.list_bots(house.uow(), house.user_id)[0]
+    assert not bot.config.is_active and bot.total_pnl < -50
+    events = bots.list_risk_events(house.uow(), house.user_id)
+    assert [event.event_type for event in events] == ["DAILY_LOSS_LIMIT"]
+    assert events[0].threshold_value == 50 and events[0].current_value > 50
+    assert house.post(id="again").json()["code"] == "BOT_DISABLED"
+
+
+def test_a_gone_traders_account_is_taken_at_once_and_a_living_ones_is_not(house: House) -> None:
+    house.bot()
+    with running_trader(house.engine, house.simulator) as trader:
+        wait_for(lambda: house.rows("SELECT 1 FROM account_state WHERE lease_owner IS NOT NULL"), "no lease", 30)
+        assert acquire_lease(house.uow(), account_id(house), "other:1") is None
+        assert trader.owner == house.rows("SELECT lease_owner FROM account_state")[0][0]
+        trader._listener.stop()
+        time.sleep(0.1)
+        wait_for(lambda: acquire_lease(house.uow(), account_id(house), "other:1"), "not taken over")
