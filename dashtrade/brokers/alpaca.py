@@ -10,13 +10,10 @@ known" makes the caller ask by client order id and send the same order again, wh
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from alpaca.common.exceptions import APIError
@@ -25,6 +22,7 @@ from requests.exceptions import ConnectTimeout, RequestException, Timeout
 
 from dashtrade.brokers import MODES, BrokerMode
 from dashtrade.brokers import alpaca_parse as parse
+from dashtrade.brokers.alpaca_request import Answer, MarketClock, json_object, market_clock, order_fields, seconds
 from dashtrade.brokers.alpaca_session import BoundedSession
 from dashtrade.brokers.alpaca_stream import AlpacaStream, OnGap, OnUpdate
 from dashtrade.brokers.rate_limit import Priority, budget_for
@@ -36,40 +34,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 PAGE = 100
 MAX_PAGES = 500
-# a definite no; everything else that is not a success leaves the outcome open
-_DEFINITE = frozenset({400, 401, 403, 404, 405, 422})
-
-
-@dataclass(frozen=True, slots=True)
-class MarketClock:
-    is_open: bool
-    next_open: datetime
-    next_close: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """How a request ended. ``status`` None: no answer came."""
-
-    payload: Any = None
-    status: int | None = None
-    body: Mapping[str, Any] | None = None
-    failure: str | None = None
-    retry_after: float | None = None
-
-    @property
-    def code(self) -> int | None:
-        code = (self.body or {}).get("code")
-        return code if isinstance(code, int) else None
-
-    @property
-    def message(self) -> str:
-        return str((self.body or {}).get("message") or "")[:300]
-
-    @property
-    def refused(self) -> bool:
-        """A definite no: a refusing status with the broker's own words, not a proxy's page."""
-        return self.status in _DEFINITE and bool(self.message)
 
 
 class AlpacaBroker:
@@ -142,7 +106,7 @@ class AlpacaBroker:
             # before sending: the event may come before the answer
             stream.expect(request.client_order_id)
         try:
-            answer = self._ask(lambda: self._client.post("/orders", _fields(request)), priority)
+            answer = self._ask(lambda: self._client.post("/orders", order_fields(request)), priority)
             placed = self._changed(answer, parse.order)
             if placed.client_order_id != request.client_order_id:
                 raise OutcomeUnknown("The broker answered with another order than the one that was sent.")
@@ -190,7 +154,7 @@ class AlpacaBroker:
     def clock(self) -> MarketClock:
         """Whether the market is open, by the broker's own clock."""
         answer = self._ask(lambda: self._client.get("/clock"), Priority.RECONCILE)
-        return self._read(answer, _clock)
+        return self._read(answer, market_clock)
 
     def executions(self, after: datetime | None = None) -> list[Execution]:
         """Every fill after a time, oldest first.
@@ -217,7 +181,7 @@ class AlpacaBroker:
             query["page_token"] = str(page[-1].get("id"))
         result: list[Execution] = []
         for item in found.values():
-            result.append(self._read(_Answer(payload=item, status=200), self._fill))
+            result.append(self._read(Answer(payload=item, status=200), self._fill))
         return sorted(result, key=lambda fill: fill.time)
 
     def stream(self, on_update: OnUpdate, on_gap: OnGap, **options: Any) -> AlpacaStream:
@@ -243,37 +207,37 @@ class AlpacaBroker:
 
     # inside
 
-    def _ask(self, call: Callable[[], Any], priority: Priority) -> _Answer:
+    def _ask(self, call: Callable[[], Any], priority: Priority) -> Answer:
         """One request. Exceptions end here: theirs carry the request, and with it the secret."""
         if not self._budget.acquire(priority, self._turn_timeout):
-            return _Answer(failure="the budget of requests per minute is used up; nothing was sent")
+            return Answer(failure="the budget of requests per minute is used up; nothing was sent")
         try:
-            return _Answer(payload=call(), status=200)
+            return Answer(payload=call(), status=200)
         except APIError as error:
             response = error.response
             status = error.status_code
-            answer = _Answer(
+            answer = Answer(
                 status=status,
-                body=_json_object(str(error)),
+                body=json_object(str(error)),
                 failure=f"the broker answered {status}",
-                retry_after=_seconds(None if response is None else response.headers.get("retry-after")),
+                retry_after=seconds(None if response is None else response.headers.get("retry-after")),
             )
         except ConnectTimeout:
-            answer = _Answer(failure="no connection to the broker in time")
+            answer = Answer(failure="no connection to the broker in time")
         except Timeout:
-            answer = _Answer(failure="the broker did not answer in time")
+            answer = Answer(failure="the broker did not answer in time")
         except RequestException as error:
             unreadable = isinstance(error, ValueError)
-            answer = _Answer(
+            answer = Answer(
                 failure="the broker's answer is not JSON" if unreadable else "the connection to the broker broke"
             )
         except (ValueError, RecursionError):
-            answer = _Answer(failure="the broker's answer cannot be read")
+            answer = Answer(failure="the broker's answer cannot be read")
         if answer.status == 429:
             self._budget.pause(min(answer.retry_after or 2.0, 30.0))
         return answer
 
-    def _changed(self, answer: _Answer, read: Callable[[Any], T]) -> T:
+    def _changed(self, answer: Answer, read: Callable[[Any], T]) -> T:
         """The result of something that changes the account: read, refused, or not known."""
         if answer.status == 200:
             try:
@@ -288,7 +252,7 @@ class AlpacaBroker:
             answer.retry_after,
         )
 
-    def _read(self, answer: _Answer, read: Callable[[Any], T]) -> T:
+    def _read(self, answer: Answer, read: Callable[[Any], T]) -> T:
         """The result of a question."""
         if answer.status == 200:
             try:
@@ -301,14 +265,14 @@ class AlpacaBroker:
         detail = answer.message or answer.failure
         raise BrokerUnavailable(f"The broker could not be asked: {detail}. Ask again later.", answer.retry_after)
 
-    def _found(self, answer: _Answer) -> BrokerOrder | None:
+    def _found(self, answer: Answer) -> BrokerOrder | None:
         if answer.status == 404 and answer.code == 40410000:
             return None
         order = self._read(answer, parse.order)
         self._remember(order)
         return order
 
-    def _refusal(self, answer: _Answer) -> OrderRefused:
+    def _refusal(self, answer: Answer) -> OrderRefused:
         body = answer.body or {}
         kind = classify(answer.status or 0, answer.code, answer.message, body.get("held_for_orders"))
         related = body.get("existing_order_id") or next(iter(body.get("related_orders") or []), None)
@@ -366,56 +330,3 @@ class AlpacaBroker:
                     "This is a paper account, but the mode is live. Enter the live account's keys."
                 )
             self._verified = True
-
-
-def _fields(request: OrderRequest) -> dict[str, Any]:
-    """The body of an order. Numbers go as text: a float would change them."""
-    fields: dict[str, Any] = {
-        "symbol": request.symbol,
-        "side": request.side.value,
-        "type": request.type.value,
-        "time_in_force": request.time_in_force.value,
-        "client_order_id": request.client_order_id,
-    }
-    for name in ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent"):
-        value: Decimal | None = getattr(request, name)
-        if value is not None:
-            fields[name] = format(value, "f")
-    if request.extended_hours:
-        fields["extended_hours"] = True
-    legs = {"take_profit": "limit_price", "stop_loss": "stop_price"}
-    given = {
-        leg: {name: format(getattr(request, leg), "f")}
-        for leg, name in legs.items()
-        if getattr(request, leg) is not None
-    }
-    if given:
-        fields |= given
-        fields["order_class"] = "bracket" if len(given) == 2 else "oto"
-    return fields
-
-
-def _clock(raw: Any) -> MarketClock:
-    if not isinstance(raw, Mapping):
-        raise parse.Unreadable("clock is not an object")
-    try:
-        return MarketClock(
-            bool(raw["is_open"]), datetime.fromisoformat(raw["next_open"]), datetime.fromisoformat(raw["next_close"])
-        )
-    except (KeyError, TypeError, ValueError):
-        raise parse.Unreadable("clock lacks a field") from None
-
-
-def _json_object(text: str) -> Mapping[str, Any] | None:
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return None
-    return body if isinstance(body, Mapping) else None
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        return None

@@ -29,6 +29,9 @@ def exchange() -> ExchangeHours:
         # the day before Independence Day closes at 13:00
         ("2024-07-03T16:59:59", Phase.REGULAR),
         ("2024-07-03T17:00:00", Phase.EXTENDED),
+        ("2024-07-03T21:00:00", Phase.CLOSED),
+        ("2024-07-02T07:59:59", Phase.CLOSED),
+        ("2024-07-02T08:00:00", Phase.EXTENDED),
         ("2024-07-04T15:00:00", Phase.CLOSED),
         ("2024-07-06T15:00:00", Phase.CLOSED),
         # the week of the clock change: an hour earlier in UTC from 11 March
@@ -46,6 +49,8 @@ def test_next_open_and_close_skip_the_holiday(exchange: ExchangeHours) -> None:
     assert exchange.next_open(after_half_day) == utc("2024-07-05T13:30:00")
     assert exchange.day_ends(after_half_day) == utc("2024-07-05T20:00:00")
     assert exchange.day_ends(utc("2024-07-03T14:00:00")) == utc("2024-07-03T17:00:00")
+    assert exchange.day_ends(utc("2024-07-03T14:00:00"), extended=True) == utc("2024-07-03T21:00:00")
+    assert exchange.day_ends(utc("2024-07-03T21:00:00"), extended=True) == utc("2024-07-06T00:00:00")
     assert exchange.day_starts(utc("2024-07-05T14:00:00")) == utc("2024-07-03T17:00:00")
 
 

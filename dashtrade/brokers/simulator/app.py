@@ -26,8 +26,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from dashtrade.brokers.simulator import store, stream
+from dashtrade.brokers.simulator.books import Knobs, Market
 from dashtrade.brokers.simulator.clock import SimulatorClock
-from dashtrade.brokers.simulator.desk import Knobs, Market
 from dashtrade.brokers.simulator.exchange import Exchange
 from dashtrade.brokers.simulator.hours import AlwaysOpen, Hours
 from dashtrade.brokers.simulator.matching import Costs

@@ -12,9 +12,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, Row, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from dashtrade.brokers.simulator import bodies, drafts, queries, store
+from dashtrade.brokers.simulator import bodies, drafts, placing, queries, store
 from dashtrade.brokers.simulator.bodies import Body
-from dashtrade.brokers.simulator.desk import Desk, Market
+from dashtrade.brokers.simulator.books import Market
+from dashtrade.brokers.simulator.desk import Desk
 from dashtrade.brokers.simulator.refusals import Refused, invalid, malformed, not_found
 from dashtrade.domain.ports import Clock
 
@@ -95,7 +96,7 @@ class Exchange:
         """Place an order. The answer shows it as just received, as Alpaca's does; what follows comes by the stream."""
         draft = drafts.read(payload)
         with self.desk(account_id) as desk:
-            row = desk.place(draft)
+            row = placing.place(desk, draft)
             legs = [bodies.order(leg, status="held") for leg in desk.group(row) if leg.id != row.id]
             return bodies.order(row, legs, status="pending_new" if row.status == "new" else row.status)
 
@@ -120,7 +121,7 @@ class Exchange:
                 raise invalid(f'order is already in "{order.status}" state')
             if order.order_class != "simple" or order.notional is not None:
                 raise invalid("only simple orders by quantity can be replaced")
-            return bodies.order(desk.replace(order, _changed(order, payload)))
+            return bodies.order(placing.replace(desk, order, _changed(order, payload)))
 
     def order(self, account_id: UUID, order_id: str, *, nested: bool = False) -> Body:
         with self.view(account_id) as desk:
@@ -189,7 +190,7 @@ class Exchange:
                 if not 0 < percentage <= 100:
                     raise malformed("percentage must be between 0 and 100")
                 qty = (abs(row.qty) * percentage / 100).quantize(Decimal("0.000000001"))
-            return bodies.order(desk.place(_closing(row, qty or abs(row.qty))), status="pending_new")
+            return bodies.order(placing.place(desk, _closing(row, qty or abs(row.qty))), status="pending_new")
 
     def close_all(self, account_id: UUID, *, cancel_orders: bool) -> list[Body]:
         if cancel_orders:

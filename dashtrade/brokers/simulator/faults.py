@@ -31,7 +31,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashtrade.brokers.simulator.bodies import Body
-from dashtrade.brokers.simulator.desk import Knobs
+from dashtrade.brokers.simulator.books import Knobs
 from dashtrade.brokers.simulator.refusals import malformed
 
 ACTIONS = ("error", "hang", "truncate", "reset", "rate_limit", "rewrite")

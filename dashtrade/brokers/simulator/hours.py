@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
 NEW_YORK = ZoneInfo("America/New_York")
+AFTER_HOURS = timedelta(hours=4)
 
 
 class Phase(StrEnum):
@@ -37,8 +38,8 @@ class Hours(Protocol):
 
     def next_close(self, now: datetime) -> datetime: ...
 
-    def day_ends(self, now: datetime) -> datetime:
-        """When a day order placed now expires."""
+    def day_ends(self, now: datetime, *, extended: bool = False) -> datetime:
+        """When a day order placed now expires; ``extended`` ones live on after the close."""
 
     def sessions(self, start: date, end: date) -> list[Session]: ...
 
@@ -58,7 +59,7 @@ class AlwaysOpen:
     def next_close(self, now: datetime) -> datetime:
         return self.next_open(now)
 
-    def day_ends(self, now: datetime) -> datetime:
+    def day_ends(self, now: datetime, *, extended: bool = False) -> datetime:
         return self.next_open(now)
 
     def day_starts(self, now: datetime) -> datetime:
@@ -86,7 +87,9 @@ class ExchangeHours:
         session = found[0]
         if session.open <= now < session.close:
             return Phase.REGULAR
-        return Phase.EXTENDED if time(4) <= local.time() < time(20) else Phase.CLOSED
+        early = time(4) <= local.time() and now < session.open
+        late = session.close <= now < session.close + AFTER_HOURS
+        return Phase.EXTENDED if early or late else Phase.CLOSED
 
     def next_open(self, now: datetime) -> datetime:
         return next(session.open for session in self._around(now) if session.open > now)
@@ -94,9 +97,10 @@ class ExchangeHours:
     def next_close(self, now: datetime) -> datetime:
         return next(session.close for session in self._around(now) if session.close > now)
 
-    def day_ends(self, now: datetime) -> datetime:
-        """The close of the session that is on or comes next; after-hours orders may go on until 20:00."""
-        return self.next_close(now)
+    def day_ends(self, now: datetime, *, extended: bool = False) -> datetime:
+        """The close of the session that is on or comes next; for extended hours four hours later."""
+        longer = AFTER_HOURS if extended else timedelta(0)
+        return next(end for end in (session.close + longer for session in self._around(now)) if end > now)
 
     def day_starts(self, now: datetime) -> datetime:
         day = now.astimezone(NEW_YORK).date()
