@@ -47,7 +47,8 @@ class House:
 
         services = BotServices(
             list_bots=mine(bots.list_bots), list_positions=mine(bots.list_positions),
-            list_trades=mine(bots.list_trades), list_signals=mine(bots.list_signals), list_risk_events=mine(bots.list_risk_events),
+            list_trades=mine(bots.list_trades), list_signals=mine(bots.list_signals),
+            list_risk_events=mine(bots.list_risk_events),
             list_tokens=mine(bots.list_tokens), list_halts=mine(kill_switches.list_halts),
             create_bot=mine(bots.create_bot), set_bot_active=mine(bots.set_bot_active),
             delete_bot=mine(bots.delete_bot),
