@@ -65,9 +65,11 @@ register(
 
 
 def _cci(high: np.ndarray, low: np.ndarray, close: np.ndarray, *, window: int) -> np.ndarray:
-    typical = (high + low + close) / 3.0
-    out = talib.CCI(high, low, close, window)
-    return flat.blank(out, talib.MAX(typical, window) == talib.MIN(typical, window))
+    out: np.ndarray = talib.CCI(high, low, close, window)
+    if np.count_nonzero(close[1:] == close[:-1]) >= window - 1:  # a flat window has at least so many flat steps
+        typical = (high + low + close) / 3.0
+        flat.blank(out, talib.MAX(typical, window) == talib.MIN(typical, window))
+    return out
 
 
 register(

@@ -150,16 +150,20 @@ register(
 )
 
 _AWAY_FROM_ONE = 2.0**60
-"""TA-Lib calls a money flow below 1 zero, which fractions of coins are; scaling by a power of two changes no digit."""
+"""TA-Lib calls a small money flow zero (older ones, anything below 1), which fractions of coins are; scaling by a power
+of two changes no digit."""
 
 
 def _mfi(high: np.ndarray, low: np.ndarray, close: np.ndarray, volume: np.ndarray, *, window: int) -> np.ndarray:
-    out: np.ndarray = talib.MFI(high, low, close, volume * _AWAY_FROM_ONE, window)
-    if (out == 0).any():
-        typical = high + low + close
-        flow = np.zeros(close.size)
-        flow[1:] = (typical[1:] != typical[:-1]) * volume[1:]
-        flat.blank(out, (out == 0) & flat.nothing(flow, window))
+    if not low.min() * volume.min() >= 1.0:
+        volume = volume * _AWAY_FROM_ONE
+    out: np.ndarray = talib.MFI(high, low, close, volume, window)
+    zero = np.flatnonzero(out == 0)
+    if zero.size:  # either nothing but falls, which is a true 0, or no flow at all
+        within = zero[:, None] + np.arange(-window, 1)
+        typical = high[within] + low[within] + close[within]
+        flow = (typical[:, 1:] != typical[:, :-1]) & (volume[within[:, 1:]] > 0)
+        out[zero[~flow.any(axis=1)]] = np.nan
     return out
 
 
