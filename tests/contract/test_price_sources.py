@@ -157,7 +157,7 @@ FAILURES: dict[str, tuple[Reply, type[SourceError]]] = {
     "rate limited": (Reply(b"Too Many Requests", 429, "text/plain", {"Retry-After": "17"}), RateLimited),
     "HTML": (Reply(HTML, kind="text/html"), BadAnswer),
     "truncated JSON": (Reply(GOOD[: len(GOOD) // 2]), BadAnswer),
-    "JSON of something else": (Reply(b'{"finance": {}}'), NoDataInRange),
+    "JSON of something else": (Reply(b'{"finance": {}}'), BadAnswer),
     "empty body": (Reply(b""), BadAnswer),
     "HTTP 500": (Reply(b"oops", 500, "text/plain"), SourceUnreachable),
     "HTTP 503 as HTML": (Reply(HTML, 503, "text/html"), SourceUnreachable),

@@ -62,8 +62,9 @@ def cause(record: Record, symbol: str, wanted: str, exception: BaseException | N
         return UnknownSymbol(KEY, f"Yahoo has no symbol {symbol}. Check the ticker, or search for it by name.")
     if last.status >= 400:
         return BadAnswer(KEY, f"Yahoo answered HTTP {last.status} to a request for {wanted} of {symbol}.")
-    if _parsed(last.body) is None:
-        shown = "a web page" if last.body.lstrip()[:1] == b"<" else "something unreadable"
+    parsed = _parsed(last.body)
+    if not isinstance(parsed, dict) or ("/chart/" in last.path and "chart" not in parsed):
+        shown = "a web page" if last.body.lstrip()[:1] == b"<" else "something unexpected"
         return BadAnswer(KEY, f"Yahoo answered with {shown} instead of prices of {symbol}. Try again later.")
     return NoDataInRange(KEY, f"Yahoo has no {wanted} of {symbol}. Choose a longer or another range.")
 
