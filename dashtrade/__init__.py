@@ -26,6 +26,13 @@ _PUBLIC: dict[str, str] = {
     "backtest": "dashtrade.backtest",
     "sweep": "dashtrade.backtest",
     "walk_forward": "dashtrade.backtest",
+    "BacktestRequest": "dashtrade.backtest",
+    "Backtester": "dashtrade.backtest.classes",
+    "BacktestResults": "dashtrade.backtest.classes",
+    "Trade": "dashtrade.backtest.classes",
+    "StrategyCondition": "dashtrade.backtest.classes",
+    "CustomStrategy": "dashtrade.backtest.classes",
+    "StrategyBuilder": "dashtrade.builder",
 }
 
 __all__ = ["__version__", *_PUBLIC]

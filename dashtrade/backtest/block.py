@@ -84,25 +84,26 @@ def _alone(
     values, positions = equity_of(records, grid, layout, request.cash)
     held = (positions != 0).any(axis=1)
     pnl = [_trade_pnl(records[records["col"] == k]) for k in range(len(grid.symbols))]
-    return measures(records, values[:, None], held[:, None], 1, request, factor, np.concatenate(pnl))[0]
+    return measures(records, values[None, :], held[None, :], 1, request, factor, np.concatenate(pnl))[0]
 
 
 def columns_equity(
     records: NDArray[Any], grid: Grid, layout: Layout, cash: float, count: int
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """(equity, in position) of every column at each close, each of shape (bars, columns)."""
+    """(equity, in position) of every column at each close, each of shape (columns, bars): a column's values lie side by
+    side, so its sums do not depend on how many columns a block has."""
     bars = len(grid.times)
-    cell = (records["idx"] // layout.per_bar) * count + records["col"]
+    cell = records["col"] * bars + records["idx"] // layout.per_bar
     signed = np.where(records["side"] == 0, records["size"], -records["size"])
     paid = -signed * records["price"] - records["fees"]
-    money = np.bincount(cell, weights=paid, minlength=bars * count).reshape(bars, count)
-    shares = np.bincount(cell, weights=signed, minlength=bars * count).reshape(bars, count)
-    largest = np.maximum(np.abs(shares).max(axis=0), 1e-300)
-    np.cumsum(money, axis=0, out=money)
-    np.cumsum(shares, axis=0, out=shares)
+    money = np.bincount(cell, weights=paid, minlength=bars * count).reshape(count, bars)
+    shares = np.bincount(cell, weights=signed, minlength=bars * count).reshape(count, bars)
+    largest = np.maximum(np.abs(shares).max(axis=1, keepdims=True), 1e-300)
+    np.cumsum(money, axis=1, out=money)
+    np.cumsum(shares, axis=1, out=shares)
     held = np.abs(shares) >= 1e-9 * largest
     money += cash
-    money += np.where(held, shares, 0.0) * grid.marks[:, :1]
+    money += np.where(held, shares, 0.0) * grid.marks[:, 0]
     return money, held
 
 
@@ -126,33 +127,33 @@ def measures(
     factor: float,
     pnl_of_all: Floats | None = None,
 ) -> Floats:
-    """METRICS of every column."""
-    cash, bars = request.cash, len(values)
+    """METRICS of every column, shape (columns, METRICS); ``values`` and ``held`` are (columns, bars)."""
+    cash, bars = request.cash, values.shape[1]
     free = (1 + request.risk_free) ** (1 / factor) - 1
     returns = np.empty_like(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        returns[0] = values[0] / cash - 1
-        np.divide(values[1:], values[:-1], out=returns[1:])
-        returns[1:] -= 1
-        ruined = (values <= 0).any(axis=0)
+        returns[:, 0] = values[:, 0] / cash - 1
+        np.divide(values[:, 1:], values[:, :-1], out=returns[:, 1:])
+        returns[:, 1:] -= 1
+        ruined = (values <= 0).any(axis=1)
         if ruined.any():
-            returns[1:][values[:-1] <= 0] = np.nan
+            returns[:, 1:][values[:, :-1] <= 0] = np.nan
         excess = returns - free
-        n = np.sum(np.isfinite(returns), axis=0)
-        mean = np.nansum(excess, axis=0) / n
-        spread = np.sqrt(np.nansum((excess - mean) ** 2, axis=0) / (n - 1))
+        n = np.sum(np.isfinite(returns), axis=1)
+        mean = np.nansum(excess, axis=1) / n
+        spread = np.sqrt(np.nansum((excess - mean[:, None]) ** 2, axis=1) / (n - 1))
         down = np.minimum(excess, 0.0)
-        down_risk = np.sqrt(np.nansum(down * down, axis=0) / n)
-        lost = -np.nansum(down, axis=0)
-        won = np.nansum(excess, axis=0) + lost
-        peak = np.maximum(np.maximum.accumulate(values, axis=0), cash)
-        deepest = np.minimum((values / peak - 1).min(axis=0), 0.0)
-        growth = values[-1] / cash
+        down_risk = np.sqrt(np.nansum(down * down, axis=1) / n)
+        lost = -np.nansum(down, axis=1)
+        won = np.nansum(excess, axis=1) + lost
+        peak = np.maximum(np.maximum.accumulate(values, axis=1), cash)
+        deepest = np.minimum((values / peak - 1).min(axis=1), 0.0)
+        growth = values[:, -1] / cash
         cagr = np.where(growth > 0, np.power(np.maximum(growth, 1e-300), factor / bars) - 1, -1.0)
-        moves = spread > 1e-14 * np.maximum(np.nanmax(np.abs(excess), axis=0), 1e-300)
+        moves = spread > 1e-14 * np.maximum(np.nanmax(np.abs(excess), axis=1), 1e-300)
         root = math.sqrt(factor)
         out = {
-            "final_equity": values[-1],
+            "final_equity": values[:, -1],
             "total_return": growth - 1,
             "cagr": cagr,
             "volatility": spread * root,
@@ -161,7 +162,7 @@ def measures(
             "calmar": np.where(deepest < 0, cagr / np.abs(deepest), np.nan),
             "omega": np.where(lost > 0, won / lost, np.nan),
             "max_drawdown": deepest,
-            "exposure": held.mean(axis=0),
+            "exposure": held.mean(axis=1),
         }
     trades, wins, factors = np.zeros(count), np.full(count, np.nan), np.full(count, np.nan)
     ends = np.searchsorted(records["col"], np.arange(count + 1)) if pnl_of_all is None else None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dashtrade.backtest import statistics as measure
 from dashtrade.backtest.request import Costs
@@ -97,24 +96,17 @@ def _random_entries(result: BacktestResult, rng: np.random.Generator) -> tuple[f
     lengths = np.maximum(trades["bars"].to_numpy(dtype=np.int64), 1)
     sides = np.where(trades["direction"] == "long", 1.0, -1.0)
     costs = result.request.costs.per_side(str(bars.attrs.get("source", ""))) + result.request.costs.commission
-    free = len(opens) - 1 - int(lengths.sum())
-    growth = np.empty(RANDOM_ENTRIES)
-    for n in range(RANDOM_ENTRIES):
-        order = rng.permutation(len(lengths))
-        starts = _places(rng, lengths[order], max(free, 0))
-        ends = np.minimum(starts + lengths[order], len(opens) - 1)
-        moves = np.expm1(opens[ends] - opens[np.minimum(starts, len(opens) - 1)])
-        growth[n] = np.log(np.maximum(1 + sides[order] * moves - 2 * costs, 1e-9)).sum()
+    free = max(len(opens) - 1 - int(lengths.sum()), 0)
+    order = rng.permuted(np.tile(np.arange(len(lengths)), (RANDOM_ENTRIES, 1)), axis=1)
+    held, side = lengths[order], sides[order]
+    gaps = np.sort(rng.integers(0, free + 1, held.shape), axis=1)  # the free bars, spread between the stretches
+    starts = np.minimum(gaps + np.cumsum(held, axis=1) - held, len(opens) - 1)
+    moves = np.expm1(opens[np.minimum(starts + held, len(opens) - 1)] - opens[starts])
+    growth = np.log(np.maximum(1 + side * moves - 2 * costs, 1e-9)).sum(axis=1)
     entry = trades["entry_price"].to_numpy(dtype=np.float64)
     leave = trades["exit_price"].to_numpy(dtype=np.float64)
     own = np.log(np.maximum(1 + sides * (leave / entry - 1) - 2 * result.request.costs.commission, 1e-9)).sum()
     return float((1 + (growth >= own).sum()) / (1 + RANDOM_ENTRIES)), float(np.expm1(np.median(growth)))
-
-
-def _places(rng: np.random.Generator, lengths: NDArray[np.int64], free: int) -> NDArray[np.int64]:
-    """Starts of stretches of these lengths, side by side in order, with the free bars spread between them at random."""
-    gaps = np.sort(rng.integers(0, free + 1, len(lengths)))
-    return gaps + np.concatenate(([0], np.cumsum(lengths)[:-1]))
 
 
 def _shuffled(result: BacktestResult, rng: np.random.Generator) -> tuple[float, float, float]:
