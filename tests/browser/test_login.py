@@ -1,7 +1,12 @@
-"""Through the real login page to a page with drawn widgets, in Chromium."""
+"""Through the real login page to a page with drawn widgets, and out again, in Chromium."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
 from dashboards_server import DashboardsServer
 from playwright.sync_api import Page, expect
 
@@ -17,3 +22,152 @@ def test_signing_in_leads_to_the_page_that_was_asked_for(dashboards: DashboardsS
     assert page.url.startswith(dashboards.url + "analysis")
     assert page.locator("#rendered_cells .jupyter-widgets").count() > 3
     expect(page.locator("#loading")).to_have_count(0)
+
+
+def test_a_wrong_password_says_so_and_keeps_the_name(dashboards: DashboardsServer, page: Page) -> None:
+    page.goto(dashboards.url + "login")
+    page.fill("#username", "ada")
+    page.fill("#password", "wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("The user name or the password is not right.")
+    expect(page.locator("#username")).to_have_value("ada")
+    expect(page.locator("#password")).to_have_value("")
+    expect(page.locator("#password")).to_be_focused()
+
+
+def test_a_page_loads_nothing_foreign_and_breaks_no_rule(
+    dashboards: DashboardsServer, page: Page, open_page: Callable[..., None]
+) -> None:
+    foreign: list[str] = []
+    complaints: list[str] = []
+    host = urlsplit(dashboards.url).netloc
+
+    def look(address: str) -> None:
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
+            foreign.append(address)
+
+    page.on("request", lambda request: look(request.url))
+    page.on("websocket", lambda socket: look(socket.url))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    open_page(page, "analysis")
+    page.wait_for_timeout(500)
+    assert foreign == []
+    assert complaints == []
+
+
+def test_the_theme_is_kept(dashboards: DashboardsServer, new_page: Callable[..., Page]) -> None:
+    page = new_page(color_scheme="dark")
+    page.goto(dashboards.url + "login")
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", "dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("#dt-theme")
+    expect(root).to_have_attribute("data-theme", "light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    page.goto(dashboards.url + "nothing-here")
+    expect(root).to_have_attribute("data-theme", "light")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_text_stands_out_from_its_ground(
+    dashboards: DashboardsServer, new_page: Callable[..., Page], theme: str
+) -> None:
+    """The contrast that WCAG 2 asks for small text is 4.5."""
+    page = new_page(color_scheme=theme)
+    page.goto(dashboards.url + "login")
+    contrast = page.evaluate(
+        """() => {
+          const style = getComputedStyle(document.documentElement);
+          const light = (name) => {
+            const hex = style.getPropertyValue(name).trim().slice(1);
+            const [r, g, b] = [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+              .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const found = {};
+          for (const text of ["--dt-text", "--dt-muted", "--dt-accent", "--dt-up", "--dt-down"])
+            for (const ground of ["--dt-bg", "--dt-panel", "--dt-raised"]) {
+              const [a, b] = [light(text), light(ground)].sort((x, y) => y - x);
+              found[`${text} on ${ground}`] = (a + 0.05) / (b + 0.05);
+            }
+          return found;
+        }"""
+    )
+    assert len(contrast) == 15
+    assert {pair: round(value, 2) for pair, value in contrast.items() if value < 4.5} == {}
+
+
+@pytest.mark.parametrize("address", ["login", "analysis"])
+def test_a_phone_needs_no_sideways_scrolling(
+    dashboards: DashboardsServer, new_page: Callable[..., Page], open_page: Callable[..., None], address: str
+) -> None:
+    page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    if address == "login":
+        page.goto(dashboards.url + "login")
+    else:
+        open_page(page, address)
+    widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1]
+
+
+def test_logging_out(dashboards: DashboardsServer, page: Page, open_page: Callable[..., None]) -> None:
+    open_page(page, "analysis")
+    page.click(".dt-user summary")
+    page.click("#dt-logout")
+    expect(page).to_have_url(dashboards.url + "login")
+    page.goto(dashboards.url + "analysis")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_shell_works_with_the_keyboard(
+    dashboards: DashboardsServer, page: Page, open_page: Callable[..., None]
+) -> None:
+    open_page(page, "analysis")
+    page.keyboard.press("Tab")
+    expect(page.locator(".dt-skip")).to_be_focused()
+    page.locator(".dt-user summary").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#dt-logout")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#dt-logout")).to_be_hidden()
+    expect(page.locator(".dt-user summary")).to_be_focused()
+
+
+def test_a_page_that_lost_its_kernel_says_so_and_reloads(
+    dashboards: DashboardsServer, page: Page, open_page: Callable[..., None]
+) -> None:
+    def processes() -> set[int]:
+        return {child.pid for child in psutil.Process(dashboards.process.pid).children(recursive=True)}
+
+    page.goto(dashboards.url + "login")
+    before = processes()
+    open_page(page, "analysis")
+    for pid in processes() - before:
+        psutil.Process(pid).kill()
+    page.evaluate("dispatchEvent(new Event('online'))")  # look now, not in ten seconds
+    banner = page.locator("#dt-gone")
+    for _ in range(40):
+        if banner.is_visible():
+            break
+        page.wait_for_timeout(250)
+        page.evaluate("dispatchEvent(new Event('online'))")
+    expect(banner).to_contain_text("closed")
+    assert page.evaluate("document.getElementById('rendered_cells').inert")
+    page.click("#dt-reload")
+    page.wait_for_selector("#rendered_cells.dt-ready")
+    expect(banner).to_be_hidden()
+
+
+def test_the_error_screens_look_like_the_app(
+    dashboards: DashboardsServer, page: Page, open_page: Callable[..., None]
+) -> None:
+    open_page(page, "analysis")
+    answer = page.goto(dashboards.url + "nothing-here")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    expect(page.locator(".dt-bar .dt-brand")).to_be_visible()
+    page.get_by_role("link", name="To your pages").click()
+    page.wait_for_selector("#rendered_cells.dt-ready")

@@ -1,0 +1,61 @@
+"""What every journey through a page checks: drawn pixels, a quiet console, nothing wider than the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Locator, Page
+
+ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+DESKTOP = {"viewport": {"width": 1280, "height": 860}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+SCREENS: dict[str, dict[str, Any]] = {
+    "desktop-dark": {**DESKTOP, "color_scheme": "dark"},
+    "desktop-light": {**DESKTOP, "color_scheme": "light"},
+    "phone-dark": {**PHONE, "color_scheme": "dark"},
+    "phone-light": {**PHONE, "color_scheme": "light"},
+}
+DRAWN = ".dt-chart[data-ready='1']:not([data-bars='0'])"
+# Colours that differ from the first pixel's, over all canvases of the element.
+COUNT_PIXELS = """(el) => [...el.querySelectorAll("canvas")].reduce((sum, canvas) => {
+  if (!canvas.width || !canvas.height) return sum;
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  const first = data[0] << 16 | data[1] << 8 | data[2];
+  let other = 0;
+  for (let i = 4; i < data.length; i += 4) if (data[i + 3] > 200 && (data[i] << 16 | data[i + 1] << 8 | data[i + 2]) !== first) other++;
+  return sum + other;
+}, 0)"""
+
+
+class Console:
+    """Errors that the browser reports for a page."""
+
+    def __init__(self, page: Page) -> None:
+        self.errors: list[str] = []
+        page.on("console", self._message)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+
+def drawn_chart(page: Page) -> Locator:
+    """The price chart once it shows bars. Fails unless its canvases hold a picture."""
+    chart = page.locator(DRAWN)
+    chart.wait_for(timeout=30_000)
+    chart.scroll_into_view_if_needed()
+    page.wait_for_function("(el) => el.dataset.ready === '1'", arg=chart.element_handle())
+    assert chart.evaluate(COUNT_PIXELS) > 2_000
+    return chart
+
+
+def fits_the_screen(page: Page) -> None:
+    too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert too_wide <= 0, f"the page is {too_wide} px wider than the screen"
+
+
+def keep_picture(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=str(ARTIFACTS / f"{name}.png"), full_page=True)

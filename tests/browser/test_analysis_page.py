@@ -1,0 +1,128 @@
+"""The analysis page in Chromium, on sample data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from dashboards_server import DashboardsServer, running_server
+from page_checks import DRAWN, SCREENS, Console, drawn_chart, fits_the_screen, keep_picture
+from playwright.sync_api import Page, expect
+from sqlalchemy import select
+
+from dashtrade.db.tables.accounts import UserPreferenceRow
+
+Open = Callable[..., None]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_from_the_login_to_a_drawn_chart(new_page: Callable[..., Page], open_page: Open, screen: str) -> None:
+    page = new_page(**SCREENS[screen])
+    console = Console(page)
+    open_page(page, "analysis?symbol=AAPL&period=1y&interval=1d&source=sample")
+    chart = drawn_chart(page)
+    assert chart.get_attribute("data-bars") == "251"
+    assert chart.get_attribute("data-lines") == "6" and chart.get_attribute("data-panes") == "2"
+    expect(page.locator(".dt-signal")).to_contain_text("score")
+    expect(page.get_by_text("Sample data · past prices")).to_be_visible()
+    fits_the_screen(page)
+    keep_picture(page, f"analysis-{screen}")
+    assert console.errors == []
+
+
+def test_inputs_change_chart_address_and_the_kept_state(
+    page: Page, open_page: Open, dashboards: DashboardsServer
+) -> None:
+    console = Console(page)
+    open_page(page, "analysis?source=sample")
+    chart = drawn_chart(page)
+    page.get_by_label("Ticker").fill("ibm")
+    page.keyboard.press("Enter")
+    expect(chart.locator(".dt-chart-title")).to_have_text("IBM · 1d")
+    page.get_by_label("Length of one bar").select_option("1wk")
+    expect(chart.locator(".dt-chart-title")).to_have_text("IBM · 1wk")
+    address = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+    assert address == {"symbol": "IBM", "period": "1y", "interval": "1wk", "source": "sample"}
+    with dashboards.database() as uow:
+        query = select(UserPreferenceRow.value).where(UserPreferenceRow.key == "page.analysis")
+        assert '"interval": "1wk"' in (uow.session.scalar(query) or "")
+    page.goto(dashboards.url + "analysis")  # without an address: the last inputs come back
+    expect(page.locator(f"{DRAWN} .dt-chart-title")).to_have_text("IBM · 1wk", timeout=30_000)
+    assert console.errors == []
+
+
+def test_indicators_are_added_and_the_crosshair_reads_values(page: Page, open_page: Open) -> None:
+    console = Console(page)
+    open_page(page, "analysis?source=sample")
+    chart = drawn_chart(page)
+    page.get_by_label("Indicator", exact=True).select_option(label="MACD (trend)")
+    page.get_by_role("button", name="Add indicator").click()
+    expect(chart).to_have_attribute("data-panes", "3")
+    last = chart.get_attribute("data-shown")
+    chart.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    assert int(chart.get_attribute("data-shown") or 0) < int(last or 0)
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 120)
+    expect(chart.locator(".dt-chart-legend").first).to_contain_text("EMA 200")
+    page.get_by_role("button", name="Remove Relative strength index 14").click()
+    expect(chart).to_have_attribute("data-panes", "2")
+    assert console.errors == []
+
+
+def test_the_chart_follows_the_theme(page: Page, open_page: Open) -> None:
+    open_page(page, "analysis?source=sample")
+    chart = drawn_chart(page)
+    corner = "(el) => [...el.querySelector('canvas').getContext('2d').getImageData(3, 60, 1, 1).data]"
+    before = chart.evaluate(corner)
+    page.locator("#dt-theme").click()
+    page.wait_for_function(
+        "([el, before]) => String([...el.querySelector('canvas').getContext('2d').getImageData(3, 60, 1, 1).data]) !== String(before)",
+        arg=[chart.element_handle(), before],
+    )
+
+
+def test_bad_input_is_a_sentence_in_place(page: Page, open_page: Open) -> None:
+    console = Console(page)
+    open_page(page, "analysis?source=sample&period=9y")
+    expect(page.get_by_role("alert")).to_contain_text("period")
+    page.get_by_label("Ticker").fill("ZZZZ")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The sample has no ZZZZ. It has AAPL")
+    page.get_by_label("Ticker").fill("<img src=x onerror=alert(1)>")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("is not a ticker")).to_be_visible()
+    assert page.locator("#rendered_cells img").count() == 0
+    assert "Traceback" not in page.content()
+    assert console.errors == []
+
+
+def test_without_a_network_sample_data_is_offered(
+    new_page: Callable[..., Page], postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from dashboards_server import clone_database
+
+    database_url = clone_database(postgres_url, "browser_no_network")
+    folder = tmp_path_factory.mktemp("no_network")
+    # nobody listens on port 9: the real client finds no server
+    away = {"DASHTRADE_SOURCES": "yahoo", "DASHTRADE_YAHOO_URL": "http://127.0.0.1:9"}
+    with running_server(database_url, folder, **away) as server:
+        page = new_page()
+        page.goto(server.url + "analysis")
+        page.fill("#username", "ada")
+        page.fill("#password", server.password)
+        page.click("button[type=submit]")
+        expect(page.get_by_role("alert")).to_contain_text("cannot be reached", timeout=60_000)
+        keep_picture(page, "analysis-without-network")
+        page.get_by_role("button", name="Show sample data").click()
+        drawn_chart(page)
+        assert "source=sample" in page.url
+        page.get_by_label("Length of one bar").select_option("1m")  # any pair is possible with the sample
+        drawn_chart(page)
+        page.get_by_label("Data source").select_option("yahoo")
+        expect(page.get_by_text("for the last 8 days only").first).to_be_visible()
+        expect(page.get_by_role("button", name="Load")).to_be_disabled()
+        page.close(run_before_unload=False)
