@@ -110,7 +110,8 @@ def test_version(dashtrade):
 
 
 def test_as_a_process_a_failure_is_one_line_without_a_traceback(tmp_path):
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": "mysql://ada:very-secret@db/books"}
+    passed = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    environment = passed | {"DATABASE_URL": "mysql://ada:very-secret@db/books"}
     done = subprocess.run(
         [sys.executable, "-m", "dashtrade.cli", "user", "list"],
         capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,

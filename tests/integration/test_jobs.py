@@ -190,7 +190,8 @@ class Worker:
     """`python -m dashtrade.processes.jobs` on the test's database."""
 
     def __init__(self, database_url, tmp_path):
-        environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "DASHTRADE_DATA_DIR": str(tmp_path)}
+        environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        environment |= {"DATABASE_URL": database_url, "DASHTRADE_DATA_DIR": str(tmp_path)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.processes.jobs"],
             env=environment | {"DASHTRADE_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1"}, cwd=tmp_path,

@@ -43,7 +43,7 @@ class Up:
     def text(self):
         return "".join(self.lines)
 
-    def wait_for(self, pattern, seconds=60):
+    def wait_for(self, pattern, seconds=150):
         deadline = time.monotonic() + seconds
         while not (found := re.search(pattern, self.text)):
             assert self.process.poll() is None and time.monotonic() < deadline, f"no {pattern!r} in:\n{self.text}"
@@ -69,7 +69,7 @@ class Up:
 
 @pytest.fixture
 def environment(tmp_path):
-    passed = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    passed = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     return passed | {
         "DASHTRADE_DATA_DIR": str(tmp_path / "data"),
         "DASHTRADE_DASHBOARDS_PORT": str(free_port()),
@@ -121,6 +121,7 @@ def sentence(up):
     return lines[0]
 
 
+@pytest.mark.timeout(400)
 def test_first_start_restart_second_start_and_end(start, environment, tmp_path):
     data = tmp_path / "data"
     up = start()
