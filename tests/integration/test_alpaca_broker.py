@@ -143,6 +143,12 @@ def test_cancelling_one_leg_ends_the_group_and_frees_the_shares(broker: AlpacaBr
     assert held(broker) == {}
 
 
+def test_a_bracket_cannot_close(broker: AlpacaBroker) -> None:
+    broker.submit(order("short", side="sell"))
+    wait(broker, "short", OrderStatus.FILLED)
+    assert refusal(broker, "cover", take_profit="165", stop_loss="140").kind is Refusal.INVALID_ORDER
+
+
 def test_one_triggers_other(broker: AlpacaBroker, prices: FixedFeed) -> None:
     broker.submit(order("entry", type=LIMIT, limit_price="145", stop_loss="130"))
     # the stop must not act before there is anything to sell

@@ -119,6 +119,26 @@ def test_hints_go_first_each_account_has_its_own_and_they_grow_old() -> None:
     assert seen("SIM-1") == (100, "fixed")
 
 
+def test_an_old_hint_goes_before_made_up_prices_but_not_before_the_market() -> None:
+    clock = Clock()
+    sample = FixedFeed(source="sample")
+    sample.set("AAPL", 430, clock.now(), simulated=True)
+    market = FixedFeed(source="market")
+    prices = Prices([market, sample], clock)
+    prices.hint("AAPL", Decimal("145.50"), clock.now(), "SIM-1")
+    clock.add(3600)
+
+    def seen(account: str) -> tuple[Decimal, str]:
+        found = prices.price("AAPL", account)
+        assert found is not None
+        return found.price, found.source
+
+    assert seen("SIM-1") == (Decimal("145.50"), "hint")
+    assert seen("SIM-2") == (430, "sample")
+    market.set("AAPL", 150, clock.now())
+    assert seen("SIM-1") == (150, "market")
+
+
 def test_the_next_source_is_used_once_the_first_has_had_its_time() -> None:
     clock = Clock()
     market, sample = Source(clock), Source(clock, "sample", simulated=True)

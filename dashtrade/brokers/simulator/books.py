@@ -19,7 +19,7 @@ from dashtrade.brokers.simulator import bodies, store
 from dashtrade.brokers.simulator.hours import Hours, Phase
 from dashtrade.brokers.simulator.ledger import ZERO, Balance, Holding, value
 from dashtrade.brokers.simulator.matching import Costs
-from dashtrade.brokers.simulator.prices import Price, Prices
+from dashtrade.brokers.simulator.prices import HINT, Price, Prices
 
 GTC_LIFE = timedelta(days=90)
 _O, _P = store.orders, store.positions
@@ -75,12 +75,18 @@ class Books:
         query = select(_O).where(_O.c.account_id == self.account.id, _O.c.id == order_id)
         return self.connection.execute(query).one_or_none()
 
-    def price(self, symbol: str, *, simulated: bool = False, waited: bool = True) -> Price | None:
-        return self.market.prices.price(symbol, self.account.key_id, simulated=simulated, waited=waited)
+    def price(self, symbol: str, *, waited: bool = True) -> Price | None:
+        """The price for this account. A position that was filled at a hint is not moved by made-up prices."""
+        position = self.positions().get(symbol)
+        simulated = position is not None and position.simulated
+        found = self.market.prices.price(symbol, self.account.key_id, simulated=simulated, waited=waited)
+        if found is not None and found.simulated and position is not None and position.source == HINT:
+            return Price(symbol, position.last_price, self.now, HINT)
+        return found
 
     def mark(self, position: Row[Any]) -> Decimal:
         """The price a position is valued at: the market's, else that of its last fill."""
-        found = self.price(position.symbol, simulated=position.simulated)
+        found = self.price(position.symbol)
         return position.last_price if found is None else found.price
 
     def balance(self) -> Balance:

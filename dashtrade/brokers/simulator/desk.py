@@ -39,9 +39,8 @@ class Desk(Books):
         if order.status == "accepted":
             order = self.change(order, status="new")
             self.tell("new", order)
-        position = self.positions().get(order.symbol)
         waited = order.parent_id is not None or self.now - order.submitted_at >= self.market.prices.grace
-        price = self.price(order.symbol, simulated=position is not None and position.simulated, waited=waited)
+        price = self.price(order.symbol, waited=waited)
         if price is None:
             return self._end_immediate(order) if self._overdue(order) else None
         verdict = examine(_working(order), price.price, self.market.costs)

@@ -27,9 +27,11 @@ def place(desk: Desk, draft: Draft, *, replaces: Row[Any] | None = None) -> Row[
     position = desk.positions().get(draft.symbol)
     have = ZERO if position is None else position.qty
     closing = have > 0 if draft.side == "sell" else have < 0
-    price = desk.price(draft.symbol, simulated=position is not None and position.simulated)
+    price = desk.price(draft.symbol)
     reserved = ZERO
     if closing:
+        if draft.order_class in {"bracket", "oto"}:
+            raise invalid(f"{draft.order_class} orders must be entry orders")
         _check_available(desk, draft, abs(have), None if price is None else price.price)
     elif draft.order_class == "oco":
         raise forbidden(f"oco orders need a position in {draft.symbol} to close")

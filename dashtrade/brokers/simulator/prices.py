@@ -1,4 +1,4 @@
-"""Where the simulator's prices come from, in order: a fresh hint, the market, simulated prices.
+"""Where the simulator's prices come from, in order: a fresh hint, the market, an old hint, simulated prices.
 
 Asking for a price never waits: sources that need the network are asked in the background, and a failure is remembered
 for a minute. A symbol that is held at simulated prices keeps them until it is flat, or a restored network would book a
@@ -22,6 +22,7 @@ from dashtrade.errors import DashTradeError, RateLimited, SourceKeyProblem, Sour
 
 logger = logging.getLogger(__name__)
 MAX_HINTS = 20_000
+HINT = "hint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ class Prices:
 
     def hint(self, symbol: str, price: Decimal, time: datetime, account: str | None) -> Price:
         """Remember a price. ``account`` None means for everybody."""
-        hint = Price(symbol, price, time, "hint")
+        hint = Price(symbol, price, time, HINT)
         self._hints.pop((account, symbol), None)
         self._hints[account, symbol] = hint
         if len(self._hints) > MAX_HINTS:
@@ -204,17 +205,19 @@ class Prices:
         ``simulated`` keeps to simulated prices where there is one; ``waited`` False lets a pending feed be waited for.
         """
         now = self._clock.now()
-        for key in ((account, symbol), (None, symbol)):
-            hint = self._hints.get(key)
-            if hint is not None and timedelta(seconds=-5) <= now - hint.time <= self._hint_life:
+        hints = [self._hints[key] for key in ((account, symbol), (None, symbol)) if key in self._hints]
+        for hint in hints:
+            if timedelta(seconds=-5) <= now - hint.time <= self._hint_life:
                 return hint
         found: Price | None = None
         for feed in self._feeds:
             price = feed.price(symbol)
             if price is not None:
-                if not simulated or price.simulated:
-                    return price
+                if price.simulated or not simulated:
+                    found = price
+                    break
                 found = found or price
             elif not waited and feed.pending(symbol):
                 return None
-        return found
+        # an old price that somebody knew is nearer the truth than a made-up one
+        return hints[0] if hints and found is not None and found.simulated else found
