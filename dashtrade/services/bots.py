@@ -35,6 +35,7 @@ from dashtrade.domain.bot_views import (
 )
 from dashtrade.domain.bots import AccountMode
 from dashtrade.errors import Forbidden, InvalidInput, NotFound
+from dashtrade.services import audit
 from dashtrade.services.bot_fields import clean_fields, to_config
 from dashtrade.services.signals import list_signals
 from dashtrade.services.work import working
@@ -104,6 +105,7 @@ def set_bot_active(uow: UnitOfWork, user_id: int, bot_id: int, active: bool) -> 
         if active:
             _check_live(work.session, user_id, AccountMode(row.account_mode))
         row.is_active = active
+        audit.record(work, "bot_on" if active else "bot_off", actor_id=user_id, user_id=user_id, bot=bot_id)
         if active and row.order_status in ("HALTED", "ERROR"):
             row.order_status = "IDLE"
         work.session.flush()
@@ -119,6 +121,7 @@ def delete_bot(uow: UnitOfWork, user_id: int, bot_id: int) -> None:
         if _held(work.session, user_id).get(bot_id) or _busy(work.session, bot_id):
             raise InvalidInput("bot", "it still holds shares or has an open order. Close its position first.")
         row.is_active, row.deleted_at = False, datetime.now(UTC)
+        audit.record(work, "bot_deleted", actor_id=user_id, user_id=user_id, bot=bot_id)
         work.session.execute(
             update(WebhookTokenRow)
             .where(WebhookTokenRow.bot_config_id == bot_id)
@@ -165,6 +168,7 @@ def create_token(
         work.session.add(row)
         work.session.flush()
         work.session.refresh(row)
+        audit.record(work, "webhook_token_created", actor_id=user_id, user_id=user_id, number=row.id, bot=bot_id)
         view = _token_view(row)
         work.commit()
         return NewToken(secret, view)
@@ -187,6 +191,7 @@ def revoke_token(uow: UnitOfWork, user_id: int, token_id: int) -> TokenView:
             raise NotFound(f"There is no webhook token {token_id}.")
         if row.is_active:
             row.is_active, row.revoked_at = False, datetime.now(UTC)
+            audit.record(work, "webhook_token_revoked", actor_id=user_id, user_id=user_id, number=row.id)
         view = _token_view(row)
         work.commit()
         return view

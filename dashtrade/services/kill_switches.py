@@ -18,6 +18,7 @@ from dashtrade.domain.bot_views import HaltView
 from dashtrade.domain.bots import AccountMode, HaltCause, HaltScope
 from dashtrade.domain.market import parse_symbol
 from dashtrade.errors import AuthFailed, InvalidInput, NotFound
+from dashtrade.services import audit
 from dashtrade.services.bots import ensure_account
 from dashtrade.services.work import working
 
@@ -48,6 +49,7 @@ def set_halt(
             with work.session.begin_nested():
                 work.session.add(row)
             work.session.refresh(row)
+            audit.record(work, "entries_stopped", user_id=user_id, scope=row.scope, symbol=symbol, by=set_by)
         except IntegrityError:
             same_user = HaltRow.user_id.is_(None) if user_id is None else HaltRow.user_id == user_id
             same_symbol = HaltRow.symbol.is_(None) if symbol is None else HaltRow.symbol == symbol
@@ -72,6 +74,7 @@ def clear_halt(uow: UnitOfWork, halt_id: int, *, cleared_by: str, user_id: int |
         if row is None:
             raise NotFound(f"There is no kill switch {halt_id} that is on.")
         row.cleared_at, row.cleared_by = datetime.now(UTC), cleared_by
+        audit.record(work, "entries_resumed", user_id=row.user_id, scope=row.scope, symbol=row.symbol, by=cleared_by)
         work.commit()
 
 
@@ -93,6 +96,7 @@ def confirm_live(uow: UnitOfWork, user_id: int, password: str, typed: str) -> No
         if typed.strip().upper() != LIVE_SENTENCE:
             raise InvalidInput("confirmation", f"type {LIVE_SENTENCE} to allow trading with real money.")
         ensure_account(work.session, user_id, AccountMode.LIVE).live_confirmed_at = datetime.now(UTC)
+        audit.record(work, "live_trading_confirmed", actor_id=user_id, user_id=user_id)
         work.commit()
 
 
@@ -100,6 +104,7 @@ def withdraw_live(uow: UnitOfWork, user_id: int) -> None:
     """Take the permission back; live bots then refuse to trade."""
     with working(uow) as work:
         ensure_account(work.session, user_id, AccountMode.LIVE).live_confirmed_at = None
+        audit.record(work, "live_trading_withdrawn", actor_id=user_id, user_id=user_id)
         work.commit()
 
 
