@@ -25,6 +25,18 @@ BEGIN
 END
 $$
 """
+# Only a process that has checked the password may allow live trading; the account of page kernels cannot.
+GUARD_LIVE = """
+CREATE FUNCTION guard_live() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user LIKE 'dashtrade_pages%' AND NEW.live_confirmed_at IS NOT NULL
+       AND (TG_OP = 'INSERT' OR OLD.live_confirmed_at IS DISTINCT FROM NEW.live_confirmed_at) THEN
+        RAISE EXCEPTION 'permission denied: pages cannot confirm live trading' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$
+"""
 # The queue's functions name their tables plainly: with this they work from any session.
 OWN_SEARCH_PATH = """
 DO $$
@@ -1014,6 +1026,11 @@ def upgrade() -> None:
             f"CREATE TRIGGER {table}_keep_all BEFORE TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('never')"
         )
+    op.execute(GUARD_LIVE)
+    op.execute(
+        "CREATE TRIGGER account_state_live BEFORE INSERT OR UPDATE ON account_state "
+        "FOR EACH ROW EXECUTE FUNCTION guard_live()"
+    )
     create_job_queue()
 
 
@@ -1114,3 +1131,4 @@ def downgrade() -> None:
     op.drop_table("audit_log")
     op.drop_table("app_state")
     op.execute("DROP FUNCTION refuse_change()")
+    op.execute("DROP FUNCTION guard_live()")

@@ -99,10 +99,10 @@ def test_head_is_the_newest_and_only_head():
     assert ScriptDirectory.from_config(migrate.make_config()).get_heads() == [schema.HEAD]
 
 
-@pytest.mark.parametrize("table", DOCUMENTED)
-def test_documented_columns_are_there(engine, table):
-    columns = {column["name"] for column in inspect(engine).get_columns(table)}
-    assert set(DOCUMENTED[table].split()) <= columns
+def test_documented_columns_are_there(engine):
+    for table, documented in DOCUMENTED.items():
+        columns = {column["name"] for column in inspect(engine).get_columns(table)}
+        assert set(documented.split()) - columns == set(), table
 
 
 def test_a_failing_migration_leaves_nothing_behind(empty):
@@ -190,12 +190,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_the_database_itself_refuses(case, engine, make_user):
-    statement, constraint = REFUSED[case]
+def test_the_database_itself_refuses(engine, make_user):
     user = make_user("ada")
-    with pytest.raises(IntegrityError, match=constraint), engine.begin() as connection:
-        connection.execute(text(statement), {"user": user.id} if ":user" in statement else {})
+    for case, (statement, constraint) in REFUSED.items():
+        with pytest.raises(IntegrityError, match=constraint), engine.begin() as connection:
+            connection.execute(text(statement), {"user": user.id} if ":user" in statement else {})
+            pytest.fail(f"{case} was accepted")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import NullPool, text
@@ -12,8 +14,10 @@ from dashtrade.auth.vault import Vault, new_key
 from dashtrade.db.engine import make_engine
 from dashtrade.db.pages_role import ensure_pages_role, pages_url
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.errors import DatabaseUnavailable
+from dashtrade.domain.bot_views import NewBot
+from dashtrade.errors import DatabaseUnavailable, Forbidden
 from dashtrade.services import accounts, api_keys, audit, watchlist
+from dashtrade.services.bots import create_bot, set_bot_active, update_bot
 from dashtrade.services.jobs import enqueue
 from dashtrade.services.preferences import get_preference, set_preference
 
@@ -28,42 +32,72 @@ def pages(engine, database_url):
     restricted.dispose()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT password_hash FROM users",
-        "SELECT * FROM users",
-        "SELECT totp_secret_encrypted FROM users",
-        "UPDATE users SET role = 'superadmin'",
-        "UPDATE users SET password_hash = 'x'",
-        "INSERT INTO users (username, email, password_hash) VALUES ('eve', 'e@b.c', 'x')",
-        "DELETE FROM users",
-        "SELECT alpaca_api_key_encrypted FROM user_api_keys",
-        "SELECT alpaca_secret_key_encrypted FROM user_api_keys",
-        "UPDATE user_api_keys SET alpaca_secret_key_encrypted = 'x'",
-        "SELECT 1 FROM user_sessions",
-        "INSERT INTO user_sessions (user_id, token_sha256, expires_at) VALUES (1, '', now())",
-        "SELECT 1 FROM account_tokens",
-        "SELECT 1 FROM login_failures",
-        "UPDATE executions SET qty = 0",
-        "DELETE FROM lots",
-        "DELETE FROM cash_ledger",
-        "UPDATE audit_log SET action = 'nothing'",
-        "DELETE FROM order_events",
-        "TRUNCATE watchlist",
-        "DROP TABLE watchlist",
-        "CREATE TABLE mine (x int)",
-        "ALTER TABLE users DISABLE TRIGGER ALL",
-        "CREATE ROLE another",
-        "SELECT rolpassword FROM pg_authid",
-        "COPY (SELECT 1) TO PROGRAM 'true'",
-        "SELECT pg_read_file('/etc/passwd')",
-    ],
+REFUSED = (
+    "SELECT password_hash FROM users",
+    "SELECT * FROM users",
+    "SELECT totp_secret_encrypted FROM users",
+    "UPDATE users SET role = 'superadmin'",
+    "UPDATE users SET password_hash = 'x'",
+    "INSERT INTO users (username, email, password_hash) VALUES ('eve', 'e@b.c', 'x')",
+    "DELETE FROM users",
+    "SELECT alpaca_api_key_encrypted FROM user_api_keys",
+    "SELECT alpaca_secret_key_encrypted FROM user_api_keys",
+    "UPDATE user_api_keys SET alpaca_secret_key_encrypted = 'x'",
+    "SELECT 1 FROM user_sessions",
+    "INSERT INTO user_sessions (user_id, token_sha256, expires_at) VALUES (1, '', now())",
+    "SELECT 1 FROM account_tokens",
+    "SELECT 1 FROM login_failures",
+    "UPDATE executions SET qty = 0",
+    "DELETE FROM lots",
+    "DELETE FROM cash_ledger",
+    "UPDATE audit_log SET action = 'nothing'",
+    "DELETE FROM order_events",
+    "TRUNCATE watchlist",
+    "DROP TABLE watchlist",
+    "CREATE TABLE mine (x int)",
+    "ALTER TABLE users DISABLE TRIGGER ALL",
+    "CREATE ROLE another",
+    "SELECT rolpassword FROM pg_authid",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT pg_read_file('/etc/passwd')",
 )
-def test_refused(pages, make_user, statement):
+
+
+def test_refused(pages, make_user):
     make_user("ada")
-    with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"), pages.begin() as connection:
-        connection.execute(text(statement))
+    allowed = []
+    for statement in REFUSED:
+        with pages.connect() as connection:
+            try:
+                connection.execute(text(statement))
+            except ProgrammingError as error:
+                assert re.search("permission denied|must be owner", str(error)), statement
+            else:
+                allowed.append(statement)
+    assert allowed == []
+
+
+def test_bots_yes_and_live_trading_no(pages, make_user, uow_factory):
+    ada = make_user("ada")
+    uow = UnitOfWork(pages)
+    for mode in ("simulated", "live"):
+        bot = create_bot(uow, ada.id, NewBot(f"BOT{mode[0]}", "15 Min", Decimal(1000), account_mode=mode))
+    update_bot(uow, ada.id, bot.id, position_size=Decimal(500))
+    with pytest.raises(Forbidden):
+        set_bot_active(uow, ada.id, bot.id, True)
+    for statement in (
+        "UPDATE account_state SET live_confirmed_at = now()",
+        "INSERT INTO account_state (user_id, mode, client_prefix, live_confirmed_at) "
+        "VALUES (:user, 'paper', 'x', now())",
+    ):
+        with pytest.raises(ProgrammingError, match="permission denied"), pages.begin() as connection:
+            connection.execute(text(statement), {"user": ada.id} if ":user" in statement else {})
+    with uow_factory() as own:
+        own.session.execute(text("UPDATE account_state SET live_confirmed_at = now() WHERE mode = 'live'"))
+        own.commit()
+    set_bot_active(uow, ada.id, bot.id, True)
+    with pages.begin() as connection:
+        connection.execute(text("UPDATE account_state SET live_confirmed_at = NULL"))
 
 
 def test_what_pages_do_works(pages, make_user, uow_factory):
