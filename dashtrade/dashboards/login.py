@@ -68,7 +68,7 @@ class LoginHandler(Screens, JupyterHandler):
         try:
             token = await provider.gate.sign_in(username, password, address, agent, provider.session_token(self))
         except TooManyAttempts as error:
-            self.log.warning("Sign-in of %r from %s is slowed down", username, address)
+            self.log.warning("Sign-ins from %s are slowed down", address)
             self.set_header("Retry-After", str(math.ceil(error.retry_after)))
             self.show(f"Too many tries. Wait {in_words(error.retry_after)}, then try again.", username, status=429)
             return
@@ -79,7 +79,8 @@ class LoginHandler(Screens, JupyterHandler):
             self.show(NO_DATABASE, username, status=503)
             return
         if token is None:
-            self.log.warning("Sign-in of %r from %s was refused", username, address)
+            # not the name: people type their password into that field
+            self.log.warning("A sign-in from %s was refused", address)
             await asyncio.sleep(max(0.0, SHORTEST_REFUSAL - (time.monotonic() - begin)))
             self.show(WRONG, username, status=401)
             return

@@ -43,6 +43,7 @@ def test_wrong_password_and_unknown_user_look_the_same(guarded: DashboardsServer
         for answer, name in ((wrong, "victim"), (unknown, "nobody-of-this-name"))
     ]
     assert texts[0] == texts[1]
+    assert "nobody-of-this-name" not in guarded.log_text()
     assert COOKIE not in wrong.cookies
     assert COOKIE not in unknown.cookies
 
