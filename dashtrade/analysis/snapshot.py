@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from dashtrade.analysis.level_finder import Level, levels_of
+from dashtrade.analysis.readings import Evidence
 from dashtrade.analysis.risk_plan import RiskPlan, plan_trade
 from dashtrade.analysis.volume_reading import VolumeReading, read_volume
-from dashtrade.analysis.votes import Action, Evidence, SignalReport, vote
+from dashtrade.analysis.votes import Action, SignalReport, vote
 from dashtrade.domain.market import NewsItem
 from dashtrade.errors import BadBars
 from dashtrade.indicators import REGISTRY, Columns, compute

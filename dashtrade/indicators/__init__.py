@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dashtrade.callable_module import make_callable
-from dashtrade.indicators import averages, momentum, trend, volatility, volume  # noqa: F401  (they fill the registry)
+from dashtrade.indicators import averages, momentum, oscillators, strength, trend, volatility, volume  # noqa: F401
 from dashtrade.indicators.averages import EMA_RIBBON
 from dashtrade.indicators.catalogue import REGISTRY, Family, Indicator, Panel, Param
 from dashtrade.indicators.compute import Columns, compute, indicator, indicators

@@ -113,6 +113,8 @@ class Indicator:
     formula: str
     source: str
     flat_nan: bool = False
+    off_price: tuple[str, ...] = ()
+    """Outputs of an overlay that are no prices, such as a direction or a width; a chart does not draw them with it."""
     rule: Callable[..., str | None] | None = None
     """Gives a sentence when parameters do not fit each other."""
 

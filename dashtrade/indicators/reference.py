@@ -51,12 +51,11 @@ def draw(entry: Indicator, bars: pd.DataFrame, path: Path) -> None:
     shown = bars.iloc[-SHOWN:]
     prices.vlines(shown.index, shown["low"], shown["high"], color="0.6", linewidth=0.7)
     prices.plot(shown.index, shown["close"], color="0.25", linewidth=0.9)
-    low, high = shown["low"].min(), shown["high"].max()
     for name in table:
         line = table[name].iloc[-SHOWN:]
         axes: Axes = own
-        if entry.panel.overlay and not (line.dropna().between(low / 2, high * 2)).all():
-            continue  # a side output, such as a direction, that is no price
+        if name in entry.off_price:
+            continue
         axes.plot(line.index, line, linewidth=1.1, label=name)
     for guide in entry.panel.guides:
         own.axhline(guide, color="0.7", linewidth=0.6, linestyle="--")

@@ -46,6 +46,7 @@ register(
     warmup=lambda window, deviations: window - 1,
     panel=OVERLAY,
     compute=_bollinger,
+    off_price=("percent", "width"),
     formula="sma(20) ± 2 standard deviations (of n); percent = place in the band, 0…1; width in % of the middle",
     source="Bollinger, 2001",
 )

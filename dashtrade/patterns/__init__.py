@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dashtrade.patterns.candlestick import CANDLESTICKS, INDECISION, USUAL, Candlestick, candlestick_patterns
-from dashtrade.patterns.chart import CHART_PATTERNS, ChartHit, ChartPattern, ChartScanner, chart_patterns
+from dashtrade.patterns.chart import ChartHit, ChartScanner, chart_patterns
+from dashtrade.patterns.chart_names import CHART_PATTERNS, ChartPattern
 from dashtrade.patterns.evidence import pattern_evidence
 from dashtrade.patterns.lmw import LMW_PATTERNS, lmw_hits, lmw_patterns
 from dashtrade.patterns.pivots import pivots

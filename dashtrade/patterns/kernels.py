@@ -3,7 +3,9 @@
 Prices are read in "y-space": y = side · price. With side 1 a pattern breaks down through its lower line, with side −1
 it is the mirror image that breaks up, so each shape is written once, as the one that falls.
 
-Imported only when patterns are computed, since it brings in numba. Compiled code is kept on disk.
+One file on purpose: numba's cache on disk notices a change only in the file of the function it compiled, so a function
+that calls one in another file would go on with the old one. Imported only when patterns are computed, since it brings
+in numba. Compiled code is kept on disk.
 """
 
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False

@@ -120,7 +120,7 @@ def test_constant_prices(entry: Indicator, price: float) -> None:
             assert np.isnan(values).all()
             continue
         assert np.isfinite(values).all()
-        if entry.panel.overlay and column not in ("slope", "width", "direction"):
+        if entry.panel.overlay and column not in entry.off_price:
             np.testing.assert_allclose(values, price, rtol=1e-9)
 
 
