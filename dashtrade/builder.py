@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dashtrade.backtest.classes import BacktestResults, Backtester, CustomStrategy, StrategyCondition
+from dashtrade.backtest.classes import Backtester, BacktestResults, CustomStrategy, StrategyCondition
 from dashtrade.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class StrategyBuilder:
         return self
 
     def add_entry_condition(self, *condition: str | float) -> StrategyBuilder:
-        return self.add_condition(*condition, kind="entry")  # type: ignore[arg-type]
+        return self.add_condition(*_three(condition), kind="entry")
 
     def add_exit_condition(self, *condition: str | float) -> StrategyBuilder:
-        return self.add_condition(*condition, kind="exit")  # type: ignore[arg-type]
+        return self.add_condition(*_three(condition), kind="exit")
 
     def set_stops(
         self, stop_loss: float | None = None, take_profit: float | None = None, trailing_stop: float | None = None
@@ -93,3 +93,12 @@ class StrategyBuilder:
         from dashtrade.services.strategies import save_strategy
 
         return save_strategy(runtime().uow(), user_id, self.build().strategy())
+
+
+def _three(parts: tuple[str | float, ...]) -> tuple[str | float, str | None, str | float | None]:
+    """A whole text, or its three parts."""
+    if len(parts) == 1:
+        return parts[0], None, None
+    if len(parts) != 3:
+        raise InvalidInput("condition", "give indicator1, operator and indicator2, or one text.")
+    return parts[0], str(parts[1]), parts[2]

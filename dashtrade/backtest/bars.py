@@ -1,10 +1,13 @@
 """Two-phase bars: every bar becomes an *open* row and an *inside* row, so that fills are honest.
 
-Decisions are made at a bar's close and act at the next bar's open row, where every price is the open. The inside row has the
-bar's open, high, low and close; only stops act there. So a gap through a stop fills at the open, a stop works on the entry
+Decisions are made at a bar's close and act at the next bar's open row, where every price is the open. The inside row
+has the
+bar's open, high, low and close; only stops act there. So a gap through a stop fills at the open, a stop works on the
+entry
 bar, and where stop and target lie inside one bar the stop goes first.
 
-Where both directions may be held there are two open rows, one to leave and one to enter, so that a reversal is two orders at
+Where both directions may be held there are two open rows, one to leave and one to enter, so that a reversal is two
+orders at
 the same open. For ``fill="close"`` the signals act on the inside row of their own bar, at its close.
 """
 
@@ -192,7 +195,7 @@ def assemble(
     )
 
 
-def _by_row(columns: list[NDArray], layout: Layout, empty: float | bool) -> NDArray:  # type: ignore[type-arg]
+def _by_row(columns: list[NDArray], layout: Layout, empty: float | bool) -> NDArray:
     """Values of each bar's entry row; one value where the whole is constant."""
     stacked = np.stack(columns, axis=1)
     first = stacked.flat[0]

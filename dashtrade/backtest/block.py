@@ -33,7 +33,8 @@ def run_block(
     operands: Mapping[str, Operands],
     factor: float,
 ) -> Floats:
-    """Statistics of each strategy over the same bars, shape (strategies, METRICS); see ``dashtrade.backtest.statistics``."""
+    """Statistics of each strategy over the same bars, shape (strategies, METRICS); see
+    ``dashtrade.backtest.statistics``."""
     source = str(next(iter(request.bars.values())).attrs.get("source", ""))
     slippage = request.costs.per_side(source)
     layout = Layout.of(request.direction, request.fill)
@@ -96,8 +97,8 @@ def columns_equity(
     cell = records["col"] * bars + records["idx"] // layout.per_bar
     signed = np.where(records["side"] == 0, records["size"], -records["size"])
     paid = -signed * records["price"] - records["fees"]
-    money = np.bincount(cell, weights=paid, minlength=bars * count).reshape(count, bars)
-    shares = np.bincount(cell, weights=signed, minlength=bars * count).reshape(count, bars)
+    money: Floats = np.bincount(cell, weights=paid, minlength=bars * count).astype(np.float64).reshape(count, bars)
+    shares: Floats = np.bincount(cell, weights=signed, minlength=bars * count).astype(np.float64).reshape(count, bars)
     largest = np.maximum(np.abs(shares).max(axis=1, keepdims=True), 1e-300)
     np.cumsum(money, axis=1, out=money)
     np.cumsum(shares, axis=1, out=shares)

@@ -77,7 +77,8 @@ def trades_chart(result: BacktestResult, symbol: str | None = None) -> Chart:
 
 def monthly_table(result: BacktestResult) -> pd.DataFrame:
     """Returns of calendar months: one row a year, columns 1–12, NaN where there is no bar."""
-    last = result.equity.groupby([result.equity.index.year, result.equity.index.month]).last()
+    times = pd.DatetimeIndex(result.equity.index)
+    last = result.equity.groupby([times.year, times.month]).last()
     before = np.concatenate(([result.request.cash], last.to_numpy()[:-1]))
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.where(before > 0, last.to_numpy() / before - 1, np.nan)
@@ -153,8 +154,8 @@ def _style(*panels: Axes, dates: bool = True) -> None:
         axes.tick_params(colors=MUTED, labelsize=9)
         axes.yaxis.label.set_color(INK)
         axes.xaxis.label.set_color(INK)
-        axes.yaxis.label.set_size(9)
-        axes.xaxis.label.set_size(9)
+        axes.yaxis.label.set_fontsize(9)
+        axes.xaxis.label.set_fontsize(9)
         if dates:
             locator = AutoDateLocator(minticks=3, interval_multiples=True)
             axes.xaxis.set_major_locator(locator)

@@ -50,7 +50,8 @@ def look_ahead(strategy: Strategy, bars: pd.DataFrame, cuts: int = 12) -> list[F
 def warm_up(strategy: Strategy, bars: pd.DataFrame, shares: tuple[float, ...] = (0.25, 0.5)) -> list[Finding]:
     """Conditions whose later decisions change when the first bars are missing.
 
-    The first quarter and half are taken away; decisions in the last quarter must stay the same. Averages that never forget
+    The first quarter and half are taken away; decisions in the last quarter must stay the same. Averages that never
+    forget
     (EMA, RSI after Wilder) settle in a few windows; a finding says that the history is too short for them.
     """
     size = len(bars)

@@ -25,7 +25,8 @@ from dashtrade.strategies.parser import OPERATORS
 class StrategyCondition:
     """``indicator1 operator indicator2``, such as ``StrategyCondition("ema_9", "crosses_above", "ema_21")``.
 
-    Either side may be a price, an indicator or a number. An unknown name or operator is an error that lists the options.
+    Either side may be a price, an indicator or a number. An unknown name or operator is an error that lists the
+    options.
     """
 
     indicator1: str | float
@@ -47,7 +48,8 @@ ConditionLike = StrategyCondition | str | Mapping[str, Any] | Sequence[Any]
 
 
 def as_rule(conditions: ConditionLike | Iterable[ConditionLike] | None, any_of: bool = False) -> Rule | None:
-    """One rule from conditions given as objects, text, ``{"indicator1": …, "operator": …, "indicator2": …}`` or triples."""
+    """One rule from conditions given as objects, text, ``{"indicator1": …, "operator": …, "indicator2": …}`` or
+    triples."""
     if conditions is None:
         return None
     single = isinstance(conditions, str | StrategyCondition | Mapping)
@@ -120,7 +122,8 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class BacktestResults:
-    """What a backtest earned. Percentages are in percent, ``max_drawdown`` is positive; the whole result is ``result``."""
+    """What a backtest earned. Percentages are in percent, ``max_drawdown`` is positive; the whole result is
+    ``result``."""
 
     initial_capital: float
     final_capital: float
@@ -224,7 +227,8 @@ class Backtester:
         trailing_stop: float | None = None,
         symbol: str | None = None,
     ) -> BacktestResults:
-        """Long positions over bars ``df`` (columns in any case). All entry conditions must hold; any exit condition leaves.
+        """Long positions over bars ``df`` (columns in any case). All entry conditions must hold; any exit condition
+        leaves.
 
         Raises InvalidInput for an unknown indicator or operator, listing the options, and BadBars for bars that
         cannot be used.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dashtrade.backtest import statistics as measure
 from dashtrade.backtest.request import Costs
@@ -23,9 +24,12 @@ SHUFFLES = 1_000
 class Evidence:
     """What speaks for and against a result.
 
-    ``random_p``: share of 1,000 strategies with random entries, of the same number and holding times, that did at least as
-    well (add-one estimate). ``shuffle_low`` and ``shuffle_high``: 5 % and 95 % of the final equity when the trades are drawn
-    again with replacement; ``shuffle_drawdown``: the 95 % worst drawdown when their order is shuffled. ``breakeven_bps``: the
+    ``random_p``: share of 1,000 strategies with random entries, of the same number and holding times, that did at
+    least as
+    well (add-one estimate). ``shuffle_low`` and ``shuffle_high``: 5 % and 95 % of the final equity when the trades
+    are drawn
+    again with replacement; ``shuffle_drawdown``: the 95 % worst drawdown when their order is shuffled.
+    ``breakeven_bps``: the
     extra cost of each order, in basis points, at which the profit is gone. ``neighbours``: total return with each
     setting one step up and down. ``deflated_sharpe`` counts all ``trials`` of this user on these data.
     """
@@ -87,7 +91,8 @@ def evidence(result: BacktestResult, trials: int = 1, variance: float = 0.0, see
 
 
 def _random_entries(result: BacktestResult, rng: np.random.Generator) -> tuple[float, float]:
-    """(p-value, median log growth as a return) of random entries from open to open, fully invested, with the same costs."""
+    """(p-value, median log growth as a return) of random entries from open to open, fully invested, with the same
+    costs."""
     trades = result.trades
     if not len(trades):
         return math.nan, math.nan
@@ -119,7 +124,7 @@ def _shuffled(result: BacktestResult, rng: np.random.Generator) -> tuple[float, 
         return math.nan, math.nan, math.nan
     cash = result.request.cash
     before = np.concatenate(([cash], result.equity.to_numpy()[:-1]))
-    at = result.equity.index.get_indexer(trades["entry_time"])
+    at = result.equity.index.get_indexer(pd.Index(trades["entry_time"]))
     growth = np.maximum(1 + trades["pnl"].to_numpy(dtype=np.float64) / np.maximum(before[at], 1e-9), 0.0)
     drawn = cash * rng.choice(growth, (SHUFFLES, len(growth))).prod(axis=1)
     paths = cash * np.cumprod(rng.permuted(np.tile(growth, (SHUFFLES, 1)), axis=1), axis=1)
@@ -130,7 +135,8 @@ def _shuffled(result: BacktestResult, rng: np.random.Generator) -> tuple[float, 
 
 
 def breakeven_bps(result: BacktestResult) -> float:
-    """The extra cost of each order at which the profit is gone, found by bisection; 0 for a loss, infinite without orders."""
+    """The extra cost of each order at which the profit is gone, found by bisection; 0 for a loss, infinite without
+    orders."""
     if not len(result.orders):
         return math.inf
     if result.statistics["total_return"] <= 0:

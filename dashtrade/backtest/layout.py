@@ -10,7 +10,8 @@ from dashtrade.domain.strategy import Direction
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``per_bar`` rows for each bar: leaving on one, entering on another, stops on the inside row (and the open ones)."""
+    """``per_bar`` rows for each bar: leaving on one, entering on another, stops on the inside row (and the open
+    ones)."""
 
     per_bar: int
     exit: int

@@ -1,6 +1,7 @@
 """Rules that depend on what happened before: time stop, cooldown, and no re-entry at the open that stopped out.
 
-The engine reads fixed signals. So the simulation runs, the earliest breach is mended in the signals (an entry taken away, an
+The engine reads fixed signals. So the simulation runs, the earliest breach is mended in the signals (an entry taken
+away, an
 exit put in), and it runs again: everything before the breach is final, and each run settles at least one more trade.
 """
 

@@ -1,4 +1,5 @@
-"""Where a result comes from, so that it can be made again: hashes of the bars, the request and the result, and versions."""
+"""Where a result comes from, so that it can be made again: hashes of the bars, the request and the result, and
+versions."""
 
 from __future__ import annotations
 

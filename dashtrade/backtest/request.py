@@ -113,7 +113,8 @@ class BacktestRequest:
     """One backtest.
 
     ``bars`` maps symbols to OHLCV frames (``dashtrade.domain.market``). ``strategy`` is a Strategy or a preset's name.
-    ``stops`` given here replace the strategy's own where set. Several symbols share one cash unless ``share_cash`` is off:
+    ``stops`` given here replace the strategy's own where set. Several symbols share one cash unless ``share_cash`` is
+    off:
     then each gets an equal part. ``whole_shares`` rounds down to whole shares.
     """
 

@@ -20,7 +20,8 @@ class BacktestResult:
     """Frozen result of one backtest.
 
     ``orders``: time (start of the bar of the fill, UTC), symbol, side, price (with slippage), qty, fees, reason.
-    ``trades``: flat to flat, see ``dashtrade.backtest.trades.trade_table``. ``equity`` and ``drawdown``: one value a bar,
+    ``trades``: flat to flat, see ``dashtrade.backtest.trades.trade_table``. ``equity`` and ``drawdown``: one value a
+    bar,
     at its close. ``benchmark``: equity of buying the same symbols in equal parts at the first open and keeping
     them, without costs. ``statistics``: name → number, NaN where not defined. ``contribution``: pnl of each symbol.
     ``warnings``: sentences that belong beside the numbers. ``provenance``: how to make it again.
@@ -46,7 +47,8 @@ class BacktestResult:
         return float(self.equity.iloc[-1])
 
     def portfolio(self) -> Any:
-        """The same simulation as a ``vectorbt.Portfolio``, on the rows of the two-phase bars (the import takes seconds)."""
+        """The same simulation as a ``vectorbt.Portfolio``, on the rows of the two-phase bars (the import takes
+        seconds)."""
         index = pd.MultiIndex.from_product([self.equity.index, range(self.rows_per_bar)], names=["time", "phase"])
         return portfolio(self.rows, index, list(self.request.bars))
 

@@ -98,7 +98,8 @@ def summary(
     factor: float,
     risk_free: float,
 ) -> dict[str, float]:
-    """All statistics of one run. Rates are yearly; ratios use ``factor`` bars a year and the risk-free rate of one bar."""
+    """All statistics of one run. Rates are yearly; ratios use ``factor`` bars a year and the risk-free rate of one
+    bar."""
     returns = measure.returns_of(equity, cash)
     benchmark = measure.returns_of(held, cash)
     per_bar = (1 + risk_free) ** (1 / factor) - 1
@@ -157,7 +158,7 @@ def summary(
 
 
 def _contribution(trades: pd.DataFrame, symbols: tuple[str, ...]) -> dict[str, float]:
-    pnl = trades.groupby("symbol")["pnl"].sum() if len(trades) else {}
+    pnl: Mapping[Any, Any] = dict(trades.groupby("symbol")["pnl"].sum()) if len(trades) else {}
     return {s: float(pnl.get(s, 0.0)) for s in symbols}
 
 

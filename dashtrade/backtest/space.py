@@ -54,7 +54,9 @@ class Template:
         strategy = self.base
         if self.preset is not None and own:
             values = self.preset.values(own)
-            rules = {n: _parse(text.format(**values)) for n in _RULES if (text := getattr(self.preset, n))}
+            rules: dict[str, Any] = {
+                n: _parse(text.format(**values)) for n in _RULES if (text := getattr(self.preset, n))
+            }
             strategy = replace(self.base, **rules)
         elif own:
             strategy = replace(strategy, **{n: _changed(getattr(strategy, n), n, own) for n in _RULES})

@@ -1,8 +1,10 @@
 """Performance statistics on plain arrays, each with its formula and source.
 
-Returns are simple returns of one bar, shape (n,), as fractions; a NaN (no value yet, or the bar after ruin) is left out.
+Returns are simple returns of one bar, shape (n,), as fractions; a NaN (no value yet, or the bar after ruin) is left
+out.
 ``bars_per_year`` is the annualisation factor A. A statistic that is not defined (no trades, no variation) is NaN.
-Formulas in the words of the field: Bacon, "Practical Portfolio Performance Measurement and Attribution", 2nd ed. (2008),
+Formulas in the words of the field: Bacon, "Practical Portfolio Performance Measurement and Attribution", 2nd ed.
+(2008),
 unless another source stands at the function. ``r`` is a return, ``f`` the risk-free return of one bar.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,7 +208,7 @@ def _pair(returns: Floats, benchmark: Floats) -> tuple[Floats, Floats]:
     return np.asarray(returns)[both], np.asarray(benchmark)[both]
 
 
-def _varies(deviation: float, values: Floats) -> bool:
+def _varies(deviation: float | np.floating[Any], values: Floats) -> bool:
     """Whether a deviation is more than rounding of equal values."""
     return bool(deviation > 1e-14 * max(float(np.max(np.abs(values), initial=0.0)), 1e-300))
 

@@ -1,6 +1,7 @@
 """Stop distances of every possible entry, as fractions of its fill price.
 
-The engine follows one stop for each position: fixed or trailing. Where a strategy has both, the one that would act first is
+The engine follows one stop for each position: fixed or trailing. Where a strategy has both, the one that would act
+first is
 known from the prices alone, entry by entry, so each entry carries that one; the result is the same as following both,
 since the position leaves at the first of the two.
 """
@@ -30,7 +31,8 @@ Flags = NDArray[np.bool_]
 class StopPlan:
     """One value for each bar on which an entry may fill.
 
-    ``allowed`` is False where a distance is not known yet (warm-up of the average true range). ``risk_share`` is the fill
+    ``allowed`` is False where a distance is not known yet (warm-up of the average true range). ``risk_share`` is the
+    fill
     price over the distance to the stop, for sizing by risk.
     """
 

@@ -1,7 +1,9 @@
 """``sweep``: one strategy over many settings.
 
-Indicators are computed once for each distinct setting, combinations are simulated in blocks of columns (several blocks at
-once in threads: the engine frees the interpreter), only statistics are kept, and the equity of any row is rebuilt on demand.
+Indicators are computed once for each distinct setting, combinations are simulated in blocks of columns (several
+blocks at
+once in threads: the engine frees the interpreter), only statistics are kept, and the equity of any row is rebuilt on
+demand.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class SweepResult:
         values = self.table[self.objective]
         if not values.notna().any():
             raise InvalidInput("sweep", f"no combination has a {self.objective}; none of them traded.")
-        return self.settings(int(values.idxmax()))
+        return self.settings(int(np.nanargmax(values.to_numpy())))
 
     def settings(self, row: int) -> dict[str, float]:
         return {name: _plain(self.table.at[row, name]) for name in self.names}
@@ -85,7 +87,7 @@ class SweepResult:
         """Of the best row, discounted for the number of combinations tried and how their Sharpe ratios spread."""
         factor = self.provenance["bars_per_year"]
         tried = self.table["sharpe"].dropna() / math.sqrt(factor)
-        result = self.backtest(int(self.table["sharpe"].idxmax()))
+        result = self.backtest(int(np.nanargmax(self.table["sharpe"].to_numpy())))
         returns = measure.returns_of(result.equity.to_numpy(), self.request.cash)
         return measure.deflated_sharpe(returns, len(self.table), float(tried.var(ddof=1)) if len(tried) > 1 else 0.0)
 
@@ -119,8 +121,10 @@ def sweep(
 ) -> SweepResult:
     """Backtests ``request`` with every combination of ``parameters``.
 
-    A name is a preset's setting (``fast``), a stop (``stops.loss``), ``cooldown``, or, for a strategy that is no preset, an
-    indicator's setting by its place (``long_entry.ema.window``; ``Template.names`` lists them). Raises InvalidInput for an
+    A name is a preset's setting (``fast``), a stop (``stops.loss``), ``cooldown``, or, for a strategy that is no
+    preset, an
+    indicator's setting by its place (``long_entry.ema.window``; ``Template.names`` lists them). Raises InvalidInput
+    for an
     unknown name, Stopped when cancelled.
     """
     options = options or SweepOptions()
@@ -131,7 +135,7 @@ def sweep(
             "parameters", f"{space.size:,} combinations; use method random, or at most {MOST_COMBINATIONS:,}."
         )
     operands = {s: Operands(bars, interval_of(bars)) for s, bars in request.bars.items()}
-    made = {
+    made: dict[str, Any] = {
         "bars_hash": bars_hash(request.bars),
         "request": request_fields(request, template.build({})),
         "parameters": {k: list(v) for k, v in space.values.items()},

@@ -77,7 +77,7 @@ def trades(result: BacktestResult, most: int = 25) -> Html:
     return Html(f'<table class="wide"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}')
 
 
-def _trade(t: dict) -> str:  # type: ignore[type-arg]
+def _trade(t: dict) -> str:
     colour = "gain" if t["pnl"] > 0 else "loss"
     cells = [
         t["symbol"], t["direction"], _when(t["entry_time"]), f"{t['entry_price']:,.2f}", _when(t["exit_time"]),

@@ -23,14 +23,19 @@ _CLOSE_ENOUGH = 1e-9
 def equity(
     records: NDArray[Any], grid: Grid, layout: Layout, cash: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(equity, positions): account value at each bar's close, and shares held, of shapes (bars,) and (bars, symbols)."""
+    """(equity, positions): account value at each bar's close, and shares held, of shapes (bars,) and (bars,
+    symbols)."""
     bars, count = grid.close.shape
     bar = records["idx"] // layout.per_bar
     signed = np.where(records["side"] == 0, records["size"], -records["size"])
     paid = -signed * records["price"] - records["fees"]
-    cash_at = cash + np.cumsum(np.bincount(bar, weights=paid, minlength=bars))
-    flow = np.bincount(bar * count + records["col"], weights=signed, minlength=bars * count).reshape(bars, count)
-    positions = np.cumsum(flow, axis=0)
+    cash_at = cash + np.cumsum(np.bincount(bar, weights=paid, minlength=bars), dtype=np.float64)
+    flow: NDArray[np.float64] = (
+        np.bincount(bar * count + records["col"], weights=signed, minlength=bars * count)
+        .astype(np.float64)
+        .reshape(bars, count)
+    )
+    positions = np.cumsum(flow, axis=0, dtype=np.float64)
     positions[np.abs(positions) < _CLOSE_ENOUGH * np.maximum(np.abs(flow).max(axis=0), 1e-300)] = 0.0
     value = np.where(positions != 0, positions * grid.marks, 0.0)
     return cash_at + value.sum(axis=1), positions
@@ -124,7 +129,7 @@ def trade_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
 class _Open:
     """A position being built and left, at average prices."""
 
-    __slots__ = ("side", "bar", "held", "bought", "cost", "sold", "proceeds", "fees")
+    __slots__ = ("bar", "bought", "cost", "fees", "held", "proceeds", "side", "sold")
 
     def __init__(self, side: float, bar: int) -> None:
         self.side, self.bar = side, bar

@@ -60,7 +60,8 @@ _STAND_IN = _make_stand_in()
 
 @contextmanager
 def _record_layouts() -> Iterator[None]:
-    """Makes the record layouts importable while calls run, without a trace afterwards; does nothing once vectorbt is loaded."""
+    """Makes the record layouts importable while calls run, without a trace afterwards; does nothing once vectorbt is
+    loaded."""
     global _users
     with _lock:
         needed = sys.modules.get(_NAMES[0]) in {None, _STAND_IN[_NAMES[0]]}
@@ -144,7 +145,8 @@ def _simulate(rows: Rows, max_orders: int | None) -> NDArray[Any]:
         records, _ = simulate_from_signals_rs(
             shape, rows.groups, rows.cash, call_seq, _NO, _NO, _I0,
             rows.long_entry, rows.long_exit, rows.short_entry, rows.short_exit,
-            rows.size, _INF, _one(rows.size_type, _I), _one(rows.commission, _F), _one(rows.fixed, _F), _one(rows.slippage, _F),
+            rows.size, _INF, _one(rows.size_type, _I),
+            _one(rows.commission, _F), _one(rows.fixed, _F), _one(rows.slippage, _F),
             _ZERO, _INF, _one(rows.granularity, _F), _ZERO, locked, _YES, _NO, _NO, _I0, _I0, _I0, _I0, _I0,
             _INF, rows.open, rows.high, rows.low, rows.close, rows.loss, rows.trailing, rows.profit,
             _I2, _I1, _I0, _I1,

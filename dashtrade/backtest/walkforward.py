@@ -23,7 +23,8 @@ from dashtrade.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How the bars are cut. ``purge`` bars between training and testing are used by neither; ``embargo`` bars after each
+    """How the bars are cut. ``purge`` bars between training and testing are used by neither; ``embargo`` bars after
+    each
     test stretch are kept out of later training. ``expanding`` trains on everything before instead of ``train`` bars.
 
     ``warmup`` bars before a test stretch are there for the indicators only; no position is taken on them.
@@ -53,7 +54,8 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WalkForwardResult:
-    """``steps``: one row for each stretch with the settings chosen and both sides' results. ``equity``: out of sample, from
+    """``steps``: one row for each stretch with the settings chosen and both sides' results. ``equity``: out of
+    sample, from
     one stretch to the next. ``efficiency``: yearly growth out of sample over the mean in sample (Pardo)."""
 
     steps: pd.DataFrame
@@ -91,7 +93,8 @@ def walk_forward(
 ) -> WalkForwardResult:
     """Sweeps every training stretch, and trades the best settings on the stretch after it.
 
-    Each test stretch begins flat with the equity of the last one; its open position is sold at its last close, with costs.
+    Each test stretch begins flat with the equity of the last one; its open position is sold at its last close, with
+    costs.
     """
     windows, options = windows or Windows(), options or SweepOptions()
     if len(request.bars) != 1:
@@ -107,8 +110,9 @@ def walk_forward(
         found = sweep(replace(request, bars={symbol: train}), parameters, options)
         traded = found.table[found.table["trades"] > 0]
         usable = traded[np.isfinite(traded[options.objective])]
-        best = found.settings(int(usable[options.objective].idxmax())) if len(usable) else found.settings(0)
-        inside = found.table.loc[usable[options.objective].idxmax()] if len(usable) else found.table.loc[0]
+        row = int(usable.index[np.argmax(usable[options.objective].to_numpy())]) if len(usable) else 0
+        best = found.settings(row)
+        inside = found.table[[options.objective, "cagr"]].to_numpy(dtype=np.float64)[row]
         tested = _test(request, template.build(best), symbol, bars, stretch, windows, cash)
         rows.append(
             {
@@ -118,8 +122,8 @@ def walk_forward(
                 "test_from": bars.index[stretch.test_start],
                 "test_to": bars.index[stretch.test_end - 1],
                 **best,
-                f"in_sample_{options.objective}": float(inside[options.objective]),
-                "in_sample_cagr": float(inside["cagr"]),
+                f"in_sample_{options.objective}": float(inside[0]),
+                "in_sample_cagr": float(inside[1]),
                 "out_of_sample_return": float(tested.iloc[-1] / cash - 1),
                 "out_of_sample_cagr": measure.cagr(tested.to_numpy(), cash, factor),
             }
@@ -170,7 +174,7 @@ def _test(
     kept = Signals(*(np.where(before, False, getattr(decided, n)) for n in Signals.__slots__))
     result = backtest(replace(request, strategy=strategy, bars={symbol: part}, cash=cash), {symbol: kept})
     equity = result.equity.iloc[stretch.test_start - first :].copy()
-    held = float(result.positions.iloc[-1, 0])
+    held = float(result.positions.to_numpy()[-1, 0])
     if held:  # sold at the last close, at the cost of any other order
         close = float(part["close"].iloc[-1])
         costs = request.costs.per_side(str(bars.attrs.get("source", ""))) + request.costs.commission

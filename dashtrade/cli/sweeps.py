@@ -181,7 +181,7 @@ def _request(given: dict[str, Any]) -> BacktestRequest:
     from dashtrade.services import backtests as service
 
     names = ("strategy", "period", "interval", "cash", "size", "direction", "commission")
-    texts = {n: given[n] or "" for n in ("source", "stop_loss", "take_profit", "trail", "slippage")}
+    texts: dict[str, Any] = {n: given[n] or "" for n in ("source", "stop_loss", "take_profit", "trail", "slippage")}
     wanted = service.from_text(symbols=given["symbol"] or "", **{n: given[n] for n in names}, **texts)
     service.build(wanted, {"": None})  # type: ignore[dict-item]  # a wrong name should not wait for the data
     if given["file"] is not None:

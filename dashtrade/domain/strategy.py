@@ -85,7 +85,8 @@ Expression = Number | Operand | Arithmetic
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """``left operator right``; ``upper`` is the second end of ``between``, ``bars`` the length of rising and falling."""
+    """``left operator right``; ``upper`` is the second end of ``between``, ``bars`` the length of rising and
+    falling."""
 
     left: Expression
     operator: Operator
@@ -127,7 +128,8 @@ Rule = Condition | AllOf | AnyOf | NotOf
 class Stops:
     """Exits that need no condition. Fractions are of the entry price: 0.02 is 2 %.
 
-    ``trail`` follows the best price since entry. ``bars`` leaves at the open after that many bars. The ``atr_`` distances
+    ``trail`` follows the best price since entry. ``bars`` leaves at the open after that many bars. The ``atr_``
+    distances
     are multiples of the average true range (``atr_window``) known when the entry was decided. Where several would
     act in one bar the worst for the position goes first.
     """

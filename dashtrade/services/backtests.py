@@ -204,8 +204,14 @@ def from_text(
 
     chosen: Strategy | str = strategy
     if entry.strip() or short_entry.strip():
-        rules = {"long_entry": entry, "long_exit": exit, "short_entry": short_entry, "short_exit": short_exit}
-        chosen = Strategy(name="custom", **{k: parse_condition(v) for k, v in rules.items() if v.strip()})
+        rules: dict[str, str] = {
+            "long_entry": entry,
+            "long_exit": exit,
+            "short_entry": short_entry,
+            "short_exit": short_exit,
+        }
+        parsed: dict[str, Any] = {k: parse_condition(v) for k, v in rules.items() if v.strip()}
+        chosen = Strategy(name="custom", **parsed)
     distances: dict[str, Any] = {}
     for text, name in ((stop_loss, "loss"), (take_profit, "profit"), (trail, "trail")):
         distances |= parse_distance(text or None, name)

@@ -32,8 +32,8 @@ def read_bars(path: str | Path, symbol: str = "", interval: str | None = None) -
     times = frame[names[0]]
     try:
         if pd.api.types.is_numeric_dtype(times):
-            unit = "ms" if float(np.nanmax(times)) > 1e11 else "s"
-            index = pd.to_datetime(times, utc=True, unit=unit)
+            milliseconds = float(np.nanmax(times)) > 1e11
+            index = pd.to_datetime(times, utc=True, unit="ms" if milliseconds else "s")
         else:
             index = pd.to_datetime(times, utc=True, format="ISO8601")
     except (ValueError, TypeError) as error:

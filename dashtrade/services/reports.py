@@ -114,7 +114,8 @@ def run_report(
 ) -> Path:
     """Runs a report and returns the path of its HTML, below ``reports`` in the data folder.
 
-    With a unit of work the run is recorded for the user. Raises InvalidInput for a wrong parameter, ReportFailed with the
+    With a unit of work the run is recorded for the user. Raises InvalidInput for a wrong parameter, ReportFailed with
+    the
     notebook's own error, ConfigurationError where the data folder cannot be written.
     """
     chosen = report(name, folder)

@@ -1,7 +1,8 @@
 """Values of operands over bars, each computed once.
 
 No value depends on a later bar. A longer timeframe is built from completed bars only: its value appears on the first
-bar whose own end is at or after the longer bar's end, judged by the nominal lengths and never by the next bar's presence.
+bar whose own end is at or after the longer bar's end, judged by the nominal lengths and never by the next bar's
+presence.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ class Operands:
             return last_swing(self.columns["low" if name == "support" else "high"], window, low=name == "support")
         if name in flags.names():
             return flags.flag(name, self.columns)
-        o, h, l, c = (self.columns[p] for p in ("open", "high", "low", "close"))
-        return {"price": c, "hl2": (h + l) / 2, "hlc3": (h + l + c) / 3, "ohlc4": (o + h + l + c) / 4}[name]
+        o, h, low, c = (self.columns[p] for p in ("open", "high", "low", "close"))
+        return {"price": c, "hl2": (h + low) / 2, "hlc3": (h + low + c) / 3, "ohlc4": (o + h + low + c) / 4}[name]
 
     def _resampled(self, timeframe: str) -> tuple[Operands, NDArray[np.int64]]:
         if timeframe not in self._longer:

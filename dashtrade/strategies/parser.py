@@ -5,7 +5,8 @@
     unary     = "not" unary | ("all" | "any") "(" rule {"," rule} ")" | "(" rule ")" | condition
     condition = sum comparison sum | sum "between" sum "and" sum | sum ("rising" | "falling") [bars] | pattern
     sum       = product {("+" | "-") product};  product = factor {("*" | "/") factor}
-    factor    = number | "-" factor | "(" sum ")" | name ["(" settings ")"] ["." output] ["[" bars back "]"] ["@" interval]
+    factor    = number | "-" factor | "(" sum ")" | operand
+    operand   = name ["(" settings ")"] ["." output] ["[" bars back "]"] ["@" interval]
 
 ``crosses_above`` may be written with a space or an underscore; ``close[1]`` is the close one bar back.
 """
@@ -126,7 +127,8 @@ class _Parser:
 
     def _take(self) -> _Token:
         token = self.now
-        self.position += 1
+        if token.kind != "end":  # the end can be met again and again
+            self.position += 1
         return token
 
     def _accept(self, text: str) -> bool:

@@ -1,4 +1,5 @@
-"""Ready strategies with their settings. A preset is text with named gaps, so it can be read, swept and exported like any rule."""
+"""Ready strategies with their settings. A preset is text with named gaps, so it can be read, swept and exported like
+any rule."""
 
 from __future__ import annotations
 
@@ -110,6 +111,9 @@ def with_stops(strategy: Strategy, stops: Stops) -> Strategy:
 
 
 _P = PresetParam
+_MACD = "macd(fast={fast}, slow={slow}, signal={signal})"
+_TREND = "supertrend(window={window}, factor={factor})"
+_QQE = "qqe(window={window}, smooth={smoothing}, factor={factor})"
 _FAST, _SLOW = _P("fast", 9, 2, 200), _P("slow", 21, 3, 400)
 
 _add(
@@ -121,7 +125,8 @@ _add(
     ordered=(("fast", "slow"),),
 )  # fmt: skip
 _add(
-    "sma_cross", "SMA cross", "The fast simple average crosses the slow one", (_P("fast", 20, 2, 200), _P("slow", 50, 3, 400)),
+    "sma_cross", "SMA cross", "The fast simple average crosses the slow one",
+    (_P("fast", 20, 2, 200), _P("slow", 50, 3, 400)),
     long_entry="sma({fast}) crosses_above sma({slow})",
     long_exit="sma({fast}) crosses_below sma({slow})",
     short_entry="sma({fast}) crosses_below sma({slow})",
@@ -129,7 +134,7 @@ _add(
     ordered=(("fast", "slow"),),
 )  # fmt: skip
 _add(
-    "ma_cloud", "Moving-average cloud", "Price and the quick average stand above (below) the cloud of EMA 20 and SMA 20",
+    "ma_cloud", "Moving-average cloud", "Price and the quick average stand above (below) the cloud of EMA and SMA 20",
     (_P("fast", 4, 2, 50), _P("slow", 20, 5, 200)),
     long_entry="ema({fast}) > ema({slow}) and ema({fast}) > sma({slow}) and close > ema({fast})",
     long_exit="ema({fast}) < ema({slow}) or close < sma({slow})",
@@ -148,10 +153,10 @@ _add(
 _add(
     "macd", "MACD", "The MACD line crosses its signal line",
     (_P("fast", 12, 2, 100), _P("slow", 26, 3, 200), _P("signal", 9, 2, 100)),
-    long_entry="macd(fast={fast}, slow={slow}, signal={signal}) crosses_above macd(fast={fast}, slow={slow}, signal={signal}).signal",
-    long_exit="macd(fast={fast}, slow={slow}, signal={signal}) crosses_below macd(fast={fast}, slow={slow}, signal={signal}).signal",
-    short_entry="macd(fast={fast}, slow={slow}, signal={signal}) crosses_below macd(fast={fast}, slow={slow}, signal={signal}).signal",
-    short_exit="macd(fast={fast}, slow={slow}, signal={signal}) crosses_above macd(fast={fast}, slow={slow}, signal={signal}).signal",
+    long_entry=f"{_MACD} crosses_above {_MACD}.signal",
+    long_exit=f"{_MACD} crosses_below {_MACD}.signal",
+    short_entry=f"{_MACD} crosses_below {_MACD}.signal",
+    short_exit=f"{_MACD} crosses_above {_MACD}.signal",
     ordered=(("fast", "slow"),),
 )  # fmt: skip
 _add(
@@ -174,10 +179,10 @@ _add(
 _add(
     "supertrend", "Supertrend", "The close crosses the Supertrend line",
     (_P("window", 10, 2, 100), _P("factor", 3.0, 0.5, 10, 0.5)),
-    long_entry="close > supertrend(window={window}, factor={factor}) and close[1] <= supertrend(window={window}, factor={factor})[1]",
-    long_exit="close < supertrend(window={window}, factor={factor})",
-    short_entry="close < supertrend(window={window}, factor={factor}) and close[1] >= supertrend(window={window}, factor={factor})[1]",
-    short_exit="close > supertrend(window={window}, factor={factor})",
+    long_entry=f"close > {_TREND} and close[1] <= {_TREND}[1]",
+    long_exit=f"close < {_TREND}",
+    short_entry=f"close < {_TREND} and close[1] >= {_TREND}[1]",
+    short_exit=f"close > {_TREND}",
 )  # fmt: skip
 _add(
     "momentum_breakout", "Momentum breakout", "A new high with rising momentum and volume above its average",
@@ -189,7 +194,7 @@ _add(
     stops=Stops(atr_trail=3.0),
 )  # fmt: skip
 _add(
-    "trend_following", "Trend following", "Above the long average with a strong trend by ADX, stopped by a trailing ATR",
+    "trend_following", "Trend following", "Above the long average with a strong trend by ADX, a trailing ATR stop",
     (_P("window", 100, 20, 400), _P("adx", 20, 10, 50)),
     long_entry="close > ema({window}) and adx > {adx} and ema({window}) rising",
     long_exit="close < ema({window})",
@@ -198,7 +203,8 @@ _add(
     stops=Stops(atr_trail=4.0),
 )  # fmt: skip
 _add(
-    "mean_reversion", "Mean reversion", "A short-term low inside a long-term rise (quick RSI below the limit above the long average)",
+    "mean_reversion", "Mean reversion",
+    "A short-term low inside a long-term rise: quick RSI below the limit, above the long average",
     (_P("window", 2, 2, 10), _P("low", 10, 1, 40), _P("trend", 200, 20, 400)),
     long_entry="rsi({window}) < {low} and close > sma({trend})",
     long_exit="close > sma(5)",
@@ -208,10 +214,10 @@ _add(
 _add(
     "qqe", "QQE", "The smoothed RSI crosses its trailing band",
     (_P("window", 14, 2, 100), _P("smoothing", 5, 2, 50), _P("factor", 4.238, 0.5, 10, 0.1)),
-    long_entry="qqe(window={window}, smooth={smoothing}, factor={factor}) crosses_above qqe(window={window}, smooth={smoothing}, factor={factor}).signal",
-    long_exit="qqe(window={window}, smooth={smoothing}, factor={factor}) crosses_below qqe(window={window}, smooth={smoothing}, factor={factor}).signal",
-    short_entry="qqe(window={window}, smooth={smoothing}, factor={factor}) crosses_below qqe(window={window}, smooth={smoothing}, factor={factor}).signal",
-    short_exit="qqe(window={window}, smooth={smoothing}, factor={factor}) crosses_above qqe(window={window}, smooth={smoothing}, factor={factor}).signal",
+    long_entry=f"{_QQE} crosses_above {_QQE}.signal",
+    long_exit=f"{_QQE} crosses_below {_QQE}.signal",
+    short_entry=f"{_QQE} crosses_below {_QQE}.signal",
+    short_exit=f"{_QQE} crosses_above {_QQE}.signal",
 )  # fmt: skip
 _add(
     "fast_qqe", "Fast QQE", "The quick QQE (8, 3, 3.2): the smoothed RSI crosses its trailing band",

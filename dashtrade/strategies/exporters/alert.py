@@ -20,7 +20,8 @@ _NUMBERS = {"price", "position_size"}
 def alert_message() -> str:
     """Text for the message box of a strategy alert; the same for every strategy, since TradingView fills the gaps.
 
-    It names the position to hold, so a repeated alert is harmless. ``{{strategy.order.id}}`` is left out: it is free text
+    It names the position to hold, so a repeated alert is harmless. ``{{strategy.order.id}}`` is left out: it is free
+    text
     and can break the JSON.
     """
     text = json.dumps(PLACEHOLDERS)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from dashtrade.domain.strategy import (
     AllOf,
-    AnyOf,
     Arithmetic,
     Condition,
     Direction,
@@ -188,7 +188,7 @@ class _Script:
             series = self._variable("x", left)
             sign = ">" if c.operator is Operator.RISING else "<"
             past = [series, *(f"{series}[{n}]" for n in range(1, c.bars + 1))]
-            return " and ".join(f"{a} {sign} {b}" for a, b in zip(past, past[1:], strict=False))
+            return " and ".join(f"{a} {sign} {b}" for a, b in pairwise(past))
         assert c.right is not None
         right = self.expression(c.right)
         if c.upper is not None:

@@ -113,8 +113,8 @@ def test_orders_and_equity_equal_the_event_loop(
     strategy = Strategy("x", long_entry=ALWAYS, short_entry=ALWAYS, stops=Stops(**stops), cooldown=cooldown)
     commission, slippage, fixed = costs
     request = BacktestRequest(
-        strategy, {"X": bars}, size=size, costs=Costs(commission, slippage, fixed=fixed), direction=direction, fill=fill,
-        whole_shares=whole,
+        strategy, {"X": bars}, size=size, costs=Costs(commission, slippage, fixed=fixed), direction=direction,
+        fill=fill, whole_shares=whole,
     )  # fmt: skip
     records, layout, values = engine(request, {"X": Signals(*flags)})
     given_stops = {k: v for k, v in stops.items() if k != "bars"}
@@ -140,7 +140,7 @@ def test_symbols_share_one_cash(seed, part, density):
     request = BacktestRequest(
         Strategy("x", long_entry=ALWAYS), bars, size=Percent(part), costs=Costs(0.002, 0.001), cash=9_000
     )
-    records, layout, values = engine(request, signals)
+    records, _, values = engine(request, signals)
     expected_orders, expected_equity = shared_cash(bars, signals, part, 9_000.0, 0.002, 0.001)
     got = sorted((int(r["idx"]) // 2, int(r["col"]), r["side"], r["price"], r["size"]) for r in records)
     expected = sorted(expected_orders)

@@ -124,7 +124,8 @@ def test_a_gap_through_the_stop_fills_at_the_open():
     """Worked by hand: bought at 100, stop 5 % below, the next day opens at 90."""
     bars = bars_of(6)
     bars[["open", "high", "low", "close"]] = [
-        [100, 101, 99, 100], [100, 101, 99, 100], [100, 102, 98, 101], [90, 93, 88, 92], [92, 93, 91, 92], [92, 93, 91, 92],
+        [100, 101, 99, 100], [100, 101, 99, 100], [100, 102, 98, 101], [90, 93, 88, 92],
+        [92, 93, 91, 92], [92, 93, 91, 92],
     ]  # fmt: skip
     strategy = dt.Strategy("buy", long_entry=preset("buy_and_hold").long_entry, stops=Stops(loss=0.05), cooldown=9)
     result = dt.backtest(BacktestRequest(strategy, {"X": bars}, cash=1000, costs=Costs(slippage=0)))
@@ -150,9 +151,9 @@ def test_the_stop_goes_before_the_target_inside_one_bar():
 
 def test_wrong_input_names_the_field_and_the_remedy():
     bars = bars_of(50)
-    with pytest.raises(InvalidInput, match="direction.*long_only"):
+    with pytest.raises(InvalidInput, match=r"direction.*long_only"):
         BacktestRequest("ema_cross", {"X": bars}, direction="up")
-    with pytest.raises(InvalidInput, match="strategy.*ema_cross"):
+    with pytest.raises(InvalidInput, match=r"strategy.*ema_cross"):
         dt.backtest(BacktestRequest("nothing", {"X": bars}))
     with pytest.raises(InvalidInput, match="short"):
         dt.backtest(BacktestRequest("buy_and_hold", {"X": bars}, direction="short_only"))

@@ -164,7 +164,8 @@ def test_trades_by_hand():
 
 
 def test_probabilistic_and_deflated_sharpe_of_the_paper():
-    """Bailey & López de Prado (2014), section "A numerical example": Sharpe 2.5 a year over 5 years of days, skewness −3,
+    """Bailey & López de Prado (2014), section "A numerical example": Sharpe 2.5 a year over 5 years of days, skewness
+    −3,
     kurtosis 10, 100 trials with a yearly variance of 1/2 give an expected maximum of 0.1132 a day and DSR 0.9004."""
     assert s.expected_best_sharpe(100, 0.5 / 250) == pytest.approx(0.1132, abs=2e-4)
     n, sharpe, skew, kurt = 1250, 2.5 / math.sqrt(250), -3.0, 10.0

@@ -87,7 +87,7 @@ def test_random_search_is_the_same_for_the_same_seed_and_part_of_the_grid():
     one, again = (dt.sweep(REQUEST, GRID, options).table for _ in range(2))
     other = dt.sweep(replace(REQUEST, seed=5), GRID, options).table
     pd.testing.assert_frame_equal(one, again)
-    assert len(one) == 6 and not one["fast"].equals(other["fast"]) or not one["slow"].equals(other["slow"])
+    assert (len(one) == 6 and not one["fast"].equals(other["fast"])) or not one["slow"].equals(other["slow"])
     whole = dt.sweep(REQUEST, GRID).table.set_index(["fast", "slow"])["sharpe"]
     for row in one.itertuples():
         assert row.sharpe == whole[row.fast, row.slow]
@@ -130,7 +130,7 @@ def test_own_conditions_can_be_varied():
     result = dt.sweep(replace(REQUEST, strategy=strategy), {"long_entry.ema.window": [5, 9], "stops.loss": [0.02]})
     changed = replace(strategy, long_entry=parse_condition("ema(5) crosses_above sma(21)"), stops=Stops(loss=0.02))
     assert result.backtest(0).final_equity == dt.backtest(replace(REQUEST, strategy=changed)).final_equity
-    with pytest.raises(InvalidInput, match="long_entry.ema.window"):
+    with pytest.raises(InvalidInput, match=r"long_entry\.ema\.window"):
         dt.sweep(replace(REQUEST, strategy=strategy), {"fast": [5]})
     with pytest.raises(InvalidInput, match="window"):
         dt.sweep(replace(REQUEST, strategy=strategy), {"long_entry.ema.window": [0]})

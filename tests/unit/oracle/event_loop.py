@@ -1,13 +1,17 @@
-"""An event loop in plain Python: one author's reading of how a bar-by-bar account works. Shares no code with the engine.
+"""An event loop in plain Python: one author's reading of how a bar-by-bar account works. Shares no code with the
+engine.
 
 The rules, in the order things happen on a bar:
 
-1. At the open, an open position first meets its stops: if the open is at or beyond the stop, it is sold at the open; else if it
+1. At the open, an open position first meets its stops: if the open is at or beyond the stop, it is sold at the open;
+else if it
    is at or beyond the target likewise.
-2. Then decisions made at the previous close act at the open: leave, then enter if flat. Whoever held a position when the bar
+2. Then decisions made at the previous close act at the open: leave, then enter if flat. Whoever held a position when
+the bar
    began may not enter the same side at that open; an entry to the other side (where both are allowed) reverses.
 3. Inside the bar the stop acts at its level (or at the open, if that is beyond it), before the target.
-4. A trailing stop follows the best price seen on earlier moments: the open counts before the rest of the bar, the bar's high and
+4. A trailing stop follows the best price seen on earlier moments: the open counts before the rest of the bar, the
+bar's high and
    low only afterwards.
 
 With ``same_close`` decisions act at the close of their own bar, after its stops.
@@ -231,7 +235,8 @@ def _see(account, high, low) -> None:
 
 
 def wilder_atr(bars, window):
-    """Average true range after Wilder (1978): the mean of the first ``window`` true ranges, then smoothed by 1/window."""
+    """Average true range after Wilder (1978): the mean of the first ``window`` true ranges, then smoothed by
+    1/window."""
     out: list[float | None] = [None] * len(bars)
     true_ranges = []
     for i in range(1, len(bars)):

@@ -1,4 +1,5 @@
-"""Exports: Pine scripts against golden files that were read line by line, the alert message against the webhook's reader."""
+"""Exports: Pine scripts against golden files that were read line by line, the alert message against the webhook's
+reader."""
 
 from __future__ import annotations
 
@@ -14,6 +15,28 @@ from dashtrade.domain.strategy import Stops, Strategy
 from dashtrade.strategies import PRESETS, parse_condition, preset
 from dashtrade.strategies.exporters import CannotExport, alert_message, to_notebook, to_pine
 
+KNOWN = [
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "hl2",
+    "hlc3",
+    "ohlc4",
+    "ta",
+    "na",
+    "and",
+    "or",
+    "not",
+    "if",
+    "var",
+    "float",
+    "true",
+    "false",
+    "strategy",
+    "syminfo",
+]
 GOLDEN = Path(__file__).parent / "golden"
 REFUSED = {"qqe": "qqe", "fast_qqe": "qqe"}
 
@@ -29,14 +52,34 @@ def test_presets_in_pine(key):
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.pine")), ids=lambda p: p.stem)
 def test_golden_scripts_are_sound(path):
-    """Version line, one strategy call, every name defined before use, brackets closed, no series function in a branch."""
+    """Version line, one strategy call, every name defined before use, brackets closed, no series function in a
+    branch."""
     text = path.read_text()
     assert text.startswith("//@version=6\nstrategy(")
     assert text.count("strategy(") == 1
     assert text.count("(") == text.count(")") and text.count("[") == text.count("]")
-    known = set(
-        "open high low close volume hl2 hlc3 ohlc4 ta na and or not if var float true false strategy syminfo".split()
-    )
+    known = {
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "hl2",
+        "hlc3",
+        "ohlc4",
+        "ta",
+        "na",
+        "and",
+        "or",
+        "not",
+        "if",
+        "var",
+        "float",
+        "true",
+        "false",
+        "strategy",
+        "syminfo",
+    }
     for line in text.splitlines()[3:]:
         if line.startswith("    "):
             assert "ta." not in line.replace("strategy.", "")
