@@ -6,9 +6,9 @@ Light on purpose: Alpaca's client is imported when a broker is made.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from dashtrade.domain.bots import AccountMode
 from dashtrade.domain.simulated import PREFIX
 from dashtrade.errors import ConfigurationError
 from dashtrade.registry import Registry
@@ -17,19 +17,11 @@ if TYPE_CHECKING:
     from dashtrade.brokers.alpaca import AlpacaBroker
 
 
-class BrokerMode(StrEnum):
-    """Which kind of account a bot trades on."""
-
-    SIMULATED = "simulated"
-    PAPER = "paper"
-    LIVE = "live"
-
-
 @dataclass(frozen=True, slots=True)
 class ModeSpec:
     """What a form shows and a broker checks. ``key_prefixes`` are how this mode's key ids begin."""
 
-    mode: BrokerMode
+    mode: AccountMode
     label: str
     description: str
     needs_keys: bool
@@ -47,14 +39,14 @@ class ModeSpec:
                     f"These are keys of the {other.label.lower()}, but the mode is {self.mode.value}. "
                     f"Enter the keys of the {self.label.lower()}, or choose the mode {other.mode.value}."
                 )
-        if self.mode is BrokerMode.SIMULATED and not key.startswith(self.key_prefixes):
+        if self.mode is AccountMode.SIMULATED and not key.startswith(self.key_prefixes):
             raise ConfigurationError("The simulated account uses its own keys; do not enter any.")
 
 
 MODES: Registry[ModeSpec] = Registry("account mode")
 for _spec in (
     ModeSpec(
-        BrokerMode.SIMULATED,
+        AccountMode.SIMULATED,
         "Simulated account",
         "The built-in simulator on this machine: no sign-up, no money.",
         needs_keys=False,
@@ -62,14 +54,14 @@ for _spec in (
         requests_per_minute=60_000,
     ),
     ModeSpec(
-        BrokerMode.PAPER,
+        AccountMode.PAPER,
         "Paper account",
         "Alpaca's paper trading: real prices, no money.",
         needs_keys=True,
         key_prefixes=("PK",),
     ),
     ModeSpec(
-        BrokerMode.LIVE,
+        AccountMode.LIVE,
         "Live account",
         "Alpaca with real money.",
         needs_keys=True,
@@ -79,7 +71,7 @@ for _spec in (
     MODES.register(_spec.mode.value, _spec)
 
 
-def make_broker(mode: BrokerMode | str, key: str, secret: str, *, url: str | None = None) -> AlpacaBroker:
+def make_broker(mode: AccountMode | str, key: str, secret: str, *, url: str | None = None) -> AlpacaBroker:
     """A broker for an account. ``url`` is the simulator's address in simulated mode, else an Alpaca-compatible one or
     None.
     """

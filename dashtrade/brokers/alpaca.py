@@ -20,13 +20,14 @@ from alpaca.common.exceptions import APIError
 from alpaca.trading.client import TradingClient
 from requests.exceptions import ConnectTimeout, RequestException, Timeout
 
-from dashtrade.brokers import MODES, BrokerMode
+from dashtrade.brokers import MODES
 from dashtrade.brokers import alpaca_parse as parse
 from dashtrade.brokers.alpaca_request import Answer, MarketClock, json_object, market_clock, order_fields, seconds
 from dashtrade.brokers.alpaca_session import BoundedSession
 from dashtrade.brokers.alpaca_stream import AlpacaStream, OnGap, OnUpdate
 from dashtrade.brokers.rate_limit import Priority, budget_for
 from dashtrade.brokers.refusals import classify
+from dashtrade.domain.bots import AccountMode
 from dashtrade.domain.orders import BrokerAccount, BrokerOrder, BrokerPosition, Execution, OrderRequest, Refusal
 from dashtrade.errors import BrokerError, BrokerUnavailable, ConfigurationError, OrderRefused, OutcomeUnknown
 
@@ -48,7 +49,7 @@ class AlpacaBroker:
         key: str,
         secret: str,
         *,
-        mode: BrokerMode | str = BrokerMode.PAPER,
+        mode: AccountMode | str = AccountMode.PAPER,
         url_override: str | None = None,
         connect_timeout: float = 3.0,
         read_timeout: float = 8.0,
@@ -56,29 +57,29 @@ class AlpacaBroker:
         requests_per_minute: int | None = None,
         turn_timeout: float = 30.0,
     ) -> None:
-        self.mode = BrokerMode(mode)
+        self.mode = AccountMode(mode)
         spec = MODES[self.mode]
         spec.check_key(key)
-        if self.mode is BrokerMode.SIMULATED and not url_override:
+        if self.mode is AccountMode.SIMULATED and not url_override:
             raise ConfigurationError("The simulated account needs the simulator's address.")
         self._key, self._secret = key, secret
         self._url = (url_override or "").rstrip("/") or None
         # raw answers: the client's models refuse words that are newer than the client
         self._client = TradingClient(
-            key, secret, paper=self.mode is not BrokerMode.LIVE, raw_data=True, url_override=self._url
+            key, secret, paper=self.mode is not AccountMode.LIVE, raw_data=True, url_override=self._url
         )
         self._client._retry = 0
         self._client._retry_codes = []
         # a loopback address must not go through a proxy that the environment names
         self._session = BoundedSession(
-            connect_timeout, read_timeout, total_timeout, trust_env=self.mode is not BrokerMode.SIMULATED
+            connect_timeout, read_timeout, total_timeout, trust_env=self.mode is not AccountMode.SIMULATED
         )
         self._client._session = self._session
         self._budget = budget_for(key, requests_per_minute or spec.requests_per_minute)
         self._turn_timeout = turn_timeout
         self._client_ids: OrderedDict[str, str] = OrderedDict()
         self._stream: AlpacaStream | None = None
-        self._verified = self.mode is not BrokerMode.LIVE
+        self._verified = self.mode is not AccountMode.LIVE
 
     def __repr__(self) -> str:
         return f"AlpacaBroker(mode={self.mode.value!r}, key='{self._key[:4]}…')"
@@ -196,7 +197,7 @@ class AlpacaBroker:
         self._stream = AlpacaStream(
             self._key,
             self._secret,
-            paper=self.mode is not BrokerMode.LIVE,
+            paper=self.mode is not AccountMode.LIVE,
             url=url,
             on_update=on_update,
             on_gap=on_gap,
@@ -324,7 +325,7 @@ class AlpacaBroker:
         raise OrderRefused(problem, kind=Refusal.UNAUTHORIZED)
 
     def _check_live(self, payload: Any) -> None:
-        if self.mode is BrokerMode.LIVE and isinstance(payload, Mapping):
+        if self.mode is AccountMode.LIVE and isinstance(payload, Mapping):
             if str(payload.get("account_number") or "").startswith("PA"):
                 raise ConfigurationError(
                     "This is a paper account, but the mode is live. Enter the live account's keys."

@@ -28,6 +28,9 @@ OnUpdate = Callable[[OrderUpdate], None]
 OnGap = Callable[[StreamGap], None]
 # the library logs a traceback for every failed attempt to connect; one line of ours replaces it
 logging.getLogger("alpaca.trading.stream").setLevel(logging.CRITICAL)
+# at DEBUG the websocket library logs frames, and the first one carries the secret
+for _name in ("websockets", "websockets.client"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class AlpacaStream:

@@ -148,11 +148,12 @@ def _credentials(username: str) -> tuple[str, str]:
 
 
 def _broker(username: str) -> AlpacaBroker:
-    from dashtrade.brokers import BrokerMode, make_broker
+    from dashtrade.brokers import make_broker
+    from dashtrade.domain.bots import AccountMode
     from dashtrade.settings import get_settings
 
     key, secret = _credentials(username)
-    return make_broker(BrokerMode.SIMULATED, key, secret, url=get_settings().simulator_url)
+    return make_broker(AccountMode.SIMULATED, key, secret, url=get_settings().simulator_url)
 
 
 def _call(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def _warm(app: Starlette) -> None:
 def main() -> int:
     settings = get_settings()
     configure("simulator", settings)
+    # at DEBUG the server logs the frames of websockets, and clients sign in with one
+    logging.getLogger("uvicorn.error").setLevel(max(logging.INFO, logging.getLogger().level))
     try:
         runtime = bootstrap.connect(settings)
         app = build(settings, runtime.engine)

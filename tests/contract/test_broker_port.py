@@ -9,20 +9,21 @@ from decimal import Decimal
 import pytest
 from simulator_server import SECRET, RunningSimulator, fresh_engine, new_user, order, running, until
 
-from dashtrade.brokers import MODES, BrokerMode, make_broker
+from dashtrade.brokers import MODES, make_broker
 from dashtrade.brokers.alpaca import AlpacaBroker
 from dashtrade.brokers.simulator.prices import FixedFeed
 from dashtrade.db.embedded import EmbeddedPostgres
+from dashtrade.domain.bots import AccountMode
 from dashtrade.domain.orders import OrderStatus, OrderType, Refusal, TimeInForce
 from dashtrade.domain.simulated import simulated_credentials
 from dashtrade.errors import BrokerError, ConfigurationError, OrderRefused
 
-PREFIXES = {BrokerMode.SIMULATED: "SIM-", BrokerMode.PAPER: "PK", BrokerMode.LIVE: "AK"}
+PREFIXES = {AccountMode.SIMULATED: "SIM-", AccountMode.PAPER: "PK", AccountMode.LIVE: "AK"}
 
 
 @pytest.fixture(params=list(MODES))
-def mode(request: pytest.FixtureRequest) -> BrokerMode:
-    return BrokerMode(request.param)
+def mode(request: pytest.FixtureRequest) -> AccountMode:
+    return AccountMode(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def simulator(postgres_server: EmbeddedPostgres) -> Iterator[RunningSimulator]:
 
 
 @pytest.fixture
-def broker(simulator: RunningSimulator, mode: BrokerMode) -> Iterator[AlpacaBroker]:
+def broker(simulator: RunningSimulator, mode: AccountMode) -> Iterator[AlpacaBroker]:
     user_id = new_user()
     _, secret = simulated_credentials(SECRET, user_id)
     made = make_broker(mode, f"{PREFIXES[mode]}{user_id}", secret, url=simulator.url)
@@ -118,7 +119,7 @@ def test_a_short_position_has_a_negative_quantity(broker: AlpacaBroker) -> None:
 
 
 def test_wrong_keys_are_refused_and_never_read_as_an_empty_account(
-    simulator: RunningSimulator, mode: BrokerMode
+    simulator: RunningSimulator, mode: AccountMode
 ) -> None:
     wrong = make_broker(mode, PREFIXES[mode] + "9", "wrong-secret-value", url=simulator.url)
     for ask in (wrong.positions, wrong.open_orders, wrong.account, wrong.executions):
@@ -130,7 +131,7 @@ def test_wrong_keys_are_refused_and_never_read_as_an_empty_account(
 
 
 def test_secrets_appear_in_no_text(
-    simulator: RunningSimulator, mode: BrokerMode, caplog: pytest.LogCaptureFixture
+    simulator: RunningSimulator, mode: AccountMode, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     wrong = make_broker(mode, PREFIXES[mode] + "12345678", "very-secret-value", url=simulator.url)
@@ -144,6 +145,20 @@ def test_secrets_appear_in_no_text(
     assert not any("very-secret-value" in text for text in texts)
     assert "12345678" not in repr(wrong)
     wrong.close()
+
+
+def test_not_even_debug_logs_of_the_stream_hold_the_secret(
+    simulator: RunningSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library under the stream logs whole frames, and the first one carries the secret."""
+    caplog.set_level("DEBUG")
+    broker = simulator.broker()
+    stream = broker.stream(lambda update: None, lambda gap: None)
+    assert stream.wait_connected(10)
+    broker.submit(order("one"))
+    broker.close()
+    assert caplog.records
+    assert broker._secret[-12:] not in caplog.text  # long frames are cut in the middle
 
 
 @pytest.mark.parametrize(

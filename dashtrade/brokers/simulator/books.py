@@ -175,7 +175,8 @@ class Books:
 
     def note_equity(self) -> None:
         """A point of the equity curve; the last one of a moment counts."""
-        equity = self.balance().equity
+        held = [(row.qty, self.mark(row)) for row in self.positions().values()]
+        equity = value(self.cash, held, ZERO, self.account.multiplier).equity
         statement = upsert(store.equity_points).values(account_id=self.account.id, time=self.now, equity=equity)
         self.connection.execute(
             statement.on_conflict_do_update(index_elements=["account_id", "time"], set_={"equity": equity})
