@@ -226,7 +226,10 @@ class EmbeddedPostgres:
             "log_timezone": "UTC", "timezone": "UTC", "password_encryption": "scram-sha-256",
         }  # fmt: skip
         if not self.durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            settings |= {
+                "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
+                "max_wal_senders": 0, "autovacuum": "off", "shared_buffers": "32MB", "io_method": "sync",
+            }  # fmt: skip
         postgres = [str(bin_dir() / "postgres"), "-D", str(self.data)]
         for key, value in settings.items():
             postgres += ["-c", f"{key}={value}"]
