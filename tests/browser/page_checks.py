@@ -23,7 +23,8 @@ COUNT_PIXELS = """(el) => [...el.querySelectorAll("canvas")].reduce((sum, canvas
   const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   const first = data[0] << 16 | data[1] << 8 | data[2];
   let other = 0;
-  for (let i = 4; i < data.length; i += 4) if (data[i + 3] > 200 && (data[i] << 16 | data[i + 1] << 8 | data[i + 2]) !== first) other++;
+  for (let i = 4; i < data.length; i += 4)
+    if (data[i + 3] > 200 && (data[i] << 16 | data[i + 1] << 8 | data[i + 2]) !== first) other++;
   return sum + other;
 }, 0)"""
 

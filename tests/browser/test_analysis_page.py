@@ -37,10 +37,10 @@ def test_inputs_change_chart_address_and_the_kept_state(
     console = Console(page)
     open_page(page, "analysis?source=sample")
     chart = drawn_chart(page)
-    page.get_by_label("Ticker").fill("ibm")
+    page.get_by_label("Symbol").fill("ibm")
     page.keyboard.press("Enter")
     expect(chart.locator(".dt-chart-title")).to_have_text("IBM · 1d")
-    page.get_by_label("Length of one bar").select_option("1wk")
+    page.get_by_label("Interval").select_option("1wk")
     expect(chart.locator(".dt-chart-title")).to_have_text("IBM · 1wk")
     address = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
     assert address == {"symbol": "IBM", "period": "1y", "interval": "1wk", "source": "sample"}
@@ -56,7 +56,7 @@ def test_indicators_are_added_and_the_crosshair_reads_values(page: Page, open_pa
     console = Console(page)
     open_page(page, "analysis?source=sample")
     chart = drawn_chart(page)
-    page.get_by_label("Indicator", exact=True).select_option(label="MACD (trend)")
+    page.get_by_label("Add", exact=True).select_option(label="MACD (trend)")
     page.get_by_role("button", name="Add indicator").click()
     expect(chart).to_have_attribute("data-panes", "3")
     last = chart.get_attribute("data-shown")
@@ -76,23 +76,20 @@ def test_indicators_are_added_and_the_crosshair_reads_values(page: Page, open_pa
 def test_the_chart_follows_the_theme(page: Page, open_page: Open) -> None:
     open_page(page, "analysis?source=sample")
     chart = drawn_chart(page)
-    corner = "(el) => [...el.querySelector('canvas').getContext('2d').getImageData(3, 60, 1, 1).data]"
+    corner = "(el) => String([...el.querySelector('canvas').getContext('2d').getImageData(3, 60, 1, 1).data])"
     before = chart.evaluate(corner)
     page.locator("#dt-theme").click()
-    page.wait_for_function(
-        "([el, before]) => String([...el.querySelector('canvas').getContext('2d').getImageData(3, 60, 1, 1).data]) !== String(before)",
-        arg=[chart.element_handle(), before],
-    )
+    page.wait_for_function(f"([el, before]) => ({corner})(el) !== before", arg=[chart.element_handle(), before])
 
 
 def test_bad_input_is_a_sentence_in_place(page: Page, open_page: Open) -> None:
     console = Console(page)
     open_page(page, "analysis?source=sample&period=9y")
     expect(page.get_by_role("alert")).to_contain_text("period")
-    page.get_by_label("Ticker").fill("ZZZZ")
+    page.get_by_label("Symbol").fill("ZZZZ")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("The sample has no ZZZZ. It has AAPL")
-    page.get_by_label("Ticker").fill("<img src=x onerror=alert(1)>")
+    page.get_by_label("Symbol").fill("<img src=x onerror=alert(1)>")
     page.keyboard.press("Enter")
     expect(page.get_by_text("is not a ticker")).to_be_visible()
     assert page.locator("#rendered_cells img").count() == 0
@@ -120,7 +117,7 @@ def test_without_a_network_sample_data_is_offered(
         page.get_by_role("button", name="Show sample data").click()
         drawn_chart(page)
         assert "source=sample" in page.url
-        page.get_by_label("Length of one bar").select_option("1m")  # any pair is possible with the sample
+        page.get_by_label("Interval").select_option("1m")  # any pair is possible with the sample
         drawn_chart(page)
         page.get_by_label("Data source").select_option("yahoo")
         expect(page.get_by_text("for the last 8 days only").first).to_be_visible()

@@ -54,13 +54,11 @@ def columns(*children: w.Widget) -> w.Box:
     return styled(w.Box(children), "dt-columns")
 
 
-def field(label: str, control: w.Widget, tip: str = "") -> w.Box:
-    """A control under its label, which is also its accessible name."""
-    control.tooltip = tip or label
-    caption = w.Label(label)
-    if tip:
-        caption.tooltip = tip
-    return styled(w.VBox([caption, control]), "dt-field")
+def field(label: str, control: w.Widget, tip: str = "") -> w.Widget:
+    """A control with its label above it; the label is tied to the input, so it is also its accessible name."""
+    control.description = label
+    control.tooltip = tip or None
+    return styled(control, "dt-field")
 
 
 def heading(text: str, level: int = 2) -> w.HTML:

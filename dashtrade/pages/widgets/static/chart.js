@@ -193,9 +193,10 @@ function render({ model, el }) {
 
   function view() {
     const key = model.get("title") + model.get("zoom_key"), n = count();
-    if (key === shownKey || !n) return;
+    const width = chart.timeScale().width();
+    if (key === shownKey || !n || width < 40) return; // not laid out yet: the size change calls again
     shownKey = key;
-    const visible = Math.min(model.get("visible") || n, Math.max(30, Math.round(box.clientWidth / 5)));
+    const visible = Math.min(model.get("visible") || n, Math.max(30, Math.round(width / 5)));
     chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, n - visible), to: n + 3 });
   }
 
@@ -262,6 +263,7 @@ function render({ model, el }) {
   for (const node of [document.documentElement, document.body]) watch.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-dt-theme", "data-jp-theme-light"] });
   const media = matchMedia("(prefers-color-scheme: dark)");
   media.addEventListener("change", queue);
+  chart.timeScale().subscribeSizeChange(() => view());
   const resize = new ResizeObserver(() => requestAnimationFrame(() => legend()));
   resize.observe(box);
 
