@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     )
     simulator_slippage_bps: float = Field(default=1.0, ge=0, description="basis points, against the trader")
     simulator_spread_bps: float = Field(default=2.0, ge=0, description="whole bid-ask spread, basis points")
+    simulator_jitter_bps: float = Field(default=0.0, ge=0, description="most that slippage varies between orders")
     simulator_seed: int = Field(default=0, description="repeats the simulator's slippage exactly")
     simulator_hours: Literal["always", "exchange"] = Field(
         default="always", description="when the simulated market is open: around the clock, or New York's sessions"

@@ -68,6 +68,7 @@ def build(settings: Settings, engine: Engine) -> Starlette:
     costs = Costs(
         spread_bps=Decimal(str(settings.simulator_spread_bps)),
         slippage_bps=Decimal(str(settings.simulator_slippage_bps)),
+        jitter_bps=Decimal(str(settings.simulator_jitter_bps)),
         seed=settings.simulator_seed,
     )
     return create_app(
@@ -114,6 +115,8 @@ def main() -> int:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=2,
+        # longer than the trader's pauses: a connection that ends under a new request leaves its outcome open
+        timeout_keep_alive=75,
         ws_ping_interval=20,
     )
     warm = threading.Timer(WARM_AFTER, _warm, (app,))

@@ -51,7 +51,7 @@ class SimulatorOptions:
     hint_life: timedelta = timedelta(seconds=60)
     price_grace: timedelta = timedelta(seconds=1)
     tick_seconds: float = 0.5
-    equity_seconds: float = 60.0
+    equity_seconds: float = 300.0
     faults: bool = False
 
 

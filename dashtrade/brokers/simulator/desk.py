@@ -183,7 +183,7 @@ class Desk(Books):
 
 def _working(order: Row[Any]) -> Working:
     return Working(
-        order_id=str(order.id),
+        name=order.client_order_id,
         side=order.side,
         type=order.type,
         limit_price=order.limit_price,

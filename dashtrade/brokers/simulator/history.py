@@ -41,16 +41,11 @@ def portfolio_history(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     if (end - first) / step > 20_000:
         raise malformed("too many points; use a longer timeframe or a shorter period")
     points = store.equity_points
-    rows = desk.connection.execute(
-        select(points.c.time, points.c.equity)
-        .where(points.c.account_id == desk.account.id, points.c.time <= end)
-        .order_by(points.c.time)
-    ).all()
-    current = base = desk.account.initial_cash
+    mine = select(points.c.time, points.c.equity).where(points.c.account_id == desk.account.id)
+    before = desk.connection.execute(mine.where(points.c.time < first).order_by(points.c.time.desc()).limit(1)).first()
+    rows = desk.connection.execute(mine.where(points.c.time.between(first, end)).order_by(points.c.time)).all()
+    current = base = desk.account.initial_cash if before is None else before.equity
     position = 0
-    while position < len(rows) and rows[position].time < first:
-        current = base = rows[position].equity
-        position += 1
     times: list[int] = []
     equity: list[float] = []
     window = first

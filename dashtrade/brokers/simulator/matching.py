@@ -28,11 +28,11 @@ class Costs:
         half = price * self.spread_bps / (2 * BPS)
         return price - half, price + half
 
-    def slippage(self, price: Decimal, order_id: str) -> Decimal:
-        """Money a share, at least 0."""
+    def slippage(self, price: Decimal, name: str) -> Decimal:
+        """Money a share, at least 0. ``name`` is the client order id, which a repeated rehearsal repeats."""
         bps = self.slippage_bps
         if self.jitter_bps:
-            digest = hashlib.sha256(f"{self.seed}:{order_id}".encode()).digest()
+            digest = hashlib.sha256(f"{self.seed}:{name}".encode()).digest()
             bps += self.jitter_bps * int.from_bytes(digest[:4], "big") / Decimal(2**32)
         return price * bps / BPS
 
@@ -41,7 +41,7 @@ class Costs:
 class Working:
     """What matching needs to know of an order."""
 
-    order_id: str
+    name: str
     side: str
     type: str
     limit_price: Decimal | None = None
@@ -84,7 +84,7 @@ def examine(order: Working, price: Decimal, costs: Costs) -> Verdict:
         triggered = price >= stop if buy else price <= stop
         if not triggered:
             return Verdict(None, triggered, hwm, stop)
-    slip = costs.slippage(price, order.order_id)
+    slip = costs.slippage(price, order.name)
     taken = ask + slip if buy else bid - slip
     if order.type in {"limit", "stop_limit"}:
         limit = order.limit_price
