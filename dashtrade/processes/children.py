@@ -55,6 +55,16 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
+def _own_host(settings: Settings) -> str:
+    """Where this machine reaches what listens on the setting's address."""
+    every = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared, not bound
+    return every.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
+
+
+def dashboards_url(settings: Settings) -> str:
+    return f"http://{_own_host(settings)}:{settings.dashboards_port}{settings.base_url}"
+
+
 def children(
     settings: Settings, *, database_url: str, pages_database_url: str | None, encryption_key: str, session_secret: str
 ) -> list[Child]:
@@ -66,9 +76,8 @@ def children(
     if settings.alpha_vantage_key is not None:
         market["DASHTRADE_ALPHA_VANTAGE_KEY"] = settings.alpha_vantage_key.get_secret_value()
     pages = {"DASHTRADE_PAGES_DATABASE_URL": pages_database_url} if pages_database_url else {}
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    dashboards = f"http://{host}:{settings.dashboards_port}{settings.base_url}"
-    webhook = f"http://{host}:{settings.webhook_port}"
+    dashboards = dashboards_url(settings)
+    webhook = f"http://{_own_host(settings)}:{settings.webhook_port}"
 
     def module(name: str) -> tuple[str, ...]:
         return (sys.executable, "-m", name)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TextIO
 from urllib.parse import urlsplit
 
-from dashtrade.processes.children import Child
+from dashtrade.processes.children import Child, plain_environment
 from dashtrade.settings import Settings
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -175,7 +175,7 @@ class Supervisor:
     def _start_guardian(self) -> None:
         self._guardian = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.processes.guardian"], stdin=subprocess.PIPE, text=True, cwd=self.folder,
-            start_new_session=True, env=os.environ | {"PYTHONPATH": _import_path()},
+            start_new_session=True, env=plain_environment(os.environ) | {"PYTHONPATH": _import_path()},
         )  # fmt: skip
         for running in self._running:
             if running.process is not None:
@@ -239,14 +239,13 @@ def run(settings: Settings) -> int:
     from dashtrade.bootstrap import Runtime
     from dashtrade.db.engine import make_engine
     from dashtrade.processes import prepare
-    from dashtrade.processes.children import children
+    from dashtrade.processes.children import children, dashboards_url
 
     for number in _SIGNALS:
         signal.signal(number, _leave)  # so that the database is let go properly while things are prepared
     folder = settings.data_dir
     prepare.check_data_dir(folder)
-    url = f"http://{settings.host}:{settings.dashboards_port}{settings.base_url}"
-    with prepare.only_one(folder, {"url": url}):
+    with prepare.only_one(folder, {"url": dashboards_url(settings)}):
         prepare.check_ports(settings)
         server = None
         if settings.database_url is None:
