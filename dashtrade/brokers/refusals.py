@@ -20,7 +20,7 @@ _BY_TEXT: tuple[tuple[str, Refusal], ...] = (
     (r"order not found", Refusal.ORDER_NOT_FOUND),
     (r"order is already in|already (closed|filled|canceled)|not cancel?lable|is not open", Refusal.ALREADY_ENDED),
     (
-        r"day trading protection|account is (restricted|blocked|not active)|trading is blocked|rejected by user request",
+        r"day trading protection|account is (restricted|blocked|not active)|trading is blocked|by user request",
         Refusal.ACCOUNT_BLOCKED,
     ),
     (r"not authorized|unauthorized|forbidden\.?$", Refusal.UNAUTHORIZED),
