@@ -28,7 +28,8 @@ from dashtrade.data.quality import bars_frame, check_bars, nanoseconds, stamp
 from dashtrade.domain.market import OHLCV, QUALITY_COUNTS, Adjustment, Interval, parse_symbol
 from dashtrade.errors import BadBars, InvalidInput
 
-_PIECE_BYTES = 4_000_000
+# Arrow reads up to 32 pieces ahead.
+_PIECE_BYTES = 512_000
 _PIECE_ROWS = 65_536
 _NAMES = {
     "time": ("time", "date", "datetime", "timestamp", "open time", "open_time", "unnamed: 0", ""),
@@ -113,7 +114,7 @@ def _pieces(path: Path) -> Iterator[pa.RecordBatch]:
         if path.suffix.lower() in (".parquet", ".pq"):
             yield from pq.ParquetFile(path).iter_batches(_PIECE_ROWS)
         else:
-            yield from pcsv.open_csv(path, read_options=pcsv.ReadOptions(block_size=_PIECE_BYTES))
+            yield from pcsv.open_csv(path, read_options=pcsv.ReadOptions(block_size=_PIECE_BYTES, use_threads=False))
     except (pa.ArrowInvalid, OSError) as error:
         raise BadBars(f"{path.name} cannot be read: {str(error).splitlines()[0][:200]}") from None
 

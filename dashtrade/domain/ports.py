@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from dashtrade.domain.market import HistoryRequest, NewsItem, Quote, Session, SymbolMatch
+from dashtrade.domain.market import (
+    CorporateAction,
+    Fundamentals,
+    HistoryRequest,
+    NewsItem,
+    Quote,
+    Session,
+    SymbolMatch,
+)
 from dashtrade.domain.orders import BrokerAccount, BrokerOrder, BrokerPosition, Execution, OrderRequest
 
 if TYPE_CHECKING:
@@ -31,6 +39,16 @@ class PriceSource(Protocol):
     def search(self, text: str) -> list[SymbolMatch]: ...
 
     def news(self, symbol: str) -> list[NewsItem]: ...
+
+
+@runtime_checkable
+class CompanyFacts(Protocol):
+    """A source that also knows what a symbol is, and its dividends and splits."""
+
+    def actions(self, symbol: str) -> list[CorporateAction]:
+        """Dividends and splits, oldest first."""
+
+    def fundamentals(self, symbol: str) -> Fundamentals: ...
 
 
 class CallBudget(Protocol):

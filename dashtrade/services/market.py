@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from dashtrade.domain.market import HistoryRequest, NewsItem, Quote, SymbolMatch
-from dashtrade.domain.ports import PriceSource
+from dashtrade.domain.market import CorporateAction, Fundamentals, HistoryRequest, NewsItem, Quote, SymbolMatch
+from dashtrade.domain.ports import CompanyFacts, PriceSource
 from dashtrade.errors import ConfigurationError, DashTradeError, InvalidInput, SourceError
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ class Note:
 
     def __str__(self) -> str:
         return f"{self.source}: {self.message}"
+
+
+def _facts(source: PriceSource) -> CompanyFacts:
+    if not isinstance(source, CompanyFacts):
+        raise InvalidInput("source", f"{source.label} has no company facts; ask another source.")
+    return source
 
 
 class MarketData:
@@ -114,6 +120,14 @@ class MarketData:
     def news(self, symbol: str, source: str | None = None) -> list[NewsItem]:
         """News on a symbol, newest first."""
         return self._first(source, lambda one: one.news(symbol))[0]
+
+    def actions(self, symbol: str, source: str | None = None) -> list[CorporateAction]:
+        """Dividends and splits, oldest first, from the first source that knows any company facts."""
+        return self._first(source, lambda one: _facts(one).actions(symbol))[0]
+
+    def fundamentals(self, symbol: str, source: str | None = None) -> Fundamentals:
+        """Name, exchange, sector, currency, from the first source that knows any company facts."""
+        return self._first(source, lambda one: _facts(one).fundamentals(symbol))[0]
 
     def sources(self) -> list[str]:
         """All sources' keys, those in use first, in order."""

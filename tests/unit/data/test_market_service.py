@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dashtrade.data.live import with_quote
 from dashtrade.data.sample import SampleSource
 from dashtrade.data.sessions import edges
 from dashtrade.data.sources import SOURCES, BuiltSources, SourceContext
-from dashtrade.domain.market import HistoryRequest, Interval, Quote
+from dashtrade.domain.market import Adjustment, CorporateAction, Fundamentals, HistoryRequest, Interval, Quote
 from dashtrade.errors import (
     BadAnswer,
     ConfigurationError,
@@ -129,6 +129,44 @@ def test_cached_bars_of_any_age_only_when_chosen(tmp_path: Path) -> None:
     bars = data.history(ASK, stale=True)
     assert bars.attrs["cached"] is True
     assert bars.attrs["fetched_at"].startswith("2026-11-22T12:00")
+
+
+def test_company_facts_come_from_a_source_that_has_them() -> None:
+    class Knowing(FakeSource):
+        def actions(self, symbol: str) -> list[CorporateAction]:
+            return [CorporateAction(date(2020, 8, 31), "split", Decimal(4))]
+
+        def fundamentals(self, symbol: str) -> Fundamentals:
+            return Fundamentals(symbol, "Apple Inc.", currency="USD")
+
+    data = MarketData({**fakes(a=None), "b": Knowing(CLOCK, "b")}, ("a", "b"))
+    assert data.actions("AAPL")[0].value == 4
+    assert data.fundamentals("AAPL").currency == "USD"
+    with pytest.raises(InvalidInput, match="no company facts"):
+        data.fundamentals("AAPL", "a")
+
+
+@pytest.mark.parametrize("key", list(SOURCES))
+def test_every_registered_source_keeps_the_port(key: str, tmp_path: Path) -> None:
+    class NoBudget:
+        def take(self, source: str) -> None: ...
+
+        def used_up(self, source: str) -> float:
+            return 0.0
+
+    settings = load_settings(data_dir=tmp_path, alpha_vantage_key="k", alpaca_key="k", alpaca_secret="s")
+    source = BuiltSources(SourceContext(settings, NoBudget()))[key]
+    assert source.key == key == SOURCES[key].key
+    assert source.label
+    for name in ("history", "latest", "search", "news"):
+        assert callable(getattr(source, name))
+    if SOURCES[key].cached:
+        # What the cache needs: limits known beforehand for every interval it can give, and a fetch of native bars.
+        assert set(source.limits.native) >= set(Interval) - {Interval.M2}
+        for native in set(source.limits.native.values()):
+            assert source.limits.source_interval(native) is native
+        assert callable(source.fetch)
+        assert source.adjustment(Interval.D1) in Adjustment
 
 
 class Prices:
