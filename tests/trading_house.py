@@ -28,6 +28,11 @@ from dashtrade.settings import load_settings
 from webhook.app import create_app
 
 PAYLOAD = {"action": "BUY", "symbol": "AAPL", "timeframe": "15 Min", "price": 145.50}
+RAISING = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF {condition} THEN RAISE EXCEPTION 'made to fail' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$;
+CREATE TRIGGER failing BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()
+"""
 CHILD = Path(__file__).parent / "faults" / "trader_child.py"
 
 

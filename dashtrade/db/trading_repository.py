@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import DateTime, and_, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from dashtrade.db.tables.trading import (
@@ -52,6 +52,15 @@ def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
         .limit(1)
     )
     return session.scalars(query).first()
+
+
+def newest_followed(session: Session, bot_id: int) -> datetime | None:
+    """When the latest-sent of the bot's decided alerts was sent, by its own clock; None where none said so."""
+    sent = cast(InboxRow.payload["sent_at"].astext, DateTime(timezone=True))
+    query = select(func.max(sent)).where(
+        InboxRow.bot_id == bot_id, InboxRow.state.in_((AlertState.PLANNED, AlertState.DONE, AlertState.IGNORED))
+    )
+    return session.scalar(query)
 
 
 def claim_alert(session: Session, alert_id: int) -> InboxRow | None:

@@ -18,6 +18,7 @@ from dashtrade.db.trading_repository import (
     add_event,
     cash_flows_on,
     claim_alert,
+    newest_followed,
     next_alert,
     open_halt,
     open_lots,
@@ -177,6 +178,10 @@ class _Plan:
         stale = freshness(self.alert, self.row.received_at, self.now, limit)
         if stale is not None:
             return Decision(AlertState.EXPIRED, stale, code="EXPIRED")
+        newest = newest_followed(self.session, self.bot.id) if self.alert.sent_at is not None else None
+        if newest is not None and self.alert.sent_at is not None and self.alert.sent_at < newest:
+            text = f"A newer alert of this bot, sent at {newest:%H:%M:%S} UTC, was followed already: nothing to do."
+            return Decision(AlertState.IGNORED, text)
         if not self.conditions.session_open(self.config.session_rule, self.now):
             text = "The market is closed, and an order sent now would wait for the next session: no order was sent."
             return Decision(AlertState.EXPIRED, text, code="MARKET_CLOSED")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 from pg_proxy import PgProxy, proxied
 from sqlalchemy import Engine, text
-from trading_house import PAYLOAD, House, running_webhook
+from trading_house import PAYLOAD, RAISING, House, running_webhook, wait_for
 
 from dashtrade.db.engine import make_engine
 from dashtrade.domain.users import User
@@ -271,3 +276,47 @@ def test_health_and_metrics(door: Door) -> None:
     metrics = door.client.get("/metrics").text
     assert 'dashtrade_webhook_requests_total{route="webhook",status="202"} 1.0' in metrics
     assert door.token not in metrics
+
+
+@pytest.mark.parametrize(("number", "moment", "kept"), [(5, "before", 0), (6, "after", 1)])
+def test_faults_5_and_6_killed_around_the_commit(
+    door: Door, database_url: str, number: int, moment: str, kept: int
+) -> None:
+    """Killed before the commit there is no 2xx; killed after it the alert is kept, and the resend adds nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ, "DATABASE_URL": database_url, "DASHTRADE_WEBHOOK_PORT": str(port), "CRASH_AT": moment,
+    }  # fmt: skip
+    child = subprocess.Popen([sys.executable, str(Path(__file__).with_name("webhook_child.py"))], env=environment)
+    try:
+        wait_for(lambda: _listens(port), "the webhook does not listen", 40)
+        with pytest.raises(httpx.TransportError):
+            httpx.post(f"http://127.0.0.1:{port}/webhook?token={door.token}", json=PAYLOAD, timeout=20, trust_env=False)
+        assert child.wait(20) == -signal.SIGKILL
+    finally:
+        child.kill()
+        child.wait()
+    assert stored(door) == kept
+    assert door.post().status_code == 202
+    assert stored(door) == 1
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_fault_7_a_full_disk_is_no_2xx(door: Door) -> None:
+    with door.engine.begin() as connection:
+        connection.execute(text(RAISING.format(table="alert_inbox", code="53100", condition="true")))
+    answer = door.post(id="full")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "UNAVAILABLE", "5")
+    assert "53100" not in answer.text and "disk" not in answer.text.lower()
+    with door.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER failing ON alert_inbox"))
+    assert door.post(id="full").status_code == 202
+    assert stored(door) == 1

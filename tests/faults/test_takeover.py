@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 from pg_proxy import proxied
 from sqlalchemy import text
-from trading_house import House, TraderProcess, running_trader, trader_settings, wait_for
+from trading_house import RAISING, House, TraderProcess, running_trader, trader_settings, wait_for
 
 from dashtrade.auth.vault import Vault, new_key
 from dashtrade.db.engine import make_engine
@@ -307,3 +307,43 @@ def test_a_gone_traders_account_is_taken_at_once_and_a_living_ones_is_not(house:
         trader._listener.stop()
         time.sleep(0.1)
         wait_for(lambda: acquire_lease(house.uow(), account_id(house), "other:1"), "not taken over")
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001"])
+def test_fault_17_a_deadlock_or_serialisation_failure_is_tried_again(house: House, code: str) -> None:
+    house.bot()
+    with house.engine.begin() as connection:
+        connection.execute(text("CREATE SEQUENCE failures"))
+        condition = "nextval('failures') <= 3"
+        connection.execute(text(RAISING.format(table="order_intents", code=code, condition=condition)))
+    agent = agent_for(house, "first")
+    signal = house.post().json()["signal_id"]
+    agent.step()
+    assert house.rows("SELECT attempts FROM alert_inbox") == [(0,)], "this is no fault of the alert"
+    wait_for(lambda: (agent.step(), house.rows("SELECT 1 FROM alert_inbox WHERE state = 'done'"))[1], "not done")
+    assert house.outcome(signal)["status"] == "success"
+    assert len(house.broker_orders()) == 1
+
+
+def test_fault_11_alerts_out_of_order_converge_on_the_newest(house: House) -> None:
+    house.bot(direction="long_short")
+    agent = agent_for(house, "first")
+    now = datetime.now(UTC).replace(microsecond=0)
+
+    def post(position: str, age: int) -> dict[str, object]:
+        sent = (now - timedelta(seconds=age)).isoformat()
+        signal = house.post(action="BUY", market_position=position, timenow=sent).json()["signal_id"]
+        wait_for(
+            lambda: (agent.step(), house.rows("SELECT 1 FROM alert_inbox WHERE ended_at IS NULL") == [])[1], "not ended"
+        )
+        return house.outcome(signal)
+
+    assert post("long", 10)["status"] == "success"
+    assert post("flat", 4)["status"] == "success"
+    late = post("long", 6)
+    assert late["status"] == "ignored" and "newer alert" in str(late["message"])
+    assert house.ledger_positions() == house.broker_positions() == {}
+    assert post("short", 2)["status"] == "success"
+    assert post("short", 1)["status"] == "ignored", "a repeat in target mode is harmless"
+    assert house.ledger_positions() == house.broker_positions()
+    assert house.ledger_positions()["AAPL"] == -6

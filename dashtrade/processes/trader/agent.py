@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from dashtrade.bots.reconcile import position_drifts
 from dashtrade.db.trading_repository import open_intents
@@ -35,6 +36,7 @@ BUSY_SECONDS = 0.1
 POLLS = (0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
 BLOCKED = frozenset({Refusal.HELD_FOR_ORDERS, Refusal.WASH_TRADE})
 SETTLE = timedelta(minutes=2)
+TRY_AGAIN = frozenset({"40001", "40P01"})
 
 
 def nothing(name: str) -> None:
@@ -128,7 +130,7 @@ class AccountAgent:
 
     def _decide(self) -> bool:
         """Alerts that wait, oldest first; then exits that stand behind a resting entry."""
-        busy = False
+        busy, retries = False, 0
         uow = self.tools.uow
         while (waiting := trading.peek(uow(), self.lease)) is not None:
             quote = None if waiting.has_price else self._quote(waiting.symbol)
@@ -141,7 +143,13 @@ class AccountAgent:
                 planned = trading.plan(uow(), self.lease, waiting.alert_id, conditions, self.tools.checkpoint)
             except DashTradeError:
                 raise
-            except Exception as error:
+            except OperationalError as error:
+                # A deadlock or a serialisation failure: nothing was written, so do it again.
+                retries += 1
+                if getattr(error.orig, "pgcode", None) not in TRY_AGAIN or retries > 10:
+                    raise
+                continue
+            except Exception as error:  # one alert that cannot be processed must not stop the others
                 log.exception("alert_failed", alert=waiting.alert_id)
                 problem = type(error).__name__
                 trading.postpone(uow(), self.lease, waiting.alert_id, self.tools.now(), problem)
