@@ -69,7 +69,8 @@ def _vwap(
 ) -> Arrays:
     from dashtrade.indicators.kernels import anchored_vwap
 
-    vwap, sigma = anchored_vwap((high + low + close) / 3.0, volume, _anchors(time, anchor))
+    # a sum is always a writable array: for read-only ones another form would be compiled
+    vwap, sigma = anchored_vwap((high + low + close) / 3.0, volume + 0.0, _anchors(time, anchor))
     return vwap, vwap + deviations * sigma, vwap - deviations * sigma
 
 

@@ -14,6 +14,14 @@ from dashtrade.errors import BadBars, InvalidInput
 ATR_WINDOW = 14
 
 
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only view. Compiled code has one form for these and another for writable ones, and each takes seconds to
+    compile; pandas gives now one, now the other."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 @dataclass(slots=True)
 class PricesOf:
     """High, low and close of the complete bars (a bar missing one of them is skipped), with their times and volume."""
@@ -39,7 +47,8 @@ class PricesOf:
             arrays = [a[complete] for a in arrays]
             index = index[complete]
             volume = None if volume is None else volume[complete]
-        return cls(arrays[0], arrays[1], arrays[2], index, volume)
+        high, low, close = (_frozen(a) for a in arrays)
+        return cls(high, low, close, index, volume)
 
 
 @dataclass(slots=True)
