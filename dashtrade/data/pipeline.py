@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ class FetchingSource(PriceSource, Protocol):
         """What the native bars of this length are corrected for."""
 
 
+_NEW_YORK = ZoneInfo("America/New_York")
 _LAST_BAR_AGE = timedelta(days=10)
 Fetch = Callable[[str, Interval, datetime | None, datetime | None], pd.DataFrame]
 
@@ -96,6 +98,14 @@ def is_closed(label: pd.Timestamp, symbol: str, interval: Interval, now: datetim
     name = calendar_name(symbol)
     if name == ALWAYS:
         return label + _calendar_length(label, interval) <= now
+    if name == "XNYS" and interval.length <= Interval.D1.length:
+        # New York never closes before one and never after four, so that most answers need no calendar.
+        local = now.astimezone(_NEW_YORK)
+        day = label.date() if not interval.intraday else label.tz_convert(_NEW_YORK).date()
+        if local.date() > day or (local.date() == day and local.hour >= 16):
+            return True
+        if local.date() < day or local.hour < 13:
+            return False
     found = edges(name)
     when = np.int64(pd.Timestamp(now).value)
     if interval.intraday:
