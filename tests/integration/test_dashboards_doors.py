@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 from dashboards_server import DashboardsServer, get_as_written, kernel_of, sign_in
 from kernel_socket import KernelSocket
@@ -208,8 +209,11 @@ def test_health_says_nothing_but_that_it_is_well(guarded: DashboardsServer) -> N
 
 def test_a_form_that_is_too_large_is_refused(guarded: DashboardsServer) -> None:
     with guarded.client() as client:
-        answer = client.post("login", data={"username": "x" * 300_000})
-    assert answer.status_code in (400, 413)
+        try:
+            assert client.post("login", data={"username": "x" * 300_000}).status_code in (400, 413)
+        except httpx.TransportError:  # the server hung up before the form was complete
+            pass
+        assert client.get("login").status_code == 200
 
 
 def test_another_sites_page_cannot_open_the_websocket(guarded: DashboardsServer) -> None:

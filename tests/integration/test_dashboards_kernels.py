@@ -101,43 +101,41 @@ def test_closing_needs_the_form_token(guarded: DashboardsServer) -> None:
         assert client.get(f"api/kernels/{kernel_id}").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("kind", "channel", "content"),
-    [
-        (
-            "execute_request",
-            "shell",
-            {"code": "CODE", "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False},
-        ),
-        (
-            "execute_request",
-            "control",
-            {"code": "CODE", "silent": True, "store_history": False, "user_expressions": {"a": "CODE"}},
-        ),
-        ("input_reply", "stdin", {"value": "CODE"}),
-        ("complete_request", "shell", {"code": "CODE.", "cursor_pos": 5}),
-        ("inspect_request", "shell", {"code": "CODE", "cursor_pos": 2, "detail_level": 0}),
-        ("debug_request", "control", {"type": "request", "command": "evaluate", "arguments": {"expression": "CODE"}}),
-        ("create_subshell_request", "control", {}),
-        ("history_request", "shell", {"output": False, "raw": True, "hist_access_type": "tail", "n": 5}),
-        ("shutdown_request", "control", {"restart": False}),
-        ("interrupt_request", "control", {}),
-    ],
-)
-def test_a_browser_can_only_talk_to_widgets(
-    guarded: DashboardsServer, tmp_path: Path, kind: str, channel: str, content: dict[str, object]
-) -> None:
+FORBIDDEN: list[tuple[str, str, dict[str, object]]] = [
+    (
+        "execute_request",
+        "shell",
+        {"code": "CODE", "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False},
+    ),
+    (
+        "execute_request",
+        "control",
+        {"code": "CODE", "silent": True, "store_history": False, "user_expressions": {"a": "CODE"}},
+    ),
+    ("input_reply", "stdin", {"value": "CODE"}),
+    ("complete_request", "shell", {"code": "CODE.", "cursor_pos": 5}),
+    ("inspect_request", "shell", {"code": "CODE", "cursor_pos": 2, "detail_level": 0}),
+    ("debug_request", "control", {"type": "request", "command": "evaluate", "arguments": {"expression": "CODE"}}),
+    ("create_subshell_request", "control", {}),
+    ("history_request", "shell", {"output": False, "raw": True, "hist_access_type": "tail", "n": 5}),
+    ("shutdown_request", "control", {"restart": False}),
+    ("interrupt_request", "control", {}),
+]
+
+
+def test_a_browser_can_only_talk_to_widgets(guarded: DashboardsServer, tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     code = f"open({str(mark)!r}, 'w').close()"
-    content = json.loads(json.dumps(content).replace("CODE", code.replace("\\", "\\\\").replace('"', '\\"')))
     with (
         opened(guarded, "ada") as (client, kernel_id),
         KernelSocket(guarded.url, kernel_id, cookies_of(client)) as socket,
     ):
-        refused = socket.send(kind, content, channel)
-        follow = socket.send("kernel_info_request", {})
-        seen = socket.until_reply(follow, "kernel_info_reply")
-        assert [header["msg_type"] for _, header, parent, _ in seen if parent.get("msg_id") == refused] == []
+        for kind, channel, template in FORBIDDEN:
+            content = json.loads(json.dumps(template).replace("CODE", code.replace("\\", "\\\\").replace('"', '\\"')))
+            refused = socket.send(kind, content, channel)
+            seen = socket.until_reply(socket.send("kernel_info_request", {}), "kernel_info_reply")
+            answers = [header["msg_type"] for _, header, parent, _ in seen if parent.get("msg_id") == refused]
+            assert answers == [], kind
         assert client.get(f"api/kernels/{kernel_id}").status_code == 200
     assert not mark.exists()
 
@@ -157,45 +155,46 @@ def test_an_error_in_a_callback_tells_the_browser_nothing(guarded: DashboardsSer
     assert "private-detail-4711" in guarded.log_text()
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        b"",
-        b"\x00" * 7,
-        b"\xff" * 64,
-        b"\x06" + b"\x00" * 7 + b"\xff" * 48,
-        pack("shell", [1, {}, {}, {}]),
-        pack("shell", [{}, {}, {}, {}]),
-        pack("iopub", [{"msg_type": "comm_msg"}, {}, {}, {}]),
-        pack("nothing", [{"msg_type": "comm_msg"}, {}, {}, {}]),
-        "not bytes",
-        "{}",
-        '{"channel": "shell", "header": {"msg_type": "execute_request"}}',
-    ],
-)
-def test_broken_messages_do_no_harm(guarded: DashboardsServer, message: bytes | str) -> None:
+BROKEN: list[bytes | str] = [
+    b"",
+    b"\x00" * 7,
+    b"\xff" * 64,
+    b"\x06" + b"\x00" * 7 + b"\xff" * 48,
+    pack("shell", [1, {}, {}, {}]),
+    pack("shell", [{}, {}, {}, {}]),
+    pack("iopub", [{"msg_type": "comm_msg"}, {}, {}, {}]),
+    pack("nothing", [{"msg_type": "comm_msg"}, {}, {}, {}]),
+    "not bytes",
+    "{}",
+    '{"channel": "shell", "header": {"msg_type": "execute_request"}}',
+]
+
+
+def test_broken_messages_do_no_harm(guarded: DashboardsServer) -> None:
     with opened(guarded, "ada") as (client, kernel_id):
-        with KernelSocket(guarded.url, kernel_id, cookies_of(client)) as socket:
-            try:
-                socket.connection.send(message)
-                socket.info()
-            except ConnectionClosed:
-                pass
+        for message in BROKEN:
+            with KernelSocket(guarded.url, kernel_id, cookies_of(client)) as socket:
+                try:
+                    socket.connection.send(message)
+                    socket.info()
+                except ConnectionClosed:
+                    pass
         with KernelSocket(guarded.url, kernel_id, cookies_of(client)) as socket:
             socket.info()
 
 
-@pytest.mark.parametrize("first", [b"\x06\x00\x00\x00\x00", b"\x7f\xff\xff\xff", '{"channel": "shell"}'])
-def test_the_old_wire_format_is_not_spoken(guarded: DashboardsServer, first: bytes | str) -> None:
+def test_the_old_wire_format_is_not_spoken(guarded: DashboardsServer) -> None:
     """Reading it would make room for as many numbers as the first bytes claim."""
+    first: list[bytes | str] = [b"\x06\x00\x00\x00\x00", b"\x7f\xff\xff\xff", '{"channel": "shell"}']
     with opened(guarded, "ada") as (client, kernel_id):
-        with KernelSocket(guarded.url, kernel_id, cookies_of(client), protocol=None) as socket:
-            socket.connection.send(first)
-            with pytest.raises(ConnectionClosed) as closed:
-                while True:
-                    socket.connection.recv(20)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1003
+        for message in first:
+            with KernelSocket(guarded.url, kernel_id, cookies_of(client), protocol=None) as socket:
+                socket.connection.send(message)
+                with pytest.raises(ConnectionClosed) as closed:
+                    while True:
+                        socket.connection.recv(20)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1003
         assert client.get(f"api/kernels/{kernel_id}").status_code == 200
 
 

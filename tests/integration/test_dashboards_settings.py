@@ -10,7 +10,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dashboards_server import PASSWORD, clone_database, form_token, kernel_of, running_server, sign_in, write_page
+from dashboards_server import (
+    PASSWORD,
+    DashboardsServer,
+    clone_database,
+    form_token,
+    kernel_of,
+    running_server,
+    write_page,
+)
 
 SIMPLE = "import ipywidgets\nfrom IPython.display import display\ndisplay(ipywidgets.Label(value='here'))"
 
@@ -94,39 +102,30 @@ def test_when_the_warm_process_dies_its_pages_end_and_the_next_one_works(
         while client.get(f"api/kernels/{kernel_id}").status_code == 200:
             assert time.monotonic() < deadline, "a dead page still counts as running"
             time.sleep(0.2)
-
-
-def test_a_killed_server_leaves_no_kernel_behind(postgres_url: str, tmp_path: Path, apps: Path) -> None:
-    database_url = clone_database(postgres_url, "dashboards_killed")
-    with running_server(database_url, tmp_path / "server", apps=apps) as server, server.with_session("ada") as client:
-        assert client.get("hello").status_code == 200
         family = psutil.Process(server.process.pid).children(recursive=True)
         assert len(family) >= 2
-        server.process.kill()
+        server.process.kill()  # and when the whole server dies, nothing stays behind
         _, alive = psutil.wait_procs(family, timeout=10)
-    assert alive == []
+        assert alive == []
 
 
-def test_a_busy_port_is_one_sentence(postgres_url: str, tmp_path: Path, apps: Path) -> None:
-    database_url = clone_database(postgres_url, "dashboards_busy_port")
-    with running_server(database_url, tmp_path / "server", apps=apps) as server, server.client() as client:
-        assert sign_in(client, "ada", "wrong").status_code == 401
-        port = server.url.rsplit(":", 1)[1].strip("/")
-        second = subprocess.run(
-            [sys.executable, "-m", "dashtrade.dashboards", "--apps", str(apps)],
-            cwd=tmp_path,
-            env={
-                "PATH": "/usr/bin:/bin",
-                "HOME": str(tmp_path),
-                "DATABASE_URL": database_url,
-                "DASHTRADE_DASHBOARDS_PORT": port,
-                "DASHTRADE_DATA_DIR": str(tmp_path / "second"),
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+def test_a_busy_port_is_one_sentence(guarded: DashboardsServer, tmp_path: Path, apps: Path) -> None:
+    port = guarded.url.rsplit(":", 1)[1].strip("/")
+    second = subprocess.run(
+        [sys.executable, "-m", "dashtrade.dashboards", "--apps", str(apps)],
+        cwd=tmp_path,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "DATABASE_URL": guarded.database_url,
+            "DASHTRADE_DASHBOARDS_PORT": port,
+            "DASHTRADE_DATA_DIR": str(tmp_path / "second"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert second.returncode == 1
     assert f"Port {port} is in use." in second.stderr
     assert "Traceback" not in second.stdout + second.stderr
