@@ -534,14 +534,15 @@ def detect(high, low, close, fine, at, price, kind, known, swing, first, count, 
         back = min(j, 6)
         last = back
         for side in (1.0, -1.0):
+            if fine and (last < 4 or side * kind[j] < 0):
+                continue  # flags end with a high
             for k in range(back + 1):
                 x[k] = at[j - back + k]
                 y[k] = side * price[j - back + k]
             ends_high = side * kind[j] > 0
             n = 0
             if fine:
-                if ends_high and last >= 4:
-                    n = flags(last, x, y, found)
+                n = flags(last, x, y, found)
             else:
                 if not ends_high:
                     n = bowls(last, x, y, close, side, found)
