@@ -6,16 +6,27 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from dashtrade.domain.market import CorporateAction, Fundamentals, HistoryRequest, NewsItem, Quote, SymbolMatch
+from dashtrade.domain.market import (
+    QUALITY_COUNTS,
+    Adjustment,
+    CorporateAction,
+    Fundamentals,
+    HistoryRequest,
+    NewsItem,
+    Quote,
+    SymbolMatch,
+)
 from dashtrade.domain.ports import CompanyFacts, PriceSource
-from dashtrade.errors import ConfigurationError, DashTradeError, InvalidInput, SourceError
+from dashtrade.errors import BadBars, ConfigurationError, DashTradeError, InvalidInput, SourceError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+_ADJUSTED = (Adjustment.SPLITS, Adjustment.ALL)
 # How long a latest price is handed out again, in seconds.
 LATEST_SECONDS = 2.0
 
@@ -38,6 +49,34 @@ class Note:
 
     def __str__(self) -> str:
         return f"{self.source}: {self.message}"
+
+
+def provenance(bars: pd.DataFrame, now: datetime) -> str:
+    """One line on where bars come from, for every place that shows them: source, adjustment, delay, age, mendings."""
+    attrs = bars.attrs
+    parts = [str(attrs.get("source", "unknown source"))]
+    if attrs.get("simulated"):
+        parts.append("SIMULATED")
+    parts.append(f"adjusted for {attrs['adjustment']}" if attrs.get("adjustment") in _ADJUSTED else "not adjusted")
+    delay = int(attrs.get("delay_seconds") or 0)
+    parts.append(f"{delay // 60} min delayed" if delay else "no delay")
+    if attrs.get("fetched_at"):
+        parts.append(f"fetched {age(now - datetime.fromisoformat(attrs['fetched_at']))} ago")
+    mended = sum(count for name, count in attrs.get("quality", {}).items() if name in QUALITY_COUNTS)
+    if mended:
+        parts.append(f"{mended} faults counted")
+    if attrs.get("last_bar_closed") is False:
+        parts.append("last bar still forming")
+    return " · ".join(parts + [f"instead of {note}" for note in attrs.get("notes", [])])
+
+
+def age(span: timedelta) -> str:
+    """A span in the largest unit that fits: ``40 s``, ``3 min``, ``5 h``, ``2 days``."""
+    seconds = max(int(span.total_seconds()), 0)
+    for limit, size, unit in ((60, 1, "s"), (3600, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds // size} {unit}"
+    return f"{seconds // 86_400} days"
 
 
 def _facts(source: PriceSource) -> CompanyFacts:
@@ -148,7 +187,7 @@ class MarketData:
         for key in (source,) if source is not None else self._order:
             try:
                 answer = ask(self._sources[key])
-            except (SourceError, InvalidInput) as error:
+            except (SourceError, InvalidInput, BadBars) as error:
                 note = Note(key, error.code, str(error))
                 notes.append(note)
                 self._failed[key] = note

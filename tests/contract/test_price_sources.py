@@ -257,6 +257,39 @@ def test_corporate_actions(server: LocalServer, source: YahooSource) -> None:
     ]
 
 
+def test_fundamentals(server: LocalServer, source: YahooSource) -> None:
+    summary = {
+        "assetProfile": {"sector": "Technology", "industry": "Consumer Electronics", "country": "United States"},
+        "price": {
+            "longName": "Apple Inc.", "quoteType": "EQUITY", "currency": "USD", "exchangeName": "NasdaqGS",
+            "marketCap": 3_700_000_000_000,
+        },
+    }  # fmt: skip
+    body = json.dumps({"quoteSummary": {"result": [summary], "error": None}}).encode()
+    server.answer = yahoo({}, {"/v10/finance/quoteSummary/AAPL": Reply(body)})
+    facts = source.fundamentals("AAPL")
+    assert (facts.name, facts.exchange, facts.currency) == ("Apple Inc.", "NasdaqGS", "USD")
+    assert (facts.sector, facts.industry, facts.country) == ("Technology", "Consumer Electronics", "United States")
+    assert facts.kind == "equity"
+    assert facts.market_cap == Decimal(3_700_000_000_000)
+
+
+@pytest.mark.parametrize("ask", ["latest", "search", "news", "actions", "fundamentals"])
+@pytest.mark.parametrize("fault", ["reset", "500", "HTML", "429"])
+def test_every_question_fails_in_a_typed_way(server: LocalServer, source: YahooSource, ask: str, fault: str) -> None:
+    reply = {
+        "reset": Reply(fault="reset"),
+        "500": Reply(b"oops", 500),
+        "HTML": Reply(HTML, kind="text/html"),
+        "429": Reply(b"Too Many Requests", 429, headers={"Retry-After": "17"}),
+    }[fault]
+    server.answer = lambda asked: reply
+    expected = {"reset": SourceUnreachable, "500": SourceUnreachable, "429": RateLimited, "HTML": BadAnswer}[fault]
+    with pytest.raises(SourceError) as caught:
+        getattr(source, ask)(["AAPL"] if ask == "latest" else "AAPL")
+    assert type(caught.value) is expected, str(caught.value)
+
+
 def test_zones_and_cookies_stay_in_the_given_folder(server: LocalServer, tmp_path: Path) -> None:
     # In a process of its own: yfinance chooses the place once per process.
     home, folder = tmp_path / "home", tmp_path / "yf"

@@ -69,6 +69,12 @@ def cause(record: Record, symbol: str, wanted: str, exception: BaseException | N
     return NoDataInRange(KEY, f"Yahoo has no {wanted} of {symbol}. Choose a longer or another range.")
 
 
+def answered(record: Record) -> bool:
+    """Whether the last question was answered with JSON: yfinance's search takes a fault for an empty answer."""
+    asked = [attempt for attempt in record.attempts if not attempt.side]
+    return bool(asked) and asked[-1].status == 200 and isinstance(_parsed(asked[-1].body), dict)
+
+
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)

@@ -22,7 +22,7 @@ from dashtrade.data.limits import Limits
 from dashtrade.data.pipeline import answer
 from dashtrade.data.quality import check_bars, count_gaps, stamp, times
 from dashtrade.data.sessions import calendar_name, edges
-from dashtrade.data.yahoo.diagnosis import cause
+from dashtrade.data.yahoo.diagnosis import answered, cause
 from dashtrade.data.yahoo.session import ANSWER_SECONDS, YahooSession, recording
 from dashtrade.domain.market import (
     OHLCV,
@@ -41,6 +41,7 @@ from dashtrade.errors import UnknownSymbol
 _FAILURES = (YFException, RequestException, OSError, KeyError, IndexError, TypeError, ValueError, AttributeError)
 _QUOTES_AT_ONCE = 100
 _QUOTE_URL = "https://query1.finance.yahoo.com/v7/finance/quote"
+_FACTS_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary"
 
 _MINUTES = (Interval.M2, Interval.M5, Interval.M15, Interval.M30, Interval.M90)
 LIMITS = Limits(
@@ -166,8 +167,10 @@ class YahooSource:
         )
 
     def search(self, text: str) -> list[SymbolMatch]:
-        with self._asking(text, "symbols"):
+        with self._asking(text, "symbols") as ask:
             found = yfinance.Search(text, max_results=12, news_count=0, lists_count=0, session=self._session)
+            if not answered(ask):
+                raise cause(ask, text, "symbols")
             return [
                 SymbolMatch(
                     symbol=str(row["symbol"]),
@@ -179,8 +182,10 @@ class YahooSource:
             ]
 
     def news(self, symbol: str) -> list[NewsItem]:
-        with self._asking(symbol, "news"):
+        with self._asking(symbol, "news") as ask:
             found = yfinance.Search(symbol, max_results=1, news_count=20, lists_count=0, session=self._session)
+            if not answered(ask):
+                raise cause(ask, symbol, "news")
             items = [
                 NewsItem(
                     time=datetime.fromtimestamp(int(row["providerPublishTime"]), UTC),
@@ -206,22 +211,24 @@ class YahooSource:
 
     def fundamentals(self, symbol: str) -> Fundamentals:
         """Name, exchange, sector and currency, as far as Yahoo gives them for nothing."""
-        with self._asking(symbol, "facts"):
-            info = yfinance.Ticker(symbol, session=self._session).get_info()
-        if not info or not (info.get("longName") or info.get("shortName")):
-            raise UnknownSymbol(self.key, f"Yahoo has no facts about {symbol}. Check the ticker.")
-        cap = info.get("marketCap")
-        return Fundamentals(
-            symbol=symbol,
-            name=str(info.get("longName") or info.get("shortName") or ""),
-            exchange=str(info.get("fullExchangeName") or info.get("exchange") or ""),
-            currency=str(info.get("currency") or ""),
-            sector=str(info.get("sector") or ""),
-            industry=str(info.get("industry") or ""),
-            country=str(info.get("country") or ""),
-            kind=str(info.get("quoteType") or "").lower(),
-            market_cap=Decimal(str(cap)) if cap else None,
-        )
+        parameters = {"modules": "price,assetProfile", "formatted": "false", "symbol": symbol}
+        with self._asking(symbol, "company facts"):
+            data = YfData(session=self._session).get_raw_json(f"{_FACTS_URL}/{symbol}", params=parameters)
+            found = data["quoteSummary"]["result"][0]
+            price, profile = found.get("price") or {}, found.get("assetProfile") or {}
+            cap = price.get("marketCap")
+            cap = cap.get("raw") if isinstance(cap, dict) else cap
+            return Fundamentals(
+                symbol=symbol,
+                name=str(price.get("longName") or price.get("shortName") or ""),
+                exchange=str(price.get("exchangeName") or price.get("exchange") or ""),
+                currency=str(price.get("currency") or ""),
+                sector=str(profile.get("sector") or ""),
+                industry=str(profile.get("industry") or ""),
+                country=str(profile.get("country") or ""),
+                kind=str(price.get("quoteType") or "").lower(),
+                market_cap=Decimal(str(cap)) if cap else None,
+            )
 
     @contextmanager
     def _asking(self, symbol: str, wanted: str) -> Iterator[Any]:

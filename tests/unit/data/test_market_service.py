@@ -19,6 +19,7 @@ from dashtrade.data.sources import SOURCES, BuiltSources, SourceContext
 from dashtrade.domain.market import Adjustment, CorporateAction, Fundamentals, HistoryRequest, Interval, Quote
 from dashtrade.errors import (
     BadAnswer,
+    BadBars,
     ConfigurationError,
     InvalidInput,
     NoDataInRange,
@@ -29,7 +30,7 @@ from dashtrade.errors import (
     UnknownOption,
     UnknownSymbol,
 )
-from dashtrade.services.market import MarketData
+from dashtrade.services.market import MarketData, provenance
 from dashtrade.settings import load_settings
 
 CLOCK = Clock()
@@ -167,6 +168,29 @@ def test_every_registered_source_keeps_the_port(key: str, tmp_path: Path) -> Non
             assert source.limits.source_interval(native) is native
         assert callable(source.fetch)
         assert source.adjustment(Interval.D1) in Adjustment
+
+
+def test_bars_that_cannot_be_used_fail_over_too() -> None:
+    class Garbled(FakeSource):
+        def fetch(self, *asked: object) -> pd.DataFrame:
+            raise BadBars("9 of 10 bars have no usable price.")
+
+    bars = MarketData({"a": Garbled(CLOCK, "a"), **fakes(b=None)}, ("a", "b")).history(ASK)
+    assert bars.attrs["notes"] == ["a: 9 of 10 bars have no usable price."]
+
+
+def test_where_bars_come_from_in_one_line() -> None:
+    now = datetime(2026, 3, 4, 15, 5, tzinfo=UTC)
+    bars = SampleSource(now=lambda: now - timedelta(minutes=3)).history(HistoryRequest.parse("AAPL", "1h", "1mo"))
+    assert provenance(bars, now) == (
+        "sample · SIMULATED · adjusted for splits and dividends · no delay · fetched 3 min ago"
+    )
+    bars.attrs |= {"simulated": False, "adjustment": "raw", "delay_seconds": 900, "last_bar_closed": False}
+    bars.attrs |= {"quality": {"duplicates": 2, "empty_cells": 1, "rows": 99}, "notes": ["yahoo: down."]}
+    assert provenance(bars, now) == (
+        "sample · not adjusted · 15 min delayed · fetched 3 min ago · 3 faults counted · last bar still forming · "
+        "instead of yahoo: down."
+    )
 
 
 class Prices:
