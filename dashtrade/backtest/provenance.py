@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -58,6 +59,12 @@ def hash_of(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
 
 
+@lru_cache(maxsize=1)
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Read once: it means parsing every package's metadata."""
+    return (("dashtrade", dashtrade.__version__), *((p, version(p)) for p in PACKAGES))
+
+
 def provenance(
     request: BacktestRequest, strategy: Strategy, slippage: float, basis: str, factor: float, orders: Any
 ) -> dict[str, Any]:
@@ -79,6 +86,6 @@ def provenance(
         "bars": {symbol: len(frame) for symbol, frame in request.bars.items()},
         "slippage_per_side": slippage,
         "annualisation": {"bars_per_year": factor, "basis": basis},
-        "versions": {"dashtrade": dashtrade.__version__, **{p: version(p) for p in PACKAGES}},
+        "versions": dict(_versions()),
         "engine": "vectorbt (Rust) on two-phase bars",
     }

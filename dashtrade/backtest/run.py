@@ -158,8 +158,10 @@ def summary(
 
 
 def _contribution(trades: pd.DataFrame, symbols: tuple[str, ...]) -> dict[str, float]:
-    pnl: Mapping[Any, Any] = dict(trades.groupby("symbol")["pnl"].sum()) if len(trades) else {}
-    return {s: float(pnl.get(s, 0.0)) for s in symbols}
+    found = dict.fromkeys(symbols, 0.0)
+    for symbol, pnl in zip(trades["symbol"], trades["pnl"], strict=True):
+        found[symbol] += float(pnl)
+    return found
 
 
 def _warnings(

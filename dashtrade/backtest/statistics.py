@@ -45,7 +45,7 @@ def cagr(equity: Floats, cash: float, bars_per_year: float) -> float:
     if not len(equity):
         return math.nan
     growth = equity[-1] / cash
-    return float(growth ** (bars_per_year / len(equity)) - 1) if growth > 0 else -1.0
+    return _power(float(growth), bars_per_year / len(equity)) - 1 if growth > 0 else -1.0
 
 
 def volatility(returns: Floats, bars_per_year: float) -> float:
@@ -86,11 +86,13 @@ def max_drawdown(equity: Floats, cash: float) -> float:
 
 def longest_drawdown(equity: Floats, cash: float) -> int:
     """The most bars in a row below an earlier peak."""
-    longest = run = 0
-    for below in drawdowns(equity, cash) < 0:
-        run = run + 1 if below else 0
-        longest = max(longest, run)
-    return longest
+    return longest_run(drawdowns(equity, cash) < 0)
+
+
+def longest_run(flags: NDArray[np.bool_]) -> int:
+    """The most True values in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def calmar(equity: Floats, cash: float, bars_per_year: float) -> float:
@@ -141,7 +143,7 @@ def alpha(returns: Floats, benchmark: Floats, bars_per_year: float, risk_free: f
     if math.isnan(slope):
         return math.nan
     excess = float(np.mean(r - risk_free - slope * (b - risk_free)))
-    return (1 + excess) ** bars_per_year - 1
+    return _power(1 + excess, bars_per_year) - 1
 
 
 def information_ratio(returns: Floats, benchmark: Floats) -> float:
@@ -196,6 +198,14 @@ def deflated_sharpe(returns: Floats, trials: int, variance: float) -> float:
     Ratio", J. Portfolio Management 40(5).
     """
     return probabilistic_sharpe(returns, expected_best_sharpe(trials, variance))
+
+
+def _power(base: float, exponent: float) -> float:
+    """``base ** exponent``, infinite where a float cannot hold it."""
+    try:
+        return base**exponent if base > 0 else math.nan
+    except OverflowError:
+        return math.inf
 
 
 def _clean(values: Floats) -> Floats:

@@ -7,6 +7,21 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from dashtrade.backtest.statistics import longest_run as longest_streak
+
+__all__ = [
+    "average_loss",
+    "average_win",
+    "expectancy",
+    "kelly",
+    "largest_loss",
+    "largest_win",
+    "longest_streak",
+    "profit_factor",
+    "system_quality",
+    "win_rate",
+]
+
 Floats = NDArray[np.float64]
 
 
@@ -43,15 +58,6 @@ def largest_win(pnl: Floats) -> float:
 
 def largest_loss(pnl: Floats) -> float:
     return float(pnl.min()) if (pnl < 0).any() else math.nan
-
-
-def longest_streak(flags: NDArray[np.bool_]) -> int:
-    """The most True values in a row."""
-    longest = run = 0
-    for flag in flags:
-        run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
 
 
 def system_quality(pnl: Floats) -> float:

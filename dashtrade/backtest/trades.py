@@ -117,13 +117,18 @@ def trade_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
             else:
                 state.leave(size, price, fees)
             if state.held <= _CLOSE_ENOUGH * size:
-                trades.append(state.row(symbol, grid.times, bar, str(reasons[n]), "closed"))
+                trades.append(state.row(symbol, bar, str(reasons[n]), "closed"))
                 state = None
         if state is not None:
             state.leave(state.held, float(marks[column]), 0.0)
-            trades.append(state.row(symbol, grid.times, last, "open", "open"))
+            trades.append(state.row(symbol, last, "open", "open"))
     trades.sort(key=lambda t: t[2])
-    return pd.DataFrame(trades, columns=list(TRADE_COLUMNS))
+    columns = (
+        dict(zip(TRADE_COLUMNS, zip(*trades, strict=True), strict=True)) if trades else dict.fromkeys(TRADE_COLUMNS, ())
+    )
+    for name in ("entry_time", "exit_time"):
+        columns[name] = grid.times[np.array(columns[name], dtype=np.int64)]
+    return pd.DataFrame(columns)
 
 
 class _Open:
@@ -147,10 +152,10 @@ class _Open:
         self.proceeds += size * price
         self.fees += fees
 
-    def row(self, symbol: str, times: pd.DatetimeIndex, bar: int, reason: str, status: str) -> tuple[Any, ...]:
+    def row(self, symbol: str, bar: int, reason: str, status: str) -> tuple[Any, ...]:
         pnl = self.side * (self.proceeds - self.cost) - self.fees
         return (
-            symbol, "long" if self.side > 0 else "short", times[self.bar], self.cost / self.bought,
-            times[bar], self.proceeds / self.sold, self.bought, self.fees, pnl, pnl / self.cost,
+            symbol, "long" if self.side > 0 else "short", self.bar, self.cost / self.bought,
+            bar, self.proceeds / self.sold, self.bought, self.fees, pnl, pnl / self.cost,
             bar - self.bar, reason, status,
         )  # fmt: skip

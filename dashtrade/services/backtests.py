@@ -112,10 +112,9 @@ def run_backtest(
 
     Raises InvalidInput (which names the field), SourceError, BadBars, or Cancelled.
     """
-    from dashtrade.backtest.run import backtest
+    from dashtrade.backtest.run import backtest, resolve
 
-    if not isinstance(request.strategy, Strategy):  # a wrong name should not wait for the data
-        build(request, {"": None})  # type: ignore[dict-item]
+    resolve(build(request, {"": None}))  # type: ignore[dict-item]  # what is wrong should not wait for the data
     bars = fetch(market, request, progress, cancelled)
     _step(0.8, "Running", progress, cancelled)
     result = backtest(build(request, bars))
