@@ -185,7 +185,7 @@ class Alert:
 
     action: Action
     symbol: str
-    timeframe: BotTimeframe | None
+    timeframe: BotTimeframe | None = None
     price: Decimal | None = None
     quantity: Decimal | None = None
     target: Target | None = None

@@ -7,6 +7,7 @@ and another takes the account over.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from dashtrade.services.trading_lease import acquire_lease
 from webhook.payload import parse_payload
 
 pytestmark = pytest.mark.fault
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "8"))
 LIMIT = Decimal(2500)
 POINTS = ("claimed", "planned", "submitting", "sent", "recorded")
 FAULTS = (
@@ -170,6 +172,7 @@ def machine(world: World) -> Callable[[], RuleBasedStateMachine]:
             self.broker.close()
 
         def promises(self) -> None:
+            assert self.rows("SELECT reason FROM alert_inbox WHERE user_id = :u AND code = 'INTERNAL'") == []
             alerts = self.rows("SELECT state, reason FROM alert_inbox WHERE user_id = :u")
             assert len(alerts) == self.sent, "B: every alert that was acknowledged is there, once"
             assert all(state in ("done", "ignored", "rejected") and reason for state, reason in alerts), alerts
@@ -193,7 +196,7 @@ def test_promises_hold_whatever_happens(world: World) -> None:
     run_state_machine_as_test(
         machine(world),
         settings=settings(
-            max_examples=12, stateful_step_count=14, deadline=None, database=None, print_blob=False,
+            max_examples=EXAMPLES, stateful_step_count=14, deadline=None, database=None, print_blob=False,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
