@@ -105,6 +105,10 @@ def test_a_client_order_id_is_taken_once(broker: AlpacaBroker) -> None:
 def test_amounts_keep_every_digit(broker: AlpacaBroker) -> None:
     placed = broker.submit(order("bits", "0.123456789"))
     assert placed.qty == Decimal("0.123456789")
+    # more digits than a float holds
+    many = broker.submit(order("many", "12345678.123456789", type=OrderType.LIMIT, limit_price="0.01"))
+    assert many.qty == Decimal("12345678.123456789")
+    broker.cancel(many.broker_order_id)
     bought = broker.submit(order("money", None, notional="33.33"))
     assert bought.notional == Decimal("33.33")
     until(lambda: broker.positions())
