@@ -123,9 +123,8 @@ def trade_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
             state.leave(state.held, float(marks[column]), 0.0)
             trades.append(state.row(symbol, last, "open", "open"))
     trades.sort(key=lambda t: t[2])
-    columns = (
-        dict(zip(TRADE_COLUMNS, zip(*trades, strict=True), strict=True)) if trades else dict.fromkeys(TRADE_COLUMNS, ())
-    )
+    cells = zip(*trades, strict=True) if trades else ((),) * len(TRADE_COLUMNS)
+    columns: dict[str, Any] = dict(zip(TRADE_COLUMNS, cells, strict=True))
     for name in ("entry_time", "exit_time"):
         columns[name] = grid.times[np.array(columns[name], dtype=np.int64)]
     return pd.DataFrame(columns)
