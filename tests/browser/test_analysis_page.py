@@ -68,7 +68,7 @@ def test_indicators_are_added_and_the_crosshair_reads_values(page: Page, open_pa
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 120)
     expect(chart.locator(".dt-chart-legend").first).to_contain_text("EMA 200")
-    page.get_by_role("button", name="Remove Relative strength index 14").click()
+    page.get_by_role("button", name="Relative strength index 14 ✕").click()
     expect(chart).to_have_attribute("data-panes", "2")
     assert console.errors == []
 
@@ -119,7 +119,7 @@ def test_without_a_network_sample_data_is_offered(
         assert "source=sample" in page.url
         page.get_by_label("Interval").select_option("1m")  # any pair is possible with the sample
         drawn_chart(page)
-        page.get_by_label("Data source").select_option("yahoo")
+        page.get_by_label("Data source").select_option(label="Yahoo")
         expect(page.get_by_text("for the last 8 days only").first).to_be_visible()
         expect(page.get_by_role("button", name="Load")).to_be_disabled()
         page.close(run_before_unload=False)

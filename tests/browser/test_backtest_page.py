@@ -66,7 +66,7 @@ def test_the_trades_table_sorts_filters_and_downloads(page: Page, open_page: Ope
 def test_own_rules_and_why_they_cannot_run(page: Page, open_page: Open) -> None:
     console = Console(page)
     open_page(page, "backtest?source=sample")
-    page.get_by_label("Strategy").select_option("own")
+    page.get_by_label("Strategy").select_option(label="Own rules")
     rule = page.get_by_label("Buy when")
     rule.fill("emaa(9) > 3")
     rule.press("Tab")

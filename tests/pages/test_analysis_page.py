@@ -183,6 +183,10 @@ def test_what_is_wrong_in_an_address_is_said_and_the_rest_is_used(house: House) 
     house.model.restore({"symbol": "MSFT", "period": "9y", "interval": "1d", "studies": "nope", "source": "<b>"})
     assert house.model.symbol == "MSFT" and house.model.period == "1y" and house.model.source == ""
     assert "period" in house.view.messages.text
+    house.model.load()
+    assert "period" in house.view.messages.text  # the first chart does not wipe it
+    house.model.load()
+    assert house.view.messages.text == ""
 
 
 def test_any_indicator_of_the_catalogue_can_be_added_and_removed(house: House) -> None:

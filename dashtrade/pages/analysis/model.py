@@ -92,6 +92,7 @@ class AnalysisModel(PageModel):
         self._services = services
         self._bars: pd.DataFrame | None = None
         self._restoring = False
+        self._address_problem: Message | None = None
         super().__init__(background=background, **traits)
         self.studies = parse_studies(DEFAULT_STUDIES, services.catalogue)
         self._block()
@@ -125,6 +126,7 @@ class AnalysisModel(PageModel):
         self._block()
         if problem is not None:
             self.say(describe(problem))
+            self._address_problem = self.message
 
     def load(self) -> None:
         """Fetches and computes off the event loop. Does nothing while a blocker stands; the blocker is shown."""
@@ -133,8 +135,10 @@ class AnalysisModel(PageModel):
             self.say(Message("warning", " ".join(self.blockers)))
             return
         request = self._request()
-        source = self.source or None
-        studies = self.studies
+        self._restoring = True
+        self.symbol = request.symbol  # as the sources write it
+        self._restoring = False
+        source, studies = self.source or None, self.studies
         self.in_background(
             lambda _job: self._fetch(request, source, studies),
             self._loaded,
@@ -215,7 +219,11 @@ class AnalysisModel(PageModel):
     def _loaded(self, loaded: tuple[Any, Analysis]) -> None:
         self._bars, self.result = loaded
         notes = self.result.badge.notes
-        self.say(Message("warning", "Another source was used. " + " ".join(notes)) if notes else None)
+        if notes:
+            self.say(Message("warning", "Another source was used. " + " ".join(notes)))
+        elif self.message is not self._address_problem:  # the first chart must not wipe what was wrong in the address
+            self.say(None)
+        self._address_problem = None
         self._write_query()
 
     def _failed(self, error: Exception) -> None:
