@@ -25,6 +25,7 @@ from dashtrade.services.alert_codec import alert_to_json
 
 ALERTS_CHANNEL = "dashtrade_alerts"
 OUTCOMES_CHANNEL = "dashtrade_outcomes"
+MOST_STRANGERS = 120
 REPEAT_WINDOW = timedelta(seconds=60)
 REFUSED_CALLER = "The token is missing, wrong, or revoked. Copy the webhook address again from the bot page."
 
@@ -74,8 +75,9 @@ def receive(uow: UnitOfWork, arrival: Arrival) -> Stored:
             if error.code == "DATABASE_UNAVAILABLE":
                 raise
             uow.rollback()
-            _log(uow.session, arrival, caller, status_of(error), error.code, str(error))
-            uow.commit()
+            if caller is not None or _strangers(uow.session, arrival.received_at) < MOST_STRANGERS:
+                _log(uow.session, arrival, caller, status_of(error), error.code, str(error))
+                uow.commit()
             raise
         uow.commit()
         return stored
@@ -149,6 +151,14 @@ def _find_bot(session: Session, caller: Caller, alert: Alert) -> BotRow:
     if not bot.is_active and not _needs_exit(session, bot.id):
         raise BotDisabled(f"The bot for {bot.symbol} at {bot.timeframe} is switched off. Switch it on to trade.")
     return bot
+
+
+def _strangers(session: Session, now: datetime) -> int:
+    """Requests of unknown callers in the last minute: their rows must not be able to fill the disk."""
+    query = select(func.count()).where(
+        WebhookRequestRow.received_at > now - timedelta(minutes=1), WebhookRequestRow.user_id.is_(None)
+    )
+    return int(session.scalar(query) or 0)
 
 
 def _needs_exit(session: Session, bot_id: int) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from dashtrade.db.listen import is_alive
-from dashtrade.db.tables.trading import AccountRow, BotRow, InboxRow, IntentRow
+from dashtrade.db.tables.trading import AccountRow, BotRow, InboxRow, IntentRow, LotRow
 from dashtrade.db.trading_repository import NOT_ENDED, lock_account
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import AccountMode
@@ -86,7 +86,7 @@ def hold(session: Session, lease: Lease) -> AccountRow:
 
 
 def accounts_with_work(uow: UnitOfWork) -> list[int]:
-    """Accounts that need a trader: with an active bot, an undecided alert, or an order that has not ended."""
+    """Accounts that need a trader: with an active bot, an undecided alert, an open order, or something held."""
     with uow:
         active = (
             select(AccountRow.id)
@@ -95,9 +95,6 @@ def accounts_with_work(uow: UnitOfWork) -> list[int]:
             .where(or_(BotRow.is_active, InboxRow.id.is_not(None)))
         )
         open_orders = select(IntentRow.account_id).where(IntentRow.state.in_(NOT_ENDED))
-        return sorted(set(uow.session.scalars(active)) | set(uow.session.scalars(open_orders)))
-
-
-def account_id_of(session: Session, user_id: int, mode: str) -> int | None:
-    """Id of a user's account for a mode."""
-    return session.scalar(select(AccountRow.id).where(AccountRow.user_id == user_id, AccountRow.mode == mode))
+        holding = select(LotRow.account_id).where(LotRow.open_qty != 0).distinct()
+        found = [set(uow.session.scalars(query)) for query in (active, open_orders, holding)]
+        return sorted(set().union(*found))

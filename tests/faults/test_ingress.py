@@ -320,3 +320,18 @@ def test_fault_7_a_full_disk_is_no_2xx(door: Door) -> None:
         connection.execute(text("DROP TRIGGER failing ON alert_inbox"))
     assert door.post(id="full").status_code == 202
     assert stored(door) == 1
+
+
+def test_fault_9_strangers_cannot_fill_the_log(door: Door) -> None:
+    with door.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO webhook_requests (received_at, status, code, reason, latency_ms)"
+                " SELECT now(), 401, 'AUTH_ERROR', 'x', 1 FROM generate_series(1, 119)"
+            )
+        )
+    for _ in range(3):
+        assert door.post(token="guess").status_code == 401
+    assert len(logged(door)) == 120
+    assert door.post(symbol="TSLA").status_code == 404
+    assert len(logged(door)) == 121, "a known sender's requests are always on the log"

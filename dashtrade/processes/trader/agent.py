@@ -23,14 +23,22 @@ from dashtrade.domain.bots import IntentState, SessionRule
 from dashtrade.domain.market import Quote
 from dashtrade.domain.orders import BrokerOrder, OrderUpdate, Refusal, StreamGap
 from dashtrade.domain.ports import Broker
-from dashtrade.errors import BrokerError, BrokerUnavailable, DashTradeError, OrderRefused, OutcomeUnknown
+from dashtrade.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    DashTradeError,
+    DatabaseUnavailable,
+    OrderRefused,
+    OutcomeUnknown,
+)
 from dashtrade.services import trading, trading_books, trading_fills, trading_orders
-from dashtrade.services.trading_lease import Lease, LeaseLost, renew_lease
+from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_work, renew_lease
 
 log = structlog.get_logger("trader")
 RECONCILE_SECONDS = 30.0
 WATCH_SECONDS = 5.0
 RENEW_SECONDS = 5.0
+LEAVE_SECONDS = 60.0
 IDLE_SECONDS = 2.0
 BUSY_SECONDS = 0.1
 POLLS = (0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
@@ -98,7 +106,9 @@ class AccountAgent:
     # the loop
 
     def run(self, stop: threading.Event) -> None:
-        """Raises LeaseLost when another trader took over; every other failure is logged and tried again."""
+        """Ends when the account needs no trader any more. Raises LeaseLost when another one took over; every other
+        failure is logged and tried again."""
+        look_again = time.monotonic() + LEAVE_SECONDS
         while not stop.is_set():
             busy = True
             try:
@@ -111,8 +121,18 @@ class AccountAgent:
             except Exception:
                 log.exception("step_failed", account=self.lease.account_id)
                 stop.wait(1.0)
+            if not busy and time.monotonic() >= look_again:
+                look_again = time.monotonic() + LEAVE_SECONDS
+                if not self._needed():
+                    return
             self._wake.wait(BUSY_SECONDS if busy else IDLE_SECONDS)
             self._wake.clear()
+
+    def _needed(self) -> bool:
+        try:
+            return self.lease.account_id in accounts_with_work(self.tools.uow())
+        except DatabaseUnavailable:
+            return True
 
     def step(self) -> bool:
         """Everything that is due now. Returns whether orders are on their way."""

@@ -1,0 +1,144 @@
+"""Durable acknowledgements per second, as a share of the least that such a server must do.
+
+The least: a bare Starlette handler that inserts one row and commits, through the same driver, pool size and worker
+threads. Both run as processes of their own on one embedded PostgreSQL with durable commits, one after the other, three
+times in turn; the ratio of the medians is what counts.
+
+``python benchmarks/webhook_throughput.py [seconds] [connections]``
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+from webhook_round_trip import free_ports, percentile
+
+from dashtrade.auth.passwords import hash_password
+from dashtrade.db.embedded import EmbeddedPostgres
+from dashtrade.db.engine import make_engine
+from dashtrade.db.migrate import upgrade
+from dashtrade.db.tables.accounts import UserRow
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.bot_views import NewBot
+from dashtrade.services import bots
+
+BARE = """
+import asyncio, os
+from concurrent.futures import ThreadPoolExecutor
+import uvicorn
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from dashtrade.db.engine import make_engine
+
+engine = make_engine(os.environ["DATABASE_URL"], pool_size=16, max_overflow=0)
+pool = ThreadPoolExecutor(16)
+
+def store(body):
+    with engine.begin() as connection:
+        return connection.execute(text("INSERT INTO bare (body) VALUES (:b) RETURNING id"), {"b": body}).scalar()
+
+async def post(request):
+    body = (await request.body()).decode()
+    number = await asyncio.get_running_loop().run_in_executor(pool, store, body)
+    return JSONResponse({"status": "accepted", "signal_id": number}, 202)
+
+app = Starlette(routes=[Route("/webhook", post, methods=["POST"])])
+uvicorn.run(app, host="127.0.0.1", port=int(os.environ["DASHTRADE_WEBHOOK_PORT"]), access_log=False, log_config=None)
+"""
+
+
+def load(port: int, token: str, seconds: float, connections: int) -> dict[str, float]:
+    """Each connection sends one alert after another."""
+    times: list[float] = []
+    failures = [0]
+    end = time.monotonic() + seconds
+
+    def send(worker: int) -> None:
+        number = 0
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
+            while time.monotonic() < end:
+                number += 1
+                body = {"action": "BUY", "symbol": "AAPL", "timeframe": "15 Min", "price": 145.5,
+                        "id": f"{port}-{worker}-{number}-{time.time_ns()}"}  # fmt: skip
+                began = time.perf_counter()
+                answer = client.post(f"/webhook?token={token}", json=body)
+                times.append(time.perf_counter() - began)
+                failures[0] += answer.status_code != 202
+
+    threads = [threading.Thread(target=send, args=(n,)) for n in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "per_second": round(len(times) / seconds, 1),
+        "p50_ms": round(statistics.median(times) * 1000, 1),
+        "p99_ms": round(percentile(times, 0.99) * 1000, 1),
+        "max_ms": round(max(times) * 1000, 1),
+        "failures": failures[0],
+    }
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+    connections = int(sys.argv[2]) if len(sys.argv) > 2 else 16
+    folder = Path(tempfile.mkdtemp(prefix="dashtrade-bench-"))
+    server = EmbeddedPostgres(folder).start()
+    engine = make_engine(server.url())
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE bare (id bigserial PRIMARY KEY, body text)")
+    with UnitOfWork(engine) as uow:
+        user = UserRow(username="ada", email="ada@example.com", password_hash=hash_password("x", rounds=4))
+        uow.session.add(user)
+        uow.commit()
+        user_id = user.id
+    bots.create_bot(UnitOfWork(engine), user_id, NewBot("AAPL", "15 Min", Decimal(1000), is_active=True))
+    token = bots.create_token(UnitOfWork(engine), user_id).secret
+    ports = dict(zip(("bare", "webhook"), free_ports(2), strict=True))
+    children = []
+    try:
+        for name, command in (("bare", ["-c", BARE]), ("webhook", ["-m", "webhook"])):
+            environment = {
+                **os.environ, "DATABASE_URL": server.url(), "DASHTRADE_WEBHOOK_PORT": str(ports[name]),
+                "DASHTRADE_WEBHOOK_WAIT_SECONDS": "0", "DASHTRADE_LOG_LEVEL": "WARNING",
+            }  # fmt: skip
+            children.append(subprocess.Popen([sys.executable, *command], env=environment))
+        for port in ports.values():
+            while True:
+                try:
+                    load(port, token, 0.5, 4)
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.2)
+        runs: dict[str, list[dict[str, float]]] = {"bare": [], "webhook": []}
+        for _ in range(3):
+            for name, port in ports.items():
+                runs[name].append(load(port, token, seconds, connections))
+        ratio = statistics.median(r["per_second"] for r in runs["webhook"]) / statistics.median(
+            r["per_second"] for r in runs["bare"]
+        )
+        print(json.dumps({"connections": connections, "ratio": round(ratio, 2), **runs}, indent=2))
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(30)
+        engine.dispose()
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
