@@ -20,6 +20,7 @@ COLUMNS = (
 )
 _FIBONACCI = (0.382, 0.618, 1.0)
 _VALUE_AREA = 0.70
+PROFILE_BINS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +69,38 @@ class VolumeProfile:
     nodes: tuple[float, ...]
 
 
-def volume_profile(bars: pd.DataFrame, bins: int = 50, lookback: int | None = None) -> VolumeProfile | None:
+def volume_profile(bars: pd.DataFrame, bins: int = PROFILE_BINS, lookback: int | None = None) -> VolumeProfile | None:
     """The volume of the last ``lookback`` bars (all when None), spread evenly from each bar's low to its high.
 
     None when there is no volume or no range. Raises InvalidInput for fewer than 5 or more than 1,000 bins.
     """
     if not 5 <= bins <= 1000:
         raise InvalidInput("bins", f"{bins!r} is not allowed; use 5 to 1000.")
-    prices = PricesOf.of(bars if lookback is None else bars.iloc[-lookback:])
-    if prices.volume is None or prices.close.size == 0:
+    return _profile(PricesOf.of(bars if lookback is None else bars.iloc[-lookback:]), slice(None), bins)
+
+
+def _profile(prices: PricesOf, part: slice, bins: int) -> VolumeProfile | None:
+    if prices.volume is None:
         return None
-    volume = np.nan_to_num(prices.volume)
-    low, high = float(prices.low.min()), float(prices.high.max())
-    if not high > low or not volume.sum() > 0:
+    lows, highs, closes = prices.low[part], prices.high[part], prices.close[part]
+    volume = np.nan_to_num(prices.volume[part])
+    if not volume.sum() > 0:
+        return None
+    low, high = float(lows.min()), float(highs.max())
+    if not high > low:
         return None
     edges = np.linspace(low, high, bins + 1)
     spread = np.zeros(bins)
-    for part in np.array_split(np.arange(volume.size), max(1, volume.size // 2000)):
-        bottom, top = prices.low[part, None], prices.high[part, None]
+    for rows in np.array_split(np.arange(volume.size), max(1, volume.size // 2000)):
+        bottom, top = lows[rows, None], highs[rows, None]
         width = np.maximum(top - bottom, 1e-12 * high)
         inside = np.clip(np.minimum(top, edges[1:]) - np.maximum(bottom, edges[:-1]), 0.0, None) / width
         point = (top <= bottom)[:, 0]  # a bar of one price goes whole into its bin
         if point.any():
-            at = np.clip(np.searchsorted(edges, prices.close[part][point], side="right") - 1, 0, bins - 1)
+            at = np.clip(np.searchsorted(edges, closes[rows][point], side="right") - 1, 0, bins - 1)
             inside[point] = 0.0
             inside[np.flatnonzero(point), at] = 1.0
-        spread += volume[part] @ inside
+        spread += volume[rows] @ inside
     centres = (edges[1:] + edges[:-1]) / 2
     best = int(spread.argmax())
     first = last = best
@@ -236,16 +243,8 @@ def levels_of(
                     for name, price in points.items():
                         if source == "classic" or name != "p":  # the middle is the same for both
                             add(price, source, 1, {"p": 0.5, "1": 0.4}.get(name[-1], 0.25), first, end)
-    if "volume" in sources and prices.volume is not None:
-        part = pd.DataFrame(
-            {
-                "high": prices.high[start:],
-                "low": prices.low[start:],
-                "close": prices.close[start:],
-                "volume": prices.volume[start:],
-            }
-        )
-        profile = volume_profile(part)
+    if "volume" in sources:
+        profile = _profile(prices, slice(start, n), PROFILE_BINS)
         if profile is not None:
             heaviest = float(profile.volume.max())
             for price in profile.nodes[:5]:

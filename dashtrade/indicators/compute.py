@@ -28,6 +28,8 @@ class Columns(Mapping[str, np.ndarray]):
     def __init__(self, bars: pd.DataFrame) -> None:
         if not isinstance(bars, pd.DataFrame):
             raise BadBars(f"Bars are a DataFrame with open, high, low, close, volume, not {type(bars).__name__}.")
+        if not bars.index.is_monotonic_increasing:
+            raise BadBars("The bars are not in order of time, oldest first: sort them by their index.")
         self.index = bars.index
         self.size = len(bars)
         self._bars = bars

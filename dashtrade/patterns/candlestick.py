@@ -133,6 +133,8 @@ def candlestick_patterns(
     missing = [c for c in _COLUMNS if c not in bars.columns]
     if missing:
         raise BadBars(f"The bars have no column {missing[0]!r}; candlesticks need open, high, low and close.")
+    if not bars.index.is_monotonic_increasing:
+        raise BadBars("The bars are not in order of time, oldest first: sort them by their index.")
     part = bars if last is None else bars.iloc[-(last + _TAIL) :]
     arrays = [np.ascontiguousarray(part[c].to_numpy(dtype=np.float64, na_value=np.nan)) for c in _COLUMNS]
     index = part.index

@@ -34,6 +34,8 @@ class PricesOf:
 
     @classmethod
     def of(cls, bars: pd.DataFrame) -> PricesOf:
+        if not isinstance(bars.index, pd.DatetimeIndex) or not bars.index.is_monotonic_increasing:
+            raise BadBars("Patterns and levels need the time of each bar: a DatetimeIndex in UTC, oldest bar first.")
         missing = [c for c in ("high", "low", "close") if c not in bars.columns]
         if missing:
             raise BadBars(f"The bars have no column {missing[0]!r}; pivots need high, low and close.")

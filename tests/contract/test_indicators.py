@@ -210,6 +210,12 @@ def test_the_quick_path_for_sweeps_gives_the_same(entry: Indicator) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
+def test_bars_out_of_order_are_refused() -> None:
+    """Newest first, an average would look ahead."""
+    with pytest.raises(BadBars, match="oldest first"):
+        indicator(BARS.iloc[::-1], "sma")
+
+
 def test_unknown_key_lists_the_catalogue() -> None:
     with pytest.raises(UnknownOption, match="rsi"):
         indicator(BARS, "rsl")

@@ -338,6 +338,13 @@ def test_empty_short_constant_and_broken_bars() -> None:
         pivots(bars, percent=-1)
     with pytest.raises(BadBars, match="low"):
         chart_patterns(bars.drop(columns="low"))
+    for wrong in (bars.iloc[::-1], bars.reset_index(drop=True)):
+        with pytest.raises(BadBars, match="DatetimeIndex"):
+            chart_patterns(wrong)
+    with pytest.raises(BadBars, match="order"):
+        candlestick_patterns(bars.iloc[::-1])
+    naive = chart_patterns(walk(900, 5).tz_localize(None))
+    assert list(naive["pattern"]) == list(chart_patterns(walk(900, 5))["pattern"])
     holes = walk(400, 2)
     holes.iloc[[50, 120, 300], 3] = np.nan
     pd.testing.assert_frame_equal(chart_patterns(holes), chart_patterns(holes.dropna()))
