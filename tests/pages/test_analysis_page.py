@@ -170,7 +170,7 @@ def test_an_unexpected_failure_shows_no_detail(house: House) -> None:
 
 def test_state_is_restored_from_the_address_and_written_back(house: House) -> None:
     house.model.restore(
-        {"symbol": "msft", "period": "6mo", "interval": "1d", "source": "sample", "studies": "rsi:window=21"}
+        {"symbol": "nasdaq:msft", "period": "6mo", "interval": "1d", "source": "sample", "studies": "rsi:window=21"}
     )
     assert house.asked == []
     house.model.load()
