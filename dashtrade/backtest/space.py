@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashtrade.backtest.compiled import Build, NotPlain, compile_rule
 from dashtrade.domain.strategy import (
     AllOf,
     AnyOf,
@@ -25,7 +26,7 @@ from dashtrade.domain.strategy import (
 )
 from dashtrade.errors import InvalidInput
 from dashtrade.indicators import REGISTRY
-from dashtrade.strategies import PRESETS, parse_condition, preset
+from dashtrade.strategies import PRESETS, Preset, parse_condition, preset
 
 _RULES = ("long_entry", "long_exit", "short_entry", "short_exit")
 _parse = lru_cache(maxsize=4096)(parse_condition)
@@ -43,6 +44,7 @@ class Template:
         self.own = tuple(dict.fromkeys(own))
         stops = [f"stops.{f.name}" for f in fields(Stops)]
         self.names = (*self.own, *stops, "cooldown")
+        self._compiled: dict[str, Build] | None = None
 
     def check(self, name: str) -> None:
         if name not in self.names:
@@ -54,9 +56,7 @@ class Template:
         strategy = self.base
         if self.preset is not None and own:
             values = self.preset.values(own)
-            rules: dict[str, Any] = {
-                n: _parse(text.format(**values)) for n in _RULES if (text := getattr(self.preset, n))
-            }
+            rules: dict[str, Any] = {name: build(values) for name, build in self._rules().items()}
             strategy = replace(self.base, **rules)
         elif own:
             strategy = replace(strategy, **{n: _changed(getattr(strategy, n), n, own) for n in _RULES})
@@ -67,6 +67,17 @@ class Template:
             strategy = replace(strategy, cooldown=int(settings["cooldown"]))
         return strategy
 
+    def _rules(self) -> dict[str, Build]:
+        """The preset's rules as functions of all its settings, made once."""
+        if self._compiled is None:
+            assert self.preset is not None
+            self._compiled = {}
+            for name in _RULES:
+                text = getattr(self.preset, name)
+                if text:
+                    self._compiled[name] = _rule(self.preset, text)
+        return self._compiled
+
     def possible(self, settings: Mapping[str, Any]) -> bool:
         """Whether the settings agree with each other (fast below slow)."""
         if self.preset is None:
@@ -74,6 +85,13 @@ class Template:
         defaults = {p.name: p.default for p in self.preset.params}
         merged = {**defaults, **settings}
         return all(merged[a] < merged[b] for a, b in self.preset.ordered)
+
+
+def _rule(preset: Preset, text: str) -> Build:
+    try:
+        return compile_rule(preset, text)
+    except NotPlain:
+        return lambda values: _parse(text.format(**values))
 
 
 def _settings(strategy: Strategy) -> Iterator[tuple[str, Operand, str]]:

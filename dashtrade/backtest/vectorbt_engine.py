@@ -139,7 +139,9 @@ def simulate(rows: Rows) -> NDArray[Any]:
 def _simulate(rows: Rows, max_orders: int | None) -> NDArray[Any]:
     shape = rows.shape
     sharing = bool((rows.groups > 1).any())
-    call_seq = np.tile(np.concatenate([np.arange(g) for g in rows.groups]), (shape[0], 1)).astype(_I)
+    call_seq = np.zeros(shape, dtype=_I)  # one for each call: the engine writes into it
+    if sharing:
+        call_seq[:] = np.concatenate([np.arange(g) for g in rows.groups])
     locked = (rows.long_entry | rows.short_entry) if rows.lock_cash else _NO
     with _record_layouts():
         records, _ = simulate_from_signals_rs(

@@ -19,7 +19,7 @@ from dashtrade.backtest.sweep import Stopped
 from dashtrade.backtest.walkforward import split
 from dashtrade.errors import InvalidInput
 from dashtrade.indicators import REGISTRY
-from dashtrade.strategies import parse_condition, preset
+from dashtrade.strategies import PRESETS, parse_condition, preset
 
 
 def bars_of(size: int = 600, seed: int = 8) -> pd.DataFrame:
@@ -134,6 +134,19 @@ def test_own_conditions_can_be_varied():
         dt.sweep(replace(REQUEST, strategy=strategy), {"fast": [5]})
     with pytest.raises(InvalidInput, match="window"):
         dt.sweep(replace(REQUEST, strategy=strategy), {"long_entry.ema.window": [0]})
+
+
+@pytest.mark.parametrize("key", [k for k in PRESETS if PRESETS[k].params])
+def test_settings_put_in_without_reading_the_text_give_the_same_rules(key):
+    template, chosen = Template(key), PRESETS[key]
+    rng = np.random.default_rng(3)
+    for _ in range(12):
+        settings = {p.name: p.low + p.step * int(rng.integers(0, (p.high - p.low) / p.step + 1)) for p in chosen.params}
+        if not template.possible(settings):
+            continue
+        built, read = template.build(settings), chosen.build(**settings)
+        for rule in ("long_entry", "long_exit", "short_entry", "short_exit"):
+            assert getattr(built, rule) == getattr(read, rule)
 
 
 def test_plateau_by_hand():
