@@ -116,7 +116,8 @@ def make_market(
 
     uncached = frozenset(key for key, entry in SOURCES.items() if not entry.cached)
     sources = BuiltSources(SourceContext(settings, budget, alpaca_keys))
-    return MarketData(sources, order, cache=bar_cache(settings), uncached=uncached)
+    limits = {key: entry.limits for key, entry in SOURCES.items() if entry.limits is not None}
+    return MarketData(sources, order, cache=bar_cache(settings), uncached=uncached, limits=limits)
 
 
 @lru_cache(maxsize=1)

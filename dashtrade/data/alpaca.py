@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from requests import Response, Session
 from requests.exceptions import JSONDecodeError, RequestException, Timeout
 
-from dashtrade.data.limits import Limits
+from dashtrade.data import reach
 from dashtrade.data.pipeline import answer
 from dashtrade.data.quality import check_bars, count_gaps, nanoseconds, stamp
 from dashtrade.data.sessions import ALWAYS, calendar_name, edges
@@ -54,18 +54,6 @@ _FRAMES = {
     Interval.M30: TimeFrame(30, TimeFrameUnit.Minute),
     Interval.D1: TimeFrame(1, TimeFrameUnit.Day),
 }
-# Alpaca's hours start on the clock's hour, before the session does: longer intraday bars are made from half hours.
-LIMITS = Limits(
-    "Alpaca",
-    native={
-        Interval.M1: Interval.M1,
-        Interval.M2: Interval.M1,
-        Interval.M5: Interval.M5,
-        Interval.M15: Interval.M15,
-        **dict.fromkeys((Interval.M30, Interval.M60, Interval.M90, Interval.H1, Interval.H4), Interval.M30),
-        **dict.fromkeys((Interval.D1, Interval.D5, Interval.W1, Interval.MO1, Interval.MO3), Interval.D1),
-    },
-)
 
 
 class _BoundedSession(Session):
@@ -85,7 +73,7 @@ class AlpacaSource:
 
     key = "alpaca"
     label = "Alpaca"
-    limits = LIMITS
+    limits = reach.ALPACA
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ import httpx
 import pandas as pd
 from pydantic import SecretStr
 
-from dashtrade.data.limits import Limits
+from dashtrade.data import reach
 from dashtrade.data.pipeline import answer
 from dashtrade.data.quality import check_bars, stamp
 from dashtrade.domain.market import Adjustment, HistoryRequest, Interval, NewsItem, Quote, SymbolMatch
@@ -41,23 +41,6 @@ _NAMES = {
     Interval.M30: "30min",
     Interval.H1: "60min",
 }
-_MONTH = 30
-LIMITS = Limits(
-    "Alpha Vantage",
-    native={
-        **{interval: interval for interval in _NAMES},
-        Interval.M2: Interval.M1,
-        Interval.M60: Interval.H1,
-        Interval.M90: Interval.M30,
-        Interval.H4: Interval.H1,
-        Interval.D1: Interval.D1,
-        Interval.D5: Interval.D1,
-        Interval.W1: Interval.D1,
-        Interval.MO1: Interval.D1,
-        Interval.MO3: Interval.D1,
-    },
-    days=dict.fromkeys(_NAMES, _MONTH),
-)
 # A compact answer holds a hundred bars.
 _COMPACT_DAYS = timedelta(days=130)
 _HIDDEN = "*****"
@@ -68,7 +51,7 @@ class AlphaVantageSource:
 
     key = "alpha_vantage"
     label = "Alpha Vantage"
-    limits = LIMITS
+    limits = reach.ALPHA_VANTAGE
 
     def __init__(
         self,

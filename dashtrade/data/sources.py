@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dashtrade.data import reach
+from dashtrade.data.limits import Limits
 from dashtrade.errors import ConfigurationError, SourceKeyProblem
 from dashtrade.registry import Registry
 from dashtrade.settings import Settings
@@ -27,13 +29,17 @@ class SourceContext:
 
 @dataclass(frozen=True, slots=True)
 class SourceEntry:
-    """A source one can choose. ``build`` raises SourceKeyProblem where a key is needed and none is set."""
+    """A source one can choose. ``limits`` are what it has, known without building it.
+
+    ``build`` raises SourceKeyProblem where a key is needed and none is set.
+    """
 
     key: str
     label: str
     build: Callable[[SourceContext], PriceSource]
     needs_key: bool = False
     cached: bool = True
+    limits: Limits | None = None
 
 
 SOURCES: Registry[SourceEntry] = Registry("source")
@@ -92,9 +98,12 @@ def _sample(context: SourceContext) -> PriceSource:
     return SampleSource()
 
 
-SOURCES.register("yahoo", SourceEntry("yahoo", "Yahoo Finance", _yahoo))
-SOURCES.register("alpha_vantage", SourceEntry("alpha_vantage", "Alpha Vantage", _alpha_vantage, needs_key=True))
-SOURCES.register("alpaca", SourceEntry("alpaca", "Alpaca", _alpaca, needs_key=True))
+SOURCES.register("yahoo", SourceEntry("yahoo", "Yahoo Finance", _yahoo, limits=reach.YAHOO))
+SOURCES.register(
+    "alpha_vantage",
+    SourceEntry("alpha_vantage", "Alpha Vantage", _alpha_vantage, needs_key=True, limits=reach.ALPHA_VANTAGE),
+)
+SOURCES.register("alpaca", SourceEntry("alpaca", "Alpaca", _alpaca, needs_key=True, limits=reach.ALPACA))
 SOURCES.register("files", SourceEntry("files", "Own files", _files, cached=False))
 SOURCES.register("sample", SourceEntry("sample", "Sample data (offline)", _sample, cached=False))
 

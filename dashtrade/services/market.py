@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dashtrade.domain.market import (
@@ -37,6 +37,12 @@ class Cache(Protocol):
     def history(self, source: Any, request: HistoryRequest) -> pd.DataFrame: ...
 
     def stale(self, source: Any, request: HistoryRequest) -> pd.DataFrame: ...
+
+
+class Reach(Protocol):
+    """What a source has; see dashtrade.data.limits."""
+
+    def check(self, request: HistoryRequest, now: datetime) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class MarketData:
         *,
         cache: Cache | None = None,
         uncached: frozenset[str] = frozenset({"sample"}),
+        limits: Mapping[str, Reach] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         for key in order:
@@ -108,6 +115,7 @@ class MarketData:
         self._order = tuple(order)
         self._cache = cache
         self._uncached = uncached
+        self._limits = limits or {}
         self._clock = clock
         self._quotes: dict[tuple[str, str], tuple[float, Quote]] = {}
         self._failed: dict[str, Note] = {}
@@ -129,6 +137,24 @@ class MarketData:
         bars, notes = self._first(source, ask)
         bars.attrs["notes"] = [str(note) for note in notes]
         return bars
+
+    def check(self, request: HistoryRequest, source: str | None = None) -> None:
+        """Raise InvalidInput, naming the limit, where ``source`` cannot serve the request, or none in order can.
+
+        Asks nobody and loads no source's library.
+        """
+        first: InvalidInput | None = None
+        for key in (source,) if source is not None else self._order:
+            if key not in self._limits:
+                return
+            try:
+                self._limits[key].check(request, datetime.now(UTC))
+            except InvalidInput as error:
+                first = first or error
+            else:
+                return
+        if first is not None:
+            raise first
 
     def latest(self, symbols: Sequence[str], source: str | None = None) -> dict[str, Quote]:
         """Latest prices of many symbols in one call to the source; each is handed out again for two seconds.

@@ -18,7 +18,7 @@ from curl_cffi.requests.exceptions import RequestException
 from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError
 
-from dashtrade.data.limits import Limits
+from dashtrade.data import reach
 from dashtrade.data.pipeline import answer
 from dashtrade.data.quality import check_bars, count_gaps, stamp, times
 from dashtrade.data.sessions import calendar_name, edges
@@ -43,24 +43,7 @@ _QUOTES_AT_ONCE = 100
 _QUOTE_URL = "https://query1.finance.yahoo.com/v7/finance/quote"
 _FACTS_URL = "https://query2.finance.yahoo.com/v10/finance/quoteSummary"
 
-_MINUTES = (Interval.M2, Interval.M5, Interval.M15, Interval.M30, Interval.M90)
-LIMITS = Limits(
-    "Yahoo",
-    native={
-        Interval.M1: Interval.M1,
-        **{interval: interval for interval in _MINUTES},
-        Interval.M60: Interval.H1,
-        Interval.H1: Interval.H1,
-        Interval.H4: Interval.H1,
-        Interval.D1: Interval.D1,
-        # Yahoo's own longer bars are adjusted wrongly; these are made from daily ones.
-        Interval.D5: Interval.D1,
-        Interval.W1: Interval.D1,
-        Interval.MO1: Interval.D1,
-        Interval.MO3: Interval.D1,
-    },
-    days={Interval.M1: 8, **dict.fromkeys(_MINUTES, 60), Interval.H1: 730},
-)
+LIMITS = reach.YAHOO
 _LIVE_EXCHANGES = frozenset({"NMS", "NGM", "NCM", "NYQ", "ASE", "PCX", "BTS", "CCC", "CCY", "SNP", "NIM", "DJI", "WCB"})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -130,6 +132,22 @@ def test_cached_bars_of_any_age_only_when_chosen(tmp_path: Path) -> None:
     bars = data.history(ASK, stale=True)
     assert bars.attrs["cached"] is True
     assert bars.attrs["fetched_at"].startswith("2026-11-22T12:00")
+
+
+def test_limits_are_checked_without_any_sources_library() -> None:
+    program = (
+        "import sys\nfrom dashtrade.bootstrap import make_market\nfrom dashtrade.settings import load_settings\n"
+        "from dashtrade.domain.market import HistoryRequest\nfrom dashtrade.errors import InvalidInput\n"
+        "data = make_market(load_settings(sources=('yahoo',)))\n"
+        "data.check(HistoryRequest.parse('AAPL', '1m', '5d'))\n"
+        "data.check(HistoryRequest.parse('AAPL', '1m', '1y'), 'sample')\n"
+        "data.check(HistoryRequest.parse('AAPL', '1m', '1y'), 'alpaca')\n"
+        "try:\n    data.check(HistoryRequest.parse('AAPL', '1m', '1y'))\n"
+        "except InvalidInput as error:\n    print(error.field, '8 days' in str(error))\n"
+        "print([name for name in ('yfinance', 'alpaca', 'httpx', 'exchange_calendars') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["period True", "[]"], done.stderr
 
 
 def test_company_facts_come_from_a_source_that_has_them() -> None:
