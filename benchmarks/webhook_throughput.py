@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -119,10 +120,11 @@ def main() -> None:
         for port in ports.values():
             while True:
                 try:
-                    load(port, token, 0.5, 4)
+                    socket.create_connection(("127.0.0.1", port)).close()
                     break
-                except httpx.HTTPError:
+                except OSError:
                     time.sleep(0.2)
+            load(port, token, 1.0, 4)  # warms the pools
         runs: dict[str, list[dict[str, float]]] = {"bare": [], "webhook": []}
         for _ in range(3):
             for name, port in ports.items():

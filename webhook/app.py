@@ -80,7 +80,8 @@ class Webhook:
         started, received_at = time.perf_counter(), datetime.now(UTC)
         address = request.client.host if request.client else None
         body, content = await _read(request)
-        arrival = Arrival(_token(request), content, cut_secrets(body), received_at, address)
+        shown = content.shown if isinstance(content, IncomingAlert) else cut_secrets(body)
+        arrival = Arrival(_token(request), content, shown, received_at, address)
 
         def left() -> float:
             return ANSWER_SECONDS - (time.perf_counter() - started)

@@ -10,14 +10,14 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import exists, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
 from dashtrade.auth.tokens import token_digest
 from dashtrade.db.tables.accounts import UserRow
-from dashtrade.db.tables.trading import BotRow, InboxRow, IntentRow, LotRow, WebhookRequestRow, WebhookTokenRow
+from dashtrade.db.tables.trading import InboxRow, IntentRow, LotRow, WebhookRequestRow, WebhookTokenRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import Alert, IncomingAlert
 from dashtrade.errors import AuthFailed, BotDisabled, DashTradeError, InvalidInput, NotFound
@@ -50,6 +50,48 @@ class Arrival:
     source_address: str | None
 
 
+class _Bot(NamedTuple):
+    """What the door needs to know of a bot."""
+
+    id: int
+    symbol: str
+    timeframe: str
+    is_active: bool
+    account_mode: str
+
+
+# Every alert takes these two statements and a commit, so they are written out: each is one trip to the database.
+_LOOK_UP = text(
+    """
+    SELECT t.id, t.user_id, t.bot_config_id, t.allowed_addresses, b.id, b.symbol, b.timeframe, b.is_active,
+           b.account_mode
+    FROM user_webhook_tokens t
+    JOIN users u ON u.id = t.user_id AND u.is_active
+    LEFT JOIN user_bot_configs b ON b.user_id = t.user_id AND b.symbol = :symbol AND b.deleted_at IS NULL
+        AND (CAST(:timeframe AS varchar) IS NULL OR b.timeframe = CAST(:timeframe AS varchar))
+        AND (t.bot_config_id IS NULL OR b.id = t.bot_config_id)
+    WHERE t.token = :digest AND t.is_active
+    LIMIT 2
+    """
+)
+_INSERT = text(
+    """
+    WITH new AS (
+        INSERT INTO alert_inbox (user_id, bot_id, token_id, dedupe_key, dedupe_rule, body_hash, payload, received_at)
+        VALUES (:user, :bot, :token, :key, :rule, :hash, CAST(:payload AS jsonb), :received)
+        ON CONFLICT (user_id, dedupe_key) DO NOTHING
+        RETURNING id
+    ), logged AS (
+        INSERT INTO webhook_requests
+            (user_id, token_id, alert_id, received_at, source_address, payload, status, code, reason, latency_ms)
+        SELECT :user, :token, id, :received, :address, :shown, 202, 'ACCEPTED', 'Stored.', :latency FROM new
+    )
+    SELECT id, pg_notify(:channel, json_build_object(
+        'alert', id, 'user', CAST(:user AS bigint), 'mode', CAST(:mode AS varchar))::text) FROM new
+    """
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """``duplicate`` is set where this alert was stored before; ``alert_id`` is the first one's."""
@@ -66,10 +108,10 @@ def receive(uow: UnitOfWork, arrival: Arrival) -> Stored:
     with uow:
         caller: Caller | None = None
         try:
-            caller = identify(uow.session, arrival.token, arrival.source_address)
+            caller, bots = _recognise(uow.session, arrival)
             if isinstance(arrival.content, DashTradeError):
                 raise arrival.content
-            bot = _find_bot(uow.session, caller, arrival.content.alert)
+            bot = _choose_bot(uow.session, bots, arrival.content.alert)
             stored = _store(uow.session, caller, bot, arrival, arrival.content)
         except DashTradeError as error:
             if error.code == "DATABASE_UNAVAILABLE":
@@ -96,9 +138,7 @@ def identify(session: Session, token: str | None, source_address: str | None = N
     if row is None:
         raise AuthFailed(REFUSED_CALLER)
     token_id, user_id, bot_id, addresses = row
-    if addresses and source_address not in addresses.split(","):
-        raise AuthFailed(REFUSED_CALLER)
-    return Caller(token_id, user_id, bot_id)
+    return _caller(token_id, user_id, bot_id, addresses, source_address)
 
 
 def status_of(error: DashTradeError) -> int:
@@ -130,16 +170,33 @@ def count_uses(uow: UnitOfWork, uses: dict[int, tuple[int, datetime]]) -> None:
         uow.commit()
 
 
-def _find_bot(session: Session, caller: Caller, alert: Alert) -> BotRow:
-    """The bot an alert is for, among the caller's own only."""
-    query = select(BotRow).where(
-        BotRow.user_id == caller.user_id, BotRow.symbol == alert.symbol, BotRow.deleted_at.is_(None)
-    )
-    if caller.bot_id is not None:
-        query = query.where(BotRow.id == caller.bot_id)
-    if alert.timeframe is not None:
-        query = query.where(BotRow.timeframe == alert.timeframe.value)
-    bots = list(session.scalars(query.limit(2)))
+def _recognise(session: Session, arrival: Arrival) -> tuple[Caller, list[_Bot]]:
+    """The caller and the bots an alert may mean, among the caller's own only; one question for both."""
+    if not arrival.token or len(arrival.token) > 200:
+        raise AuthFailed(REFUSED_CALLER)
+    alert = arrival.content.alert if isinstance(arrival.content, IncomingAlert) else None
+    values = {
+        "digest": token_digest(arrival.token).hex(),
+        "symbol": alert.symbol if alert else "",
+        "timeframe": alert.timeframe.value if alert and alert.timeframe else None,
+    }
+    rows = session.execute(_LOOK_UP, values).all()
+    if not rows:
+        raise AuthFailed(REFUSED_CALLER)
+    token_id, user_id, bot_id, addresses = tuple(rows[0])[:4]
+    caller = _caller(token_id, user_id, bot_id, addresses, arrival.source_address)
+    return caller, [_Bot(*tuple(row)[4:]) for row in rows if row[4] is not None]
+
+
+def _caller(
+    token_id: int, user_id: int, bot_id: int | None, addresses: str | None, source_address: str | None
+) -> Caller:
+    if addresses and source_address not in addresses.split(","):
+        raise AuthFailed(REFUSED_CALLER)
+    return Caller(token_id, user_id, bot_id)
+
+
+def _choose_bot(session: Session, bots: list[_Bot], alert: Alert) -> _Bot:
     when = f" at {alert.timeframe.value}" if alert.timeframe else ""
     if not bots:
         raise NotFound(f"There is no bot for {alert.symbol}{when}. Create one, or correct the alert.")
@@ -169,40 +226,37 @@ def _needs_exit(session: Session, bot_id: int) -> bool:
     return bool(session.scalar(select(lots | orders)))
 
 
-def _store(session: Session, caller: Caller, bot: BotRow, arrival: Arrival, content: IncomingAlert) -> Stored:
+def _store(session: Session, caller: Caller, bot: _Bot, arrival: Arrival, content: IncomingAlert) -> Stored:
     key, rule = _dedupe(bot, content, arrival.received_at)
     original = _earlier_by_body(session, caller.user_id, content, arrival.received_at) if rule == "body-60s" else None
-    alert_id = None
     if original is None:
         values = {
-            "user_id": caller.user_id,
-            "bot_id": bot.id,
-            "token_id": caller.token_id,
-            "dedupe_key": key,
-            "dedupe_rule": rule,
-            "body_hash": content.body_hash,
-            "payload": {**alert_to_json(content.alert), "extra": content.extra},
-            "received_at": arrival.received_at,
+            "user": caller.user_id,
+            "bot": bot.id,
+            "token": caller.token_id,
+            "key": key,
+            "rule": rule,
+            "hash": content.body_hash,
+            "payload": json.dumps({**alert_to_json(content.alert), "extra": content.extra}),
+            "received": arrival.received_at,
+            "address": arrival.source_address,
+            "shown": arrival.shown,
+            "latency": _latency(arrival),
+            "channel": ALERTS_CHANNEL,
+            "mode": bot.account_mode,
         }
-        statement = pg_insert(InboxRow).values(**values).on_conflict_do_nothing().returning(InboxRow.id)
-        alert_id = session.execute(statement).scalar()
-        if alert_id is None:
-            same = (InboxRow.user_id == caller.user_id, InboxRow.dedupe_key == key)
-            original = session.execute(select(InboxRow.id).where(*same)).scalar_one()
-    if alert_id is not None:
-        _log(session, arrival, caller, 202, "ACCEPTED", "Stored.", alert_id)
-        session.execute(
-            text("SELECT pg_notify(:channel, :payload)"), _notice(alert_id, caller.user_id, bot.account_mode)
-        )
-        return Stored(alert_id, caller.user_id, bot.id, caller.token_id, duplicate=False)
-    assert original is not None
+        alert_id = session.execute(_INSERT, values).scalar()
+        if alert_id is not None:
+            return Stored(alert_id, caller.user_id, bot.id, caller.token_id, duplicate=False)
+        same = (InboxRow.user_id == caller.user_id, InboxRow.dedupe_key == key)
+        original = session.execute(select(InboxRow.id).where(*same)).scalar_one()
     session.execute(update(InboxRow).where(InboxRow.id == original).values(duplicates=InboxRow.duplicates + 1))
     why = {"id": "the same id", "body": "the same body and time", "body-60s": "the same body within 60 s"}[rule]
     _log(session, arrival, caller, 200, "DUPLICATE", f"A repeat of signal {original}: {why}.", original)
     return Stored(original, caller.user_id, bot.id, caller.token_id, duplicate=True)
 
 
-def _dedupe(bot: BotRow, content: IncomingAlert, received_at: datetime) -> tuple[str, str]:
+def _dedupe(bot: _Bot, content: IncomingAlert, received_at: datetime) -> tuple[str, str]:
     if content.alert.alert_id is not None:
         digest = hashlib.sha256(content.alert.alert_id.encode()).hexdigest()
         return f"id:{bot.id}:{digest}", "id"
@@ -223,11 +277,10 @@ def _earlier_by_body(session: Session, user_id: int, content: IncomingAlert, rec
     return session.execute(query.order_by(InboxRow.received_at.desc()).limit(1)).scalar()
 
 
-def _notice(alert_id: int, user_id: int, mode: str) -> dict[str, str]:
-    return {
-        "channel": ALERTS_CHANNEL,
-        "payload": json.dumps({"alert": alert_id, "user": user_id, "mode": mode}),
-    }
+def _latency(arrival: Arrival) -> Decimal:
+    """Milliseconds since the request came in."""
+    seconds = (datetime.now(UTC) - arrival.received_at).total_seconds()
+    return Decimal(max(seconds, 0) * 1000).quantize(Decimal("0.001"))
 
 
 def _log(
@@ -239,7 +292,6 @@ def _log(
     reason: str,
     alert_id: int | None = None,
 ) -> None:
-    latency = (datetime.now(UTC) - arrival.received_at).total_seconds() * 1000
     session.execute(
         insert(WebhookRequestRow).values(
             user_id=caller.user_id if caller else None,
@@ -252,7 +304,7 @@ def _log(
             status=status,
             code=code,
             reason=reason,
-            latency_ms=Decimal(max(latency, 0)).quantize(Decimal("0.001")),
+            latency_ms=_latency(arrival),
         )
     )
 

@@ -21,7 +21,7 @@ storing = False
 @event.listens_for(Engine, "before_cursor_execute")
 def _note(connection: Connection, cursor: Any, statement: str, *rest: Any) -> None:
     global storing
-    storing = storing or statement.startswith("INSERT INTO alert_inbox")
+    storing = storing or "INSERT INTO alert_inbox" in statement
 
 
 def _end() -> None:
