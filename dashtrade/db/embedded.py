@@ -206,9 +206,10 @@ class EmbeddedPostgres:
                 command, capture_output=True, text=True, env=_plain_environment(), cwd="/", check=False, **_as(account)
             )
             if ran.returncode != 0:
-                last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
+                lines = ran.stderr.strip().splitlines() or ["no message"]
+                told = [line for line in lines if "error:" in line or "FATAL" in line] or lines
                 raise ConfigurationError(
-                    f"The embedded PostgreSQL could not be created in {self.folder}: {last} "
+                    f"The embedded PostgreSQL could not be created in {self.folder}: {told[0]}. "
                     "Free space or choose another DASHTRADE_DATA_DIR, or set DATABASE_URL to a server."
                 )
             _write_private(self._passwords_file, json.dumps(passwords))
@@ -226,10 +227,7 @@ class EmbeddedPostgres:
             "log_timezone": "UTC", "timezone": "UTC", "password_encryption": "scram-sha-256",
         }  # fmt: skip
         if not self.durable:
-            settings |= {
-                "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
-                "max_wal_senders": 0, "autovacuum": "off", "shared_buffers": "32MB", "io_method": "sync",
-            }  # fmt: skip
+            settings |= {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "shared_buffers": "32MB"}
         postgres = [str(bin_dir() / "postgres"), "-D", str(self.data)]
         for key, value in settings.items():
             postgres += ["-c", f"{key}={value}"]
