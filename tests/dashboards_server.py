@@ -131,6 +131,15 @@ def clone_database(server_url: str, name: str) -> str:
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 
 
+def drop_database(url: str) -> None:
+    """End the database, also for those who use it."""
+    address = make_url(url)
+    engine = create_engine(address.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {address.database} WITH (FORCE)"))
+    engine.dispose()
+
+
 def add_users(database_url: str, users: dict[str, str], rounds: int = 4) -> None:
     engine = make_engine(database_url, poolclass=NullPool)
     with UnitOfWork(engine) as uow:

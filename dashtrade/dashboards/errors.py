@@ -61,6 +61,7 @@ class Screens:
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         handler: Any = self
+        known = getattr(handler, "_current_user", None)  # asking the property would fail before anybody is known
         info = kwargs.get("exc_info")
         shown = error_text(status_code, info[1] if info else None)
         handler.set_header("Cache-Control", "no-store")
@@ -70,9 +71,7 @@ class Screens:
             return
         handler.set_header("Content-Type", "text/html; charset=utf-8")
         handler.set_header("Content-Security-Policy", STRICT_POLICY)
-        handler.finish(
-            self.screen("error.html", status=status_code, title=shown.title, text=shown.text, user=handler.current_user)
-        )
+        handler.finish(self.screen("error.html", status=status_code, title=shown.title, text=shown.text, user=known))
 
 
 def wants_json(handler: Any) -> bool:

@@ -194,8 +194,6 @@ class Dashboards(Voila):
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT, then end every kernel."""
-        if self.options.settings.warm_kernels:
-            LAUNCHER.start(self.options.preload)
         self.connection_dir = tempfile.mkdtemp(prefix="dashtrade-pages-")
         try:
             asyncio.run(self._serve())
@@ -219,6 +217,8 @@ class Dashboards(Voila):
             raise ConfigurationError(listen_problem(error, self.ip, self.port)) from None
         self.port = next(iter(server._sockets.values())).getsockname()[1]
         self.log.info("The dashboards are at %s", self.connection_url)
+        if self.options.settings.warm_kernels:  # now, so that the login page does not wait for its imports
+            LAUNCHER.start(self.options.preload)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         if sys.platform == "win32":
@@ -244,6 +244,9 @@ class Dashboards(Voila):
                 users = {token: await self.gate.user_of(token) for token in tokens}
             except DatabaseUnavailable as error:
                 self.log.warning("Sessions cannot be checked now: %s", error)
+                continue
+            except Exception:  # the watch must go on as long as the server does
+                self.log.exception("Sessions could not be checked")
                 continue
             valid = {token: user.role if user is not None and user.is_active else None for token, user in users.items()}
             await self.kernel_manager.end_stale(valid)

@@ -14,6 +14,7 @@ from dashboards_server import (
     PASSWORD,
     DashboardsServer,
     clone_database,
+    drop_database,
     form_token,
     kernel_of,
     running_server,
@@ -58,6 +59,16 @@ def test_below_a_base_path_behind_https(postgres_url: str, tmp_path: Path, apps:
         assert '"baseUrl": "/desk/"' in text
         assert 'src="/desk/assets/' in text
         assert kernel_of(text)
+
+        drop_database(database_url)  # and without its database the server says so
+        page = client.get("hello", headers={"Cookie": session})
+        assert page.status_code == 503
+        assert "The database cannot be reached" in page.text
+        answer = client.post("login", data=form, headers={"Cookie": "; ".join(f"{n}={v}" for n, v in cookies.items())})
+        assert answer.status_code == 503
+        assert "The database cannot be reached" in answer.text
+        assert client.get("healthz").status_code == 200
+        assert "Traceback" not in server.log_text()
 
 
 def test_without_forking_pages_start_in_the_normal_way_and_end_when_idle(
