@@ -56,7 +56,10 @@ def backtest(request: BacktestRequest, signals: Mapping[str, Signals] | None = N
         drawdown=pd.Series(measure.drawdowns(values, request.cash), index=times, name="drawdown"),
         positions=pd.DataFrame(positions, index=times, columns=list(grid.symbols)),
         benchmark=pd.Series(held, index=times, name="buy and hold"),
-        statistics=summary(values, held, trades, records, positions, request.cash, annual.factor, request.risk_free),
+        statistics={
+            **summary(values, held, trades, records, positions, request.cash, annual.factor, request.risk_free),
+            **_monthly(values, times, request.cash),
+        },
         contribution=_contribution(trades, grid.symbols),
         warnings=_warnings(request, strategy, values, trades, first),
         provenance=provenance(request, strategy, slippage, annual.basis, annual.factor, records),
@@ -155,6 +158,14 @@ def summary(
         "bars_per_year": factor,
         "risk_free": risk_free,
     }
+
+
+def _monthly(values: NDArray[np.float64], times: pd.DatetimeIndex, cash: float) -> dict[str, float]:
+    """Ratios by TradingView's convention, beside the yearly ones."""
+    months = np.asarray(times.year * 12 + times.month)
+    ends = np.flatnonzero(np.append(months[1:] != months[:-1], True))
+    sharpe, sortino = measure.monthly_ratios(values[ends], cash)
+    return {"sharpe_monthly": sharpe, "sortino_monthly": sortino}
 
 
 def _contribution(trades: pd.DataFrame, symbols: tuple[str, ...]) -> dict[str, float]:

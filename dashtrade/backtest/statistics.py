@@ -200,6 +200,22 @@ def deflated_sharpe(returns: Floats, trials: int, variance: float) -> float:
     return probabilistic_sharpe(returns, expected_best_sharpe(trials, variance))
 
 
+def monthly_ratios(month_ends: Floats, cash: float, risk_free: float = 0.02) -> tuple[float, float]:
+    """(Sharpe, Sortino) of monthly returns, not annualised, against ``risk_free`` / 12: TradingView's convention.
+
+    ``month_ends`` is the equity at each month's last bar. (mean(r) − f) / std(r) with the population deviation, and
+    over
+    √(mean(min(r − f, 0)²)) for Sortino.
+    """
+    r = _clean(returns_of(month_ends, cash))
+    free = risk_free / 12
+    if len(r) < 2:
+        return math.nan, math.nan
+    excess, spread = float(r.mean() - free), float(np.std(r))
+    down = float(np.sqrt(np.mean(np.minimum(r - free, 0.0) ** 2)))
+    return (excess / spread if _varies(spread, r) else math.nan), (excess / down if down > 0 else math.nan)
+
+
 def _power(base: float, exponent: float) -> float:
     """``base ** exponent``, infinite where a float cannot hold it."""
     try:

@@ -12,6 +12,8 @@ STATISTICS = {
     "volatility": "Volatility (yearly)",
     "sharpe": "Sharpe ratio",
     "sortino": "Sortino ratio",
+    "sharpe_monthly": "Sharpe of months (TradingView)",
+    "sortino_monthly": "Sortino of months (TradingView)",
     "calmar": "Calmar ratio",
     "omega": "Omega ratio",
     "max_drawdown": "Max drawdown",

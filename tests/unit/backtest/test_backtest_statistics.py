@@ -178,3 +178,11 @@ def test_deflated_sharpe_falls_with_the_number_of_tries():
     values = [s.deflated_sharpe(r, n, 0.0005) for n in (1, 10, 1000)]
     assert values[0] == s.probabilistic_sharpe(r)
     assert values[0] > values[1] > values[2]
+
+
+def test_monthly_ratios_by_hand():
+    """Months of +10 %, −5 %, +2 % with 2 % a year risk-free: mean 0.023333, population deviation 0.061283."""
+    ends = 1000 * np.cumprod([1.10, 0.95, 1.02])
+    sharpe, sortino = s.monthly_ratios(ends, 1000.0)
+    assert sharpe == pytest.approx((0.07 / 3 - 0.02 / 12) / 0.0612825877, rel=1e-6)
+    assert sortino == pytest.approx((0.07 / 3 - 0.02 / 12) / (0.0516666667 / math.sqrt(3)), rel=1e-6)
