@@ -94,7 +94,7 @@ def test_from_a_new_bot_to_a_filled_order_and_the_kill_switch(
     page.get_by_role("button", name="New token").click()
     expect(page.get_by_label("Webhook URL")).not_to_contain_text("YOUR_TOKEN")
     page.get_by_role("button", name="Send test alert").click()
-    expect(page.locator("[data-status='200']")).to_be_visible(timeout=20_000)
+    expect(page.locator("[data-state='done']")).to_be_visible(timeout=60_000)
     keep_picture(page, "bot-setup-desktop-dark")
     [(symbol, status, quantity)] = rows(house, "SELECT symbol, status, filled_qty FROM bot_trades")
     assert (symbol, str(status).lower()) == ("AAPL", "filled") and float(str(quantity)) > 0
@@ -113,7 +113,7 @@ def test_from_a_new_bot_to_a_filled_order_and_the_kill_switch(
     assert rows(house, "SELECT scope FROM trading_halts WHERE cleared_at IS NULL") == [("user",)]
     tab(page, "Set up")
     page.get_by_role("button", name="Send test alert").click()
-    expect(page.locator("[data-status='409']")).to_be_visible(timeout=20_000)
+    expect(page.locator("[data-state]")).to_contain_text("Entries are stopped", timeout=60_000)
     assert len(rows(house, "SELECT id FROM bot_trades")) == 1
     page.get_by_role("button", name="Resume trading").click()
     expect(page.get_by_text("Trading may go on")).to_be_visible()

@@ -300,3 +300,22 @@ def test_a_webhook_that_is_away_is_one_sentence() -> None:
     with pytest.raises(WebhookAway, match="dashtrade doctor") as caught:
         post_alert("http://127.0.0.1:9/webhook", "secret-token", "{}")
     assert "secret-token" not in str(caught.value)
+
+
+def test_an_accepted_alerts_outcome_is_told_when_it_is_known(house: House) -> None:
+    from dataclasses import replace
+
+    from dashtrade.domain.bot_views import SignalView
+
+    make_bot(house)
+    house.view.new_token.click()
+    house.answer = AlertAnswer(202, '{"status": "accepted", "signal_id": 7}', 2000.0)
+    house.view.send.click()
+    assert "HTTP 202" in house.view.answer.value and "data-state" not in house.view.answer.value
+    now = datetime.now(UTC)
+    signal = SignalView(
+        1, 7, now, "done", "DONE", "Opened <b>long</b>.", "AAPL", "BUY", "1 Hour", 1, "{}", 202, Decimal(3), None
+    )
+    house.model.snapshot = replace(house.model.snapshot, signals=(signal,))
+    assert 'data-state="done"' in house.view.answer.value
+    assert "Opened &lt;b&gt;long" in house.view.answer.value

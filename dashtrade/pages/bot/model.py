@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +40,15 @@ class AlertAnswer:
     status: int
     body: str
     milliseconds: float
+
+    @property
+    def signal_id(self) -> int | None:
+        """The stored alert's number, where the body names one."""
+        try:
+            number = json.loads(self.body)["signal_id"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return number if isinstance(number, int) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,12 @@ class BotModel(PageModel):
     @property
     def paste_message(self) -> str:
         return alert_message(self.bot.config, self.message_kind) if self.bot else ""
+
+    @property
+    def outcome(self) -> SignalView | None:
+        """What became of the test alert, once it shows among the signals: an answer of 202 does not tell it."""
+        number = self.answer.signal_id if self.answer else None
+        return next((s for s in self.snapshot.signals if number is not None and s.signal_id == number), None)
 
     @t.validate("tab")
     def _known_tab(self, proposal: Any) -> str:

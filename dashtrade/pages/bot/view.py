@@ -155,7 +155,7 @@ class BotView(PageView):
         self.follow("snapshot", self._draw_tables)
         self.follow(["snapshot", "chosen_bot"], self._draw_choice)
         self.follow(["token", "chosen_bot", "message_kind"], self._draw_paste)
-        self.follow(["answer", "sending"], self._draw_answer)
+        self.follow(["answer", "sending", "snapshot"], self._draw_answer)
         self.chosen.observe(model.guard(self._choose), "value")
 
     def _create(self) -> None:
@@ -229,8 +229,15 @@ class BotView(PageView):
             sign, tone = ("✓", "dt-up") if ok else ("✕", "dt-down")
             self.answer.value = (
                 f'<p role="status" data-status="{answer.status}"><b class="{tone}">{sign} HTTP {answer.status}</b> '
-                f'in {answer.milliseconds:.0f} ms</p><code class="dt-copy">{escape(_pretty(answer.body))}</code>'
+                f"in {answer.milliseconds:.0f} ms</p>{self._outcome_html()}"
+                f'<code class="dt-copy">{escape(_pretty(answer.body))}</code>'
             )
+
+    def _outcome_html(self) -> str:
+        found = self.model.outcome
+        if found is None:
+            return ""
+        return f'<p data-state="{escape(found.state)}">Outcome: {escape(found.state)}. {escape(found.explanation)}</p>'
 
 
 def _pretty(body: str) -> str:
