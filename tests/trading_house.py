@@ -125,6 +125,14 @@ class House:
         body = {**PAYLOAD, **changes} if payload is None else payload
         return self.client.post(f"/webhook?token={self.token if token is None else token}", json=body)
 
+    def settled(self, **changes: Any) -> httpx.Response:
+        """The final answer, also where a busy machine was late with it: a repeat gets the answer of the first."""
+        answer = self.post(**changes)
+        if answer.status_code == 202:
+            self.outcome(answer.json()["signal_id"], 40)
+            answer = self.post(**changes)
+        return answer
+
     def outcome(self, signal_id: int, seconds: float = 20) -> dict[str, Any]:
         """The signal's body once it has ended."""
 

@@ -21,7 +21,7 @@ def build_server(settings: Settings) -> uvicorn.Server:
         raise ConfigurationError("DATABASE_URL is not set. Start the webhook with `dashtrade up`, or set it.")
     engine = make_engine(
         settings.database_url.get_secret_value(),
-        pool_size=WORKERS,
+        pool_size=WORKERS + 1,  # one to wake the trader
         max_overflow=0,
         pool_timeout=2.0,
         connect_args={

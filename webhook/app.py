@@ -25,7 +25,7 @@ from starlette.routing import Route
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IncomingAlert
 from dashtrade.errors import DashTradeError, DatabaseUnavailable, InvalidInput, PayloadTooLarge, RequestTimeout
-from dashtrade.services.alerts_in import Arrival, Stored, count_uses, identify, receive, status_of
+from dashtrade.services.alerts_in import Arrival, Stored, count_uses, identify, receive, status_of, tell_trader
 from dashtrade.services.signals import signal_outcome
 from webhook.health import health_report
 from webhook.metrics import Metrics
@@ -49,21 +49,28 @@ class Webhook:
         self.metrics = Metrics()
         self.board = OutcomeBoard(engine)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="webhook-db")
+        self._teller = ThreadPoolExecutor(1, thread_name_prefix="webhook-notify")
+        self._told: set[tuple[int, str]] = set()
+        self._tell = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
         self._uses: dict[int, tuple[int, datetime]] = {}
         self._counter: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self.board.start()
         self._counter = asyncio.create_task(self._count_uses())
+        self._telling = asyncio.create_task(self._tell_traders())
 
     async def stop(self) -> None:
-        if self._counter is not None:
-            self._counter.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._counter
+        for task in (self._counter, self._telling):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         await self._flush_uses()
         self.board.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._teller.shutdown(wait=False, cancel_futures=True)
 
     async def in_pool(self, seconds: float, work: Callable[[], T]) -> T:
         """Run ``work`` in the pool; DatabaseUnavailable where it cannot be done in time."""
@@ -96,6 +103,9 @@ class Webhook:
             return self._answer(started, request, status_of(error), _error(error.code, str(error)), close)
         count, _ = self._uses.get(stored.token_id, (0, received_at))
         self._uses[stored.token_id] = (count + 1, received_at)
+        if not stored.duplicate:
+            self._told.add((stored.user_id, stored.account_mode))
+            self._tell.set()
         self.metrics.stored.observe(time.perf_counter() - started)
         outcome = await self._outcome(stored, min(self.wait_seconds, left()), left)
         return self._answer(started, request, _status(outcome), outcome)
@@ -155,6 +165,18 @@ class Webhook:
         # The path only: the query holds the token.
         log.info("request", method=request.method, path=request.url.path, status=status, ms=round(seconds * 1000, 1))
         return JSONResponse(body, status, headers=headers)
+
+    async def _tell_traders(self) -> None:
+        """Wake traders for what was stored meanwhile, in one go."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._tell.wait()
+            self._tell.clear()
+            accounts, self._told = self._told, set()
+            try:
+                await loop.run_in_executor(self._teller, lambda a=accounts: tell_trader(UnitOfWork(self.engine), a))  # type: ignore[misc]
+            except (DashTradeError, SQLAlchemyError) as error:
+                log.warning("trader_not_told", kind=type(error).__name__)
 
     async def _count_uses(self) -> None:
         while True:

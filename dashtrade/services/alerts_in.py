@@ -1,12 +1,14 @@
 """The door for alerts: who sent it, which bot it is for, whether it is a repeat; stored in one transaction.
 
-Once ``receive`` has returned, the alert is committed and the trader has been told. Refusals leave a row too.
+Once ``receive`` has returned, the alert is committed. Refusals leave a row too. ``tell_trader`` wakes the trader; it is
+not part of the storing transaction, since PostgreSQL commits transactions that notify one after another.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -86,8 +88,7 @@ _INSERT = text(
             (user_id, token_id, alert_id, received_at, source_address, payload, status, code, reason, latency_ms)
         SELECT :user, :token, id, :received, :address, :shown, 202, 'ACCEPTED', 'Stored.', :latency FROM new
     )
-    SELECT id, pg_notify(:channel, json_build_object(
-        'alert', id, 'user', CAST(:user AS bigint), 'mode', CAST(:mode AS varchar))::text) FROM new
+    SELECT id FROM new
     """
 )
 
@@ -100,6 +101,7 @@ class Stored:
     user_id: int
     bot_id: int
     token_id: int
+    account_mode: str
     duplicate: bool
 
 
@@ -123,6 +125,17 @@ def receive(uow: UnitOfWork, arrival: Arrival) -> Stored:
             raise
         uow.commit()
         return stored
+
+
+def tell_trader(uow: UnitOfWork, accounts: Iterable[tuple[int, str]]) -> None:
+    """Wake the traders of these accounts (user id and mode). A lost notice costs time only: traders also poll."""
+    with uow:
+        for user_id, mode in accounts:
+            notice = json.dumps({"user": user_id, "mode": mode})
+            uow.session.execute(
+                text("SELECT pg_notify(:channel, :notice)"), {"channel": ALERTS_CHANNEL, "notice": notice}
+            )
+        uow.commit()
 
 
 def identify(session: Session, token: str | None, source_address: str | None = None) -> Caller:
@@ -242,18 +255,16 @@ def _store(session: Session, caller: Caller, bot: _Bot, arrival: Arrival, conten
             "address": arrival.source_address,
             "shown": arrival.shown,
             "latency": _latency(arrival),
-            "channel": ALERTS_CHANNEL,
-            "mode": bot.account_mode,
         }
         alert_id = session.execute(_INSERT, values).scalar()
         if alert_id is not None:
-            return Stored(alert_id, caller.user_id, bot.id, caller.token_id, duplicate=False)
+            return Stored(alert_id, caller.user_id, bot.id, caller.token_id, bot.account_mode, duplicate=False)
         same = (InboxRow.user_id == caller.user_id, InboxRow.dedupe_key == key)
         original = session.execute(select(InboxRow.id).where(*same)).scalar_one()
     session.execute(update(InboxRow).where(InboxRow.id == original).values(duplicates=InboxRow.duplicates + 1))
     why = {"id": "the same id", "body": "the same body and time", "body-60s": "the same body within 60 s"}[rule]
     _log(session, arrival, caller, 200, "DUPLICATE", f"A repeat of signal {original}: {why}.", original)
-    return Stored(original, caller.user_id, bot.id, caller.token_id, duplicate=True)
+    return Stored(original, caller.user_id, bot.id, caller.token_id, bot.account_mode, duplicate=True)
 
 
 def _dedupe(bot: _Bot, content: IncomingAlert, received_at: datetime) -> tuple[str, str]:

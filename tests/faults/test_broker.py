@@ -30,7 +30,8 @@ def settle(desk: House) -> None:
             "('waiting', 'planned', 'submitting', 'unknown', 'live')",
             u=desk.user_id,
         )
-        return not open_orders and ledger(desk) == desk.broker_positions()
+        undecided = desk.rows("SELECT 1 FROM alert_inbox WHERE user_id = :u AND ended_at IS NULL", u=desk.user_id)
+        return not open_orders and not undecided and ledger(desk) == desk.broker_positions()
 
     wait_for(agree, "the books do not agree with the broker's", 30)
 
@@ -114,23 +115,23 @@ def test_fault_21_alerts_across_symbols_keep_the_accounts_buying_power(desk: Hou
 
 def test_fault_22_a_kill_switch_stops_entries_and_never_exits(desk: House) -> None:
     desk.bot()
-    assert desk.post(id="in").json()["status"] == "success"
+    assert desk.settled(id="in").json()["status"] == "success"
     halt = kill_switches.set_halt(desk.uow(), reason="news", set_by="ada", user_id=desk.user_id)
-    refused = desk.post(id="more")
+    refused = desk.settled(id="more")
     assert (refused.status_code, refused.json()["code"]) == (409, "HALTED")
     assert "news" in refused.json()["message"]
-    assert desk.post(action="SELL", id="out").json()["status"] == "success"
+    assert desk.settled(action="SELL", id="out").json()["status"] == "success"
     kill_switches.clear_halt(desk.uow(), halt.id, cleared_by="ada", user_id=desk.user_id)
-    assert desk.post(id="again").json()["status"] == "success"
+    assert desk.settled(id="again").json()["status"] == "success"
 
 
 def test_fault_22_a_disabled_bot_still_closes_what_it_holds(desk: House) -> None:
     bot = desk.bot()
-    desk.post(id="in")
+    desk.settled(id="in")
     bots.set_bot_active(desk.uow(), desk.user_id, bot.id, False)
-    assert desk.post(id="more").json()["code"] == "BOT_DISABLED"
-    assert desk.post(action="CLOSE", id="out").json()["status"] == "success"
-    assert desk.post(action="CLOSE", id="again").json()["code"] == "BOT_DISABLED"
+    assert desk.settled(id="more").json()["code"] == "BOT_DISABLED"
+    assert desk.settled(action="CLOSE", id="out").json()["status"] == "success"
+    assert desk.settled(action="CLOSE", id="again").json()["code"] == "BOT_DISABLED"
 
 
 def test_fault_24_an_alert_that_cannot_be_read_does_not_block_the_queue(desk: House) -> None:
@@ -144,7 +145,7 @@ def test_fault_24_an_alert_that_cannot_be_read_does_not_block_the_queue(desk: Ho
             ),
             {"u": desk.user_id, "b": bot.id},
         ).scalar()
-    assert desk.post(id="healthy").json()["status"] == "success"
+    assert desk.settled(id="healthy").json()["status"] == "success"
     assert desk.rows("SELECT state, attempts > 0 FROM alert_inbox WHERE id = :i", i=poison) == [("received", True)]
 
 
@@ -152,11 +153,11 @@ def test_fault_35_a_refusal_gives_the_reservation_back(desk: House) -> None:
     desk.bot()
     refusal = '{"code": 40310000, "message": "insufficient buying power"}'
     desk.simulator.faults(rules=[{"route": POST, "action": "error", "status": 403, "body": refusal}])
-    answer = desk.post(id="refused")
+    answer = desk.settled(id="refused")
     assert (answer.status_code, answer.json()["status"]) == (409, "error")
     assert "insufficient buying power" in answer.json()["message"].lower()
     assert reserved(desk) == 0
-    assert desk.post(id="next").json()["status"] == "success"
+    assert desk.settled(id="next").json()["status"] == "success"
     settle(desk)
 
 
@@ -255,9 +256,9 @@ def test_faults_39_49_and_50_what_others_do_at_the_broker_is_shown_and_stops_the
     desk.simulator.http.delete("/sim/faults")
     desk.trader.reconcile_soon()
     wait_for(lambda: desk.rows("SELECT 1 FROM trading_halts WHERE user_id = :u", u=desk.user_id), "no drift seen", 30)
-    refused = desk.post(id="more")
+    refused = desk.settled(id="more")
     assert refused.json()["code"] == "HALTED" and "Our books hold" in refused.json()["message"]
-    assert desk.post(symbol="MSFT", id="other").json()["status"] == "success", "other symbols go on"
+    assert desk.settled(symbol="MSFT", id="other").json()["status"] == "success", "other symbols go on"
     desk.simulator.http.post("/v2/orders", json={**manual, "side": "sell"}, headers=headers).raise_for_status()
     desk.trader.reconcile_soon()
     wait_for(
@@ -265,7 +266,7 @@ def test_faults_39_49_and_50_what_others_do_at_the_broker_is_shown_and_stops_the
         "the stop stays although the books agree",
         40,
     )
-    assert desk.post(id="go on").json()["status"] == "success"
+    assert desk.settled(id="go on").json()["status"] == "success"
 
 
 def test_fault_54_an_account_without_optional_fields_is_enough(desk: House) -> None:

@@ -295,7 +295,7 @@ def test_a_loss_limit_switches_the_bot_off_closes_and_is_told_once(house: House)
     events = bots.list_risk_events(house.uow(), house.user_id)
     assert [event.event_type for event in events] == ["DAILY_LOSS_LIMIT"]
     assert events[0].threshold_value == 50 and events[0].current_value > 50
-    assert house.post(id="again").json()["code"] == "BOT_DISABLED"
+    assert house.settled(id="again").json()["code"] == "BOT_DISABLED"
 
 
 def test_a_gone_traders_account_is_taken_at_once_and_a_living_ones_is_not(house: House) -> None:

@@ -28,7 +28,7 @@ def house(engine: Engine, make_user: Callable[..., User]) -> Iterator[House]:
 
 def test_documented_alert_becomes_a_filled_order(house: House) -> None:
     bot = house.bot()
-    answer = house.post()
+    answer = house.settled()
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert body["status"] == "success"
@@ -43,7 +43,7 @@ def test_documented_alert_becomes_a_filled_order(house: House) -> None:
     position = bots.list_positions(house.uow(), house.user_id)[0]
     assert (position.bot_id, position.symbol) == (bot.id, "AAPL")
     assert house.ledger_positions() == house.broker_positions()
-    signal = bots.list_signals(house.uow(), house.user_id)[0]
+    signal = bots.list_signals(house.uow(), house.user_id)[-1]
     assert signal.signal_id == body["signal_id"] and signal.state == "done"
     assert [step.name for step in signal.steps][:3] == ["received", "stored", "decided"]
     assert house.client.get(f"/signals/{body['signal_id']}?token={house.token}").json()["status"] == "success"
@@ -51,8 +51,8 @@ def test_documented_alert_becomes_a_filled_order(house: House) -> None:
 
 def test_sell_closes_the_position_and_books_the_result(house: House) -> None:
     house.bot()
-    bought = house.post().json()
-    sold = house.post(action="SELL", price=150).json()
+    bought = house.settled().json()
+    sold = house.settled(action="SELL", price=150).json()
     assert (sold["status"], sold["action"]) == ("success", "SELL")
     assert sold["filled_qty"] == bought["filled_qty"]
     assert house.ledger_positions() == house.broker_positions() == {}
