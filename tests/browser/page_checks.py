@@ -52,8 +52,24 @@ def drawn_chart(page: Page) -> Locator:
     return chart
 
 
+def wears_the_theme(page: Page, chart: Locator) -> None:
+    """The canvas has the ground of the page's panels, in whichever theme."""
+    ground = page.evaluate(
+        """() => {
+          const probe = document.createElement("i");
+          probe.style.color = getComputedStyle(document.documentElement).getPropertyValue("--dt-panel");
+          document.body.append(probe);
+          return getComputedStyle(probe).color.match(/\\d+/g).slice(0, 3).map(Number);
+        }"""
+    )
+    pixel = chart.evaluate("(el) => [...el.querySelector('canvas').getContext('2d').getImageData(3, 90, 1, 1).data]")
+    assert pixel[:3] == ground
+
+
 def fits_the_screen(page: Page) -> None:
-    too_wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert page.viewport_size is not None
+    # not innerWidth: a phone's browser widens that to what the page takes
+    too_wide = page.evaluate("document.documentElement.scrollWidth") - page.viewport_size["width"]
     assert too_wide <= 0, f"the page is {too_wide} px wider than the screen"
 
 

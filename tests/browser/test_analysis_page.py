@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from dashboards_server import DashboardsServer, running_server
-from page_checks import DRAWN, SCREENS, Console, drawn_chart, fits_the_screen, keep_picture
+from page_checks import DRAWN, SCREENS, Console, drawn_chart, fits_the_screen, keep_picture, wears_the_theme
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
@@ -26,6 +26,7 @@ def test_from_the_login_to_a_drawn_chart(new_page: Callable[..., Page], open_pag
     assert chart.get_attribute("data-lines") == "6" and chart.get_attribute("data-panes") == "2"
     expect(page.locator(".dt-signal")).to_contain_text("score")
     expect(page.get_by_text("Sample data · past prices")).to_be_visible()
+    wears_the_theme(page, chart)
     fits_the_screen(page)
     keep_picture(page, f"analysis-{screen}")
     assert console.errors == []

@@ -201,6 +201,7 @@ function render({ model, el }) {
   }
 
   function draw() {
+    if (!box.isConnected) { requestAnimationFrame(draw); return; } // colours are known only inside the page
     queued = false;
     box.dataset.ready = "0";
     box.style.height = model.get("height") + "px";
@@ -267,7 +268,7 @@ function render({ model, el }) {
   const resize = new ResizeObserver(() => requestAnimationFrame(() => legend()));
   resize.observe(box);
 
-  draw();
+  queue();
   return () => { watch.disconnect(); resize.disconnect(); media.removeEventListener("change", queue); chart.remove(); };
 }
 
