@@ -34,7 +34,7 @@ def run_block(
     factor: float,
 ) -> Floats:
     """Statistics of each strategy over the same bars, shape (strategies, METRICS); see
-    ``dashtrade.backtest.statistics``."""
+    ``dashtrade.analysis.performance``."""
     source = str(next(iter(request.bars.values())).attrs.get("source", ""))
     slippage = request.costs.per_side(source)
     layout = Layout.of(request.direction, request.fill)

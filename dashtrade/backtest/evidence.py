@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashtrade.backtest import statistics as measure
+from dashtrade.analysis import performance as measure
 from dashtrade.backtest.request import Costs
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest

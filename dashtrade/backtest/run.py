@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashtrade.backtest import statistics as measure
+from dashtrade.analysis import performance as measure
 from dashtrade.backtest import trade_statistics as of_trades
 from dashtrade.backtest.annualisation import annualisation, interval_of
 from dashtrade.backtest.bars import Grid, make_grid, make_rows

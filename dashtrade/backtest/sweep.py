@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashtrade.backtest import statistics as measure
+from dashtrade.analysis import performance as measure
 from dashtrade.backtest.annualisation import annualisation, interval_of
 from dashtrade.backtest.bars import make_grid
 from dashtrade.backtest.block import METRICS, run_block

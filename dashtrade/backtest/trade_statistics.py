@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dashtrade.backtest.statistics import longest_run as longest_streak
+from dashtrade.analysis.performance import longest_run as longest_streak
 
 __all__ = [
     "average_loss",

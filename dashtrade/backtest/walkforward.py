@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashtrade.backtest import statistics as measure
+from dashtrade.analysis import performance as measure
 from dashtrade.backtest.annualisation import annualisation
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.run import backtest

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashtrade.backtest import statistics as measures
+from dashtrade.analysis import performance as measures
 from dashtrade.backtest import trade_statistics
 from dashtrade.backtest.words import STATISTICS, shown
 from dashtrade.domain.market import Interval

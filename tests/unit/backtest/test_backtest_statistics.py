@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashtrade.backtest import statistics as s
+from dashtrade.analysis import performance as s
 from dashtrade.backtest import trade_statistics as t
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"

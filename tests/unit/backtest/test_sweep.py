@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import dashtrade as dt
+from dashtrade.analysis import performance as measure
 from dashtrade.backtest import BacktestRequest, Costs, Percent, RiskPercent, Shares, Stops, SweepOptions, Windows
-from dashtrade.backtest import statistics as measure
 from dashtrade.backtest.checks import look_ahead, warm_up
 from dashtrade.backtest.evidence import breakeven_bps, evidence
 from dashtrade.backtest.space import Space, Template
