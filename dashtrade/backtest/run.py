@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dashtrade.analysis import performance as measure
+from dashtrade.analysis.annualisation import annualisation, interval_of
 from dashtrade.backtest import trade_statistics as of_trades
-from dashtrade.backtest.annualisation import annualisation, interval_of
 from dashtrade.backtest.bars import Grid, make_grid, make_rows
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle

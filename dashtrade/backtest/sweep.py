@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dashtrade.analysis import performance as measure
-from dashtrade.backtest.annualisation import annualisation, interval_of
+from dashtrade.analysis.annualisation import annualisation, interval_of
 from dashtrade.backtest.bars import make_grid
 from dashtrade.backtest.block import METRICS, run_block
 from dashtrade.backtest.provenance import bars_hash, hash_of, request_fields

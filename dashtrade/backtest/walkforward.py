@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dashtrade.analysis import performance as measure
-from dashtrade.backtest.annualisation import annualisation
+from dashtrade.analysis.annualisation import annualisation
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.run import backtest
 from dashtrade.backtest.space import Template
@@ -162,7 +162,7 @@ def _test(
     cash: float,
 ) -> pd.Series:  # fmt: skip
     """Equity over the test stretch. Indicators warm up before it; decisions count from its first bar's close on."""
-    from dashtrade.backtest.annualisation import interval_of
+    from dashtrade.analysis.annualisation import interval_of
     from dashtrade.domain.strategy import Signals
     from dashtrade.strategies import Operands, signals
 
