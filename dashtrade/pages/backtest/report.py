@@ -41,6 +41,8 @@ _FUNCTIONS = {
 _WORDS = {
     "final_equity": "Cash and holdings at the last bar's close.",
     "buy_and_hold_return": "Return of buying at the first open and keeping, without costs.",
+    "sharpe_monthly": "Mean monthly return above 2 % a year, over its standard deviation: TradingView's convention.",
+    "sortino_monthly": "Mean monthly return above 2 % a year, over its downside deviation: TradingView's convention.",
     "trades": "Positions opened and closed again.",
     "open_trades": "Positions still open at the last bar; their profit is not in the trade statistics.",
     "exposure": "Share of the bars with a position.",

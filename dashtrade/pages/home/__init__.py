@@ -1,0 +1,1 @@
+"""What needs attention: bots, positions, signals, and the symbols one follows."""

@@ -1,0 +1,53 @@
+"""The home page, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from dashtrade.domain.users import Role
+from dashtrade.pages.context import PageContext
+from dashtrade.pages.registry import page
+
+HELP = (
+    "Your bots, what they hold, the newest alerts, and the symbols you follow with their last price. The page "
+    "refreshes by itself. Prices marked simulated are made up and never the market's."
+)
+REFRESH_SECONDS = 5.0
+
+
+@page("home", title="Home", role=Role.USER, order=10, icon="⌂", help=HELP)
+def build(context: PageContext) -> object:
+    from dashtrade.bootstrap import market, runtime
+    from dashtrade.pages.background import every, in_thread
+    from dashtrade.pages.home.model import HomeModel, HomeServices
+    from dashtrade.pages.home.view import HomeView
+    from dashtrade.services import bots, kill_switches, watchlist
+
+    rt, data = runtime(), market()
+
+    def mine(service: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
+        """The service for the signed-in user, each call in a unit of work of its own."""
+        return lambda *args: service(rt.uow(), context.user_id, *args, **fixed)
+
+    services = HomeServices(
+        list_bots=mine(bots.list_bots),
+        list_positions=mine(bots.list_positions),
+        list_signals=mine(bots.list_signals, limit=20),
+        list_halts=mine(kill_switches.list_halts),
+        list_watchlist=mine(watchlist.list_watchlist),
+        quotes=data.latest,
+        watch=mine(watchlist.watch),
+        unwatch=mine(watchlist.unwatch),
+    )
+    model = HomeModel(services, background=in_thread)
+    view = HomeView(model, help_text=HELP)
+    model.refresh()
+    every(REFRESH_SECONDS, partial(_beat, model, view))
+    return view.widget
+
+
+def _beat(model: Any, view: Any) -> None:
+    if view.shell.visible:
+        model.refresh()
