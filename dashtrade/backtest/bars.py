@@ -58,6 +58,8 @@ class Grid:
 
 def check_bars(symbol: str, bars: pd.DataFrame) -> None:
     """BadBars where a frame cannot be backtested."""
+    if not isinstance(bars, pd.DataFrame):
+        raise BadBars(f"The bars of {symbol} must be a DataFrame, not {type(bars).__name__}.")
     missing = [c for c in OHLCV[:4] if c not in bars.columns]
     if missing:
         raise BadBars(f"The bars of {symbol} have no {', '.join(missing)}; they need {', '.join(OHLCV)}.")
@@ -67,15 +69,24 @@ def check_bars(symbol: str, bars: pd.DataFrame) -> None:
         raise BadBars(f"{symbol} has {len(bars)} bars; a backtest needs at least 2. Choose a longer period.")
     if not bars.index.is_monotonic_increasing or not bars.index.is_unique:
         raise BadBars(f"The bars of {symbol} must be sorted by time, without repeats.")
-    values = bars[list(OHLCV[:4])].to_numpy(dtype=np.float64)
-    if (values <= 0).any():
-        raise BadBars(f"{symbol} has prices at or below 0; remove or mend those bars.")
+    try:
+        values = bars[list(OHLCV[:4])].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadBars(f"The prices of {symbol} are not all numbers.") from None
+    if not np.isfinite(values).all() or (values <= 0).any():
+        raise BadBars(f"{symbol} has prices that are infinite, at or below 0; remove or mend those bars.")
+    turned = values[:, 1] < values[:, 2]
+    if turned.any():
+        when = bars.index[int(np.argmax(turned))]
+        raise BadBars(f"{symbol} has a high below its low at {when}; mend or remove such bars.")
 
 
 def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
     symbols = tuple(bars)
     for symbol in symbols:
         check_bars(symbol, bars[symbol])
+    if len({bars[s].index.tz is None for s in symbols}) > 1:  # type: ignore[attr-defined]
+        raise BadBars(f"Some of the bars of {', '.join(symbols)} have a time zone and some have none.")
     times = bars[symbols[0]].index
     for symbol in symbols[1:]:
         times = times.union(bars[symbol].index)
@@ -184,7 +195,7 @@ def assemble(
         loss=_by_row([p.loss for p in plans], layout, np.nan) if used else one,
         trailing=_by_row([p.trailing for p in plans], layout, False) if used else np.zeros((1, 1), dtype=bool),
         profit=_by_row([p.profit for p in plans], layout, np.nan) if used else one,
-        cash=np.array([float(request.cash)]) if sharing else np.full(count, request.cash / parts),
+        cash=np.array([float(request.cash)]) if sharing else np.full(count, float(request.cash) / parts),
         groups=np.array([count]) if sharing else np.ones(count, dtype=np.int64),
         commission=request.costs.commission,
         fixed=request.costs.fixed,
@@ -209,7 +220,7 @@ def _by_row(columns: list[NDArray], layout: Layout, empty: float | bool) -> NDAr
 def _sizes(request: BacktestRequest, plans: Sequence[StopPlan], layout: Layout) -> tuple[Floats, int]:
     size = request.size
     if isinstance(size, Percent):
-        return np.full((1, 1), size.value / 100), PERCENT
+        return np.full((1, 1), float(size.value) / 100), PERCENT
     if isinstance(size, Cash):
         return np.full((1, 1), float(size.value)), VALUE
     if isinstance(size, Shares):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dashtrade.domain.strategy import Direction, Stops, Strategy
 from dashtrade.errors import InvalidInput
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=StrEnum)
 
 DEFAULT_SLIPPAGE = 0.0005
+LEFT_OUT = "bars_left_out"
+"""Where a frame's ``attrs`` say how many of its bars had not all four prices."""
+_PRICES = ("open", "high", "low", "close")
 SPREADS = {"yahoo": 0.0002, "alpha_vantage": 0.0002, "alpaca": 0.0001, "sample": 0.0002}
 """Assumed bid-ask spread, as a fraction of the price, by price source; other sources: 0."""
 
@@ -94,9 +98,9 @@ class Costs:
     def __post_init__(self) -> None:
         for name in ("commission", "slippage", "spread"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < 0.5:
+            if value is not None and not (is_number(value) and 0 <= value < 0.5):
                 raise InvalidInput(
-                    name, f"{value:g} is not a cost; use a fraction from 0 to 0.5, such as 0.001 for 0.1 %."
+                    name, f"{value!r} is not a cost; use a fraction from 0 to 0.5, such as 0.001 for 0.1 %."
                 )
         _between("fixed", self.fixed, -1e-300, math.inf, "amount of money")
 
@@ -113,7 +117,8 @@ class BacktestRequest:
     """One backtest.
 
     ``bars`` maps symbols to OHLCV frames (``dashtrade.domain.market``). ``strategy`` is a Strategy or a preset's name.
-    ``stops`` given here replace the strategy's own where set. Several symbols share one cash unless ``share_cash`` is
+    Bars without all four prices are left out, which the result says. ``stops`` given here replace the strategy's own
+    where set. Several symbols share one cash unless ``share_cash`` is
     off:
     then each gets an equal part. ``whole_shares`` rounds down to whole shares.
     """
@@ -135,10 +140,42 @@ class BacktestRequest:
         object.__setattr__(self, "direction", _enum(Direction, "direction", self.direction))
         object.__setattr__(self, "fill", _enum(Fill, "fill", self.fill))
         _between("cash", self.cash, 0, math.inf, "amount of money")
-        if not -0.5 <= self.risk_free <= 1:
-            raise InvalidInput("risk_free", f"{self.risk_free:g} is not a yearly rate; use a fraction such as 0.02.")
-        if not self.bars:
-            raise InvalidInput("bars", "give at least one symbol with its bars.")
+        if not is_number(self.risk_free) or not -0.5 <= self.risk_free <= 1:
+            raise InvalidInput("risk_free", f"{self.risk_free!r} is not a yearly rate; use a fraction such as 0.02.")
+        if not isinstance(self.bars, Mapping) or not self.bars:
+            raise InvalidInput("bars", "give at least one symbol with its bars, such as {'AAPL': frame}.")
+        if not isinstance(self.strategy, Strategy | str):
+            raise InvalidInput("strategy", f"{self.strategy!r} is neither a Strategy nor the name of a preset.")
+        for name, kinds in (("size", Percent | Cash | Shares | RiskPercent), ("costs", Costs), ("stops", Stops | None)):
+            value = getattr(self, name)
+            if not isinstance(value, kinds):
+                options = {"size": "Percent(50), Cash(2000), Shares(10) or RiskPercent(1)"}
+                raise InvalidInput(name, f"{value!r} is not understood; use {options.get(name, name.capitalize())}.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InvalidInput("seed", f"{self.seed!r} is not a seed; use a whole number from 0 up.")
+        object.__setattr__(self, "bars", {symbol: _complete(frame) for symbol, frame in self.bars.items()})
+
+
+def _complete(frame: Any) -> Any:
+    """The bars that have all four prices; the number of those left out is noted in ``attrs``.
+
+    A bar without an open cannot be filled at, and one without a close cannot be decided on. Left in, a decision to
+    leave would be lost on it.
+    """
+    columns = getattr(frame, "columns", ())
+    if not all(name in columns for name in _PRICES):
+        return frame
+    whole = frame[list(_PRICES)].notna().all(axis=1)
+    if whole.all():
+        return frame
+    kept = frame[whole]
+    kept.attrs = {**frame.attrs, LEFT_OUT: int((~whole).sum())}
+    return kept
+
+
+def is_number(value: object) -> bool:
+    """A real number that is not a truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _enum(cls: type[E], name: str, value: E | str) -> E:
@@ -149,6 +186,6 @@ def _enum(cls: type[E], name: str, value: E | str) -> E:
 
 
 def _between(field: str, value: float, low: float, high: float, what: str) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low < value <= high or math.isinf(value):
+    if not is_number(value) or not low < value <= high or math.isinf(value):
         limits = f"above {max(low, 0):g}" + (f", at most {high:g}" if math.isfinite(high) else "")
         raise InvalidInput(field, f"{value!r} is not an allowed {what}; use a number {limits}.")

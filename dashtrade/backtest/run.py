@@ -17,7 +17,7 @@ from dashtrade.backtest.bars import Grid, make_grid, make_rows
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
 from dashtrade.backtest.provenance import provenance
-from dashtrade.backtest.request import BacktestRequest, Fill, RiskPercent
+from dashtrade.backtest.request import LEFT_OUT, BacktestRequest, Fill, RiskPercent
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.trades import equity as equity_of
 from dashtrade.backtest.trades import order_table, trade_table, why
@@ -61,7 +61,7 @@ def backtest(request: BacktestRequest, signals: Mapping[str, Signals] | None = N
             **_monthly(values, times, request.cash),
         },
         contribution=_contribution(trades, grid.symbols),
-        warnings=_warnings(request, strategy, values, trades, first),
+        warnings=_warnings(request, strategy, values, times, trades, first),
         provenance=provenance(request, strategy, slippage, annual.basis, annual.factor, records),
         rows=rows,
         rows_per_bar=layout.per_bar,
@@ -176,7 +176,12 @@ def _contribution(trades: pd.DataFrame, symbols: tuple[str, ...]) -> dict[str, f
 
 
 def _warnings(
-    request: BacktestRequest, strategy: Strategy, equity: NDArray[np.float64], trades: pd.DataFrame, bars: pd.DataFrame
+    request: BacktestRequest,
+    strategy: Strategy,
+    equity: NDArray[np.float64],
+    times: pd.DatetimeIndex,
+    trades: pd.DataFrame,
+    bars: pd.DataFrame,
 ) -> tuple[str, ...]:
     out = []
     if request.fill == Fill.CLOSE:
@@ -187,8 +192,18 @@ def _warnings(
         out.append("No costs at all: slippage, spread and commission are 0.")
     if bars.attrs.get("simulated"):
         out.append("The prices are made-up sample data.")
+    for symbol, frame in request.bars.items():
+        if frame.attrs.get(LEFT_OUT):
+            out.append(f"{frame.attrs[LEFT_OUT]} bars of {symbol} had not all four prices and were left out.")
+    last = max(frame.index[-1] for frame in request.bars.values())
+    for symbol in trades.loc[trades["status"] == "open", "symbol"]:
+        if (ends := request.bars[symbol].index[-1]) < last:
+            out.append(f"{symbol} has no bars after {ends:%Y-%m-%d}; its open position stays at the last price.")
     if (equity <= 0).any():
-        out.append("The account was ruined: its value fell to 0 or below.")
+        ruin = times[int(np.argmax(equity <= 0))]
+        out.append(
+            f"The account was ruined: its value fell to 0 or below on {ruin:%Y-%m-%d}; what follows could not be earned."
+        )
     if not len(trades):
         out.append("No trade was made: the entry conditions never became true while the position was flat.")
     elif len(trades) < 30:

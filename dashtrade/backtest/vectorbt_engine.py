@@ -131,9 +131,11 @@ def simulate(rows: Rows) -> NDArray[Any]:
     exits = int(np.count_nonzero(rows.long_exit) + np.count_nonzero(rows.short_exit))
     enough = 2 * entries + exits + 64  # the record buffer is what memory goes to in wide runs
     try:
-        return _simulate(rows, min(enough, rows.shape[0] * rows.shape[1]))
+        records = _simulate(rows, min(enough, rows.shape[0] * rows.shape[1]))
     except IndexError:  # a ruined account can leave in many small parts
-        return _simulate(rows, None)
+        records = _simulate(rows, None)
+    traded = records["size"] > 0  # whole shares that a ruined account cannot buy back come as an order of none
+    return records if traded.all() else records[traded]
 
 
 def _simulate(rows: Rows, max_orders: int | None) -> NDArray[Any]:

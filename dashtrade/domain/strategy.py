@@ -6,8 +6,10 @@ Everything here is plain frozen data. A rule has a text form (``dashtrade.strate
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 from dashtrade.errors import InvalidInput
@@ -146,8 +148,10 @@ class Stops:
     def __post_init__(self) -> None:
         for name in ("loss", "profit", "trail", "atr_loss", "atr_profit", "atr_trail"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InvalidInput(name, f"{value:g} is not a distance; use a number above 0, such as 0.02 for 2 %.")
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+                raise InvalidInput(name, f"{value!r} is not a distance; use a number above 0, such as 0.02 for 2 %.")
         for name in ("loss", "trail"):
             value = getattr(self, name)
             if value is not None and value >= 1:
@@ -157,8 +161,8 @@ class Stops:
         for first, second in (("loss", "atr_loss"), ("profit", "atr_profit"), ("trail", "atr_trail")):
             if getattr(self, first) is not None and getattr(self, second) is not None:
                 raise InvalidInput(second, f"give either {first} or {second}.")
-        if self.bars is not None and self.bars < 1:
-            raise InvalidInput("bars", "a time stop needs at least 1 bar.")
+        if self.bars is not None and (not isinstance(self.bars, Integral) or self.bars < 1):
+            raise InvalidInput("bars", f"{self.bars!r} is not a time stop; use a whole number of bars from 1 up.")
 
     @property
     def any_price(self) -> bool:
