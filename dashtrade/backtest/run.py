@@ -202,7 +202,7 @@ def _warnings(
     if (equity <= 0).any():
         ruin = times[int(np.argmax(equity <= 0))]
         out.append(
-            f"The account was ruined: its value fell to 0 or below on {ruin:%Y-%m-%d}; what follows could not be earned."
+            f"The account was ruined: its value fell to 0 or below on {ruin:%Y-%m-%d}; the rest could not be earned."
         )
     if not len(trades):
         out.append("No trade was made: the entry conditions never became true while the position was flat.")

@@ -150,7 +150,7 @@ class Stops:
             value = getattr(self, name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
                 raise InvalidInput(name, f"{value!r} is not a distance; use a number above 0, such as 0.02 for 2 %.")
         for name in ("loss", "trail"):
             value = getattr(self, name)

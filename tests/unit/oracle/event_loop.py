@@ -42,6 +42,7 @@ class Setup:
     atr_window: int = 14
     hold: int | None = None
     cooldown: int = 0
+    undecided: bool = False
 
 
 @dataclass
@@ -164,7 +165,7 @@ def _enter(account, i, price, side, atr, setup) -> None:
     else:
         quantity = min(value, most)
     if setup.whole:
-        quantity = math.floor(quantity)
+        quantity = _whole(quantity, quantity == value, setup)
     if quantity <= 1e-9:
         return
     _trade(account, i, side * quantity, fill, setup)
@@ -174,6 +175,13 @@ def _enter(account, i, price, side, atr, setup) -> None:
     account.trail = setup.atr_trail * atr / fill if setup.atr_trail is not None else setup.trail
 
 
+def _whole(quantity: float, given: bool, setup: Setup) -> int:
+    """Rounded down. A computed quantity that is a whole number but for the last digits may round either way."""
+    if not given and abs(quantity - round(quantity)) <= 1e-9 * max(abs(quantity), 1):
+        setup.undecided = True
+    return math.floor(quantity)
+
+
 def _leave(account, i, price, setup) -> None:
     side = account.side
     fill = price * (1 - side * setup.slippage)
@@ -181,7 +189,7 @@ def _leave(account, i, price, setup) -> None:
     if side < 0:  # buying back is limited by the money there is
         quantity = min(quantity, (account.cash - setup.fixed) / (1 + setup.commission) / fill)
         if setup.whole:
-            quantity = math.floor(quantity)
+            quantity = _whole(quantity, quantity == abs(account.shares), setup)
     if quantity > 1e-12:
         _trade(account, i, -side * quantity, fill, setup)
 
