@@ -18,9 +18,15 @@ HIDDEN = ("user_sessions", "login_failures", "account_tokens")
 SECRET_COLUMNS = {
     "users": ("password_hash", "totp_secret_encrypted"),
     "user_api_keys": ("alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"),
+    "notification_channels": ("url_encrypted",),
 }
-WRITABLE_COLUMNS = {"users": ("full_name", "email_enabled"), "user_api_keys": ("is_active",)}
-READ_ONLY = ("executions", "lots", "lot_closings", "cash_ledger", "app_state", "alembic_version", "trader_heartbeats")
+WRITABLE_COLUMNS = {
+    "users": ("full_name", "email_enabled"),
+    "user_api_keys": ("is_active",),
+    "notification_channels": ("name", "is_active", "most_per_hour", "quiet_from", "quiet_until", "timezone"),
+}
+INSERTABLE = ("notification_channels",)  # a page seals an address to the public key, and can never read it back
+READ_ONLY = ("executions", "lots", "lot_closings", "cash_ledger", "app_state", "alembic_version", "trader_heartbeats", "alert_cursors")
 APPEND_ONLY = ("audit_log", "order_events")
 
 
@@ -88,7 +94,8 @@ def _column_rights(connection: Connection, table: str, name: str) -> list[str]:
     )
     columns = connection.execute(query, {"table": table}).scalars().all()
     readable = ", ".join(column for column in columns if column not in SECRET_COLUMNS[table])
-    return [
+    rights = [
         f"GRANT SELECT ({readable}) ON {table} TO {name}",
         f"GRANT UPDATE ({', '.join(WRITABLE_COLUMNS[table])}) ON {table} TO {name}",
     ]
+    return [*rights, f"GRANT INSERT, DELETE ON {table} TO {name}"] if table in INSERTABLE else rights

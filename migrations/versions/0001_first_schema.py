@@ -250,6 +250,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=120), nullable=False),
         sa.Column("parameters", JSONB(), nullable=False),
         sa.Column("cron", sa.String(length=80), nullable=False),
+        sa.Column("timezone", sa.String(length=64), server_default="UTC", nullable=False),
+        sa.Column("trading_days_only", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("is_active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("next_run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_run_at", sa.DateTime(timezone=True), nullable=True),
@@ -1016,6 +1018,154 @@ def upgrade() -> None:
         sa.UniqueConstraint("lot_id", "execution_id", name=op.f("uq_lot_closings_lot_id_execution_id")),
     )
     op.create_index("ix_lot_closings_bot_id_trade_date", "lot_closings", ["bot_id", "trade_date"], unique=False)
+    op.create_table(
+        "alert_rules",
+        sa.Column("alert_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.String(length=120), nullable=True),
+        sa.Column("scope", sa.String(length=10), server_default="symbol", nullable=False),
+        sa.Column("interval", sa.String(length=8), server_default="1d", nullable=False),
+        sa.Column("source", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("frequency", sa.String(length=10), server_default="once", nullable=False),
+        sa.Column("cooldown_seconds", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("active_since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("frequency IN ('once', 'bar', 'every')", name=op.f("ck_alert_rules_frequency_known")),
+        sa.CheckConstraint("scope IN ('symbol', 'watchlist')", name=op.f("ck_alert_rules_scope_known")),
+        sa.CheckConstraint("cooldown_seconds >= 0", name=op.f("ck_alert_rules_cooldown")),
+        sa.ForeignKeyConstraint(
+            ["alert_id"], ["alerts.id"], name=op.f("fk_alert_rules_alert_id_alerts"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("alert_id", name=op.f("pk_alert_rules")),
+    )
+    op.create_table(
+        "alert_cursors",
+        sa.Column("symbol", sa.String(length=20), nullable=False),
+        sa.Column("interval", sa.String(length=8), nullable=False),
+        sa.Column("source", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("bar_time", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("symbol", "interval", "source", name=op.f("pk_alert_cursors")),
+    )
+    op.create_table(
+        "alert_events",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("alert_id", sa.BigInteger(), nullable=False),
+        sa.Column("symbol", sa.String(length=20), nullable=False),
+        sa.Column("interval", sa.String(length=8), nullable=False),
+        sa.Column("bar_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("triggered_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("condition_text", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), server_default="", nullable=False),
+        sa.Column("values", JSONB(), nullable=False),
+        sa.Column("missed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("simulated", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["alert_id"], ["alerts.id"], name=op.f("fk_alert_events_alert_id_alerts"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_alert_events_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert_events")),
+        sa.UniqueConstraint("alert_id", "symbol", "bar_time", name=op.f("uq_alert_events_alert_id_symbol_bar_time")),
+    )
+    op.create_index("ix_alert_events_user_id_triggered_at", "alert_events", ["user_id", "triggered_at"], unique=False)
+    op.create_table(
+        "notifications",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("title", sa.String(length=200), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("link", sa.String(length=300), nullable=True),
+        sa.Column("alert_event_id", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("kind IN ('alert', 'report', 'test', 'system')", name=op.f("ck_notifications_kind_known")),
+        sa.ForeignKeyConstraint(
+            ["alert_event_id"],
+            ["alert_events.id"],
+            name=op.f("fk_notifications_alert_event_id_alert_events"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_notifications_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notifications")),
+        sa.UniqueConstraint("alert_event_id", name=op.f("uq_notifications_alert_event_id")),
+    )
+    op.create_index(
+        "ix_notifications_unread",
+        "notifications",
+        ["user_id"],
+        unique=False,
+        postgresql_where=sa.text("read_at IS NULL"),
+    )
+    op.create_index("ix_notifications_user_id_created_at", "notifications", ["user_id", "created_at"], unique=False)
+    op.create_table(
+        "notification_channels",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("service", sa.String(length=40), nullable=False),
+        sa.Column("url_encrypted", sa.Text(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("most_per_hour", sa.Integer(), server_default="30", nullable=False),
+        sa.Column("quiet_from", sa.String(length=5), nullable=True),
+        sa.Column("quiet_until", sa.String(length=5), nullable=True),
+        sa.Column("timezone", sa.String(length=64), server_default="America/New_York", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "(quiet_from IS NULL) = (quiet_until IS NULL)", name=op.f("ck_notification_channels_quiet_both")
+        ),
+        sa.CheckConstraint("most_per_hour BETWEEN 1 AND 1000", name=op.f("ck_notification_channels_most_per_hour")),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_notification_channels_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notification_channels")),
+        sa.UniqueConstraint("user_id", "name", name=op.f("uq_notification_channels_user_id_name")),
+    )
+    op.create_table(
+        "notification_deliveries",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("notification_id", sa.BigInteger(), nullable=False),
+        sa.Column("channel_id", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=10), server_default="waiting", nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_try_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.CheckConstraint("state IN ('waiting', 'sent', 'dead')", name=op.f("ck_notification_deliveries_state_known")),
+        sa.ForeignKeyConstraint(
+            ["channel_id"],
+            ["notification_channels.id"],
+            name=op.f("fk_notification_deliveries_channel_id_notification_channels"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["notification_id"],
+            ["notifications.id"],
+            name=op.f("fk_notification_deliveries_notification_id_notifications"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_notification_deliveries_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notification_deliveries")),
+        sa.UniqueConstraint(
+            "notification_id", "channel_id", name=op.f("uq_notification_deliveries_notification_id_channel_id")
+        ),
+    )
+    op.create_index(
+        "ix_notification_deliveries_due",
+        "notification_deliveries",
+        ["channel_id", "next_try_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_index(op.f("ix_notification_deliveries_user_id"), "notification_deliveries", ["user_id"], unique=False)
     op.execute(REFUSE_CHANGE)
     for table, deletion in APPEND_ONLY.items():
         op.execute(
@@ -1048,6 +1198,21 @@ def create_job_queue() -> None:
 
 def downgrade() -> None:
     op.execute("DROP SCHEMA jobs CASCADE")
+    op.drop_index(
+        "ix_notification_deliveries_due",
+        table_name="notification_deliveries",
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.drop_index(op.f("ix_notification_deliveries_user_id"), table_name="notification_deliveries")
+    op.drop_table("notification_deliveries")
+    op.drop_table("notification_channels")
+    op.drop_index("ix_notifications_unread", table_name="notifications", postgresql_where=sa.text("read_at IS NULL"))
+    op.drop_index("ix_notifications_user_id_created_at", table_name="notifications")
+    op.drop_table("notifications")
+    op.drop_index("ix_alert_events_user_id_triggered_at", table_name="alert_events")
+    op.drop_table("alert_events")
+    op.drop_table("alert_cursors")
+    op.drop_table("alert_rules")
     op.drop_index("ix_lot_closings_bot_id_trade_date", table_name="lot_closings")
     op.drop_table("lot_closings")
     op.drop_index("ix_lots_open", table_name="lots", postgresql_where=sa.text("open_qty <> 0"))

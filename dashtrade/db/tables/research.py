@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -91,7 +92,8 @@ class TrialCount(Base):
 
 
 class ReportSchedule(Base):
-    """A report to be run again and again. ``cron`` is five fields in UTC."""
+    """A report to be run again and again. ``cron`` is five fields on the clock of ``timezone``; ``trading_days_only``
+    leaves out the days New York's exchange is closed."""
 
     __tablename__ = "report_schedules"
     __table_args__ = (Index("ix_report_schedules_is_active_next_run_at", "is_active", "next_run_at"),)
@@ -102,6 +104,8 @@ class ReportSchedule(Base):
     name: Mapped[str] = mapped_column(String(120))
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB)
     cron: Mapped[str] = mapped_column(String(80))
+    timezone: Mapped[str] = mapped_column(String(64), server_default="UTC")
+    trading_days_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     is_active: Mapped[bool] = mapped_column(default=True, server_default=true())
     next_run_at: Mapped[Timestamp | None] = mapped_column()
     last_run_at: Mapped[Timestamp | None] = mapped_column()
