@@ -12,49 +12,66 @@ if TYPE_CHECKING:
 
 
 class StrategyBuilder:
-    """``StrategyBuilder("mine").add_condition("ema_9", "crosses_above", "ema_21").test_on_data("AAPL")``."""
+    """``StrategyBuilder("mine").add_condition("entry", "ema_9", "crosses_above", "ema_21").test_on_data("AAPL")``."""
 
     def __init__(self, name: str = "my strategy") -> None:
         self.name = name
         self.entry_conditions: list[StrategyCondition | str] = []
         self.exit_conditions: list[StrategyCondition | str] = []
-        self.stop_loss: float | None = None
-        self.take_profit: float | None = None
-        self.trailing_stop: float | None = None
+        self.stop_loss_pct: float | None = None
+        self.take_profit_pct: float | None = None
+        self.trailing_stop_pct: float | None = None
 
     def add_condition(
         self,
-        indicator1: str | float,
-        operator: str | None = None,
+        condition_type: str | float,
+        indicator1: str | float | None = None,
+        operator: str | float | None = None,
         indicator2: str | float | None = None,
-        kind: str = "entry",
+        *,
+        kind: str | None = None,
     ) -> StrategyBuilder:
-        """Adds ``indicator1 operator indicator2``, or a whole condition as one text, for ``kind`` entry or exit."""
+        """``add_condition("entry", "ema_9", "crosses_above", "ema_20")``; the type is entry or exit.
+
+        The type may be left out (entry, unless ``kind`` says otherwise), and a whole condition may be one text:
+        ``add_condition("rsi < 70")``.
+        """
         lists = {"entry": self.entry_conditions, "exit": self.exit_conditions}
+        given = [condition_type, indicator1, operator, indicator2]
+        if indicator2 is not None or str(condition_type).strip().lower() in lists:
+            kind, given = str(given[0]).strip().lower(), given[1:]
+        kind = kind or "entry"
         if kind not in lists:
-            raise InvalidInput("kind", f"{kind!r} is not known.", allowed=lists)
-        if operator is None and indicator2 is None:
+            raise InvalidInput("condition_type", f"{kind!r} is not known.", allowed=lists)
+        parts = [part for part in given if part is not None]
+        if len(parts) == 1:
             from dashtrade.strategies import parse_condition
 
-            parse_condition(str(indicator1))
-            lists[kind].append(str(indicator1))
-        elif operator is None or indicator2 is None:
-            raise InvalidInput("condition", "give indicator1, operator and indicator2, or one text.")
+            parse_condition(str(parts[0]))
+            lists[kind].append(str(parts[0]))
+        elif len(parts) == 3:
+            lists[kind].append(StrategyCondition(parts[0], str(parts[1]), parts[2]))
         else:
-            lists[kind].append(StrategyCondition(indicator1, operator, indicator2))
+            raise InvalidInput("condition", "give indicator1, operator and indicator2, or one text.")
         return self
 
     def add_entry_condition(self, *condition: str | float) -> StrategyBuilder:
-        return self.add_condition(*_three(condition), kind="entry")
+        """Its three parts, or one text."""
+        return self.add_condition("entry", *condition)
 
     def add_exit_condition(self, *condition: str | float) -> StrategyBuilder:
-        return self.add_condition(*_three(condition), kind="exit")
+        """Its three parts, or one text."""
+        return self.add_condition("exit", *condition)
 
     def set_stops(
-        self, stop_loss: float | None = None, take_profit: float | None = None, trailing_stop: float | None = None
+        self,
+        stop_loss_pct: float | None = None,
+        take_profit_pct: float | None = None,
+        trailing_stop_pct: float | None = None,
     ) -> StrategyBuilder:
-        """Distances as fractions of the price: 0.02 is 2 %."""
-        self.stop_loss, self.take_profit, self.trailing_stop = stop_loss, take_profit, trailing_stop
+        """Distances in percent of the price: 2 is 2 %."""
+        self.stop_loss_pct, self.take_profit_pct = stop_loss_pct, take_profit_pct
+        self.trailing_stop_pct = trailing_stop_pct
         return self
 
     def build(self) -> CustomStrategy:
@@ -65,9 +82,9 @@ class StrategyBuilder:
             self.name,
             tuple(self.entry_conditions),
             tuple(self.exit_conditions),
-            self.stop_loss,
-            self.take_profit,
-            self.trailing_stop,
+            self.stop_loss_pct,
+            self.take_profit_pct,
+            self.trailing_stop_pct,
         )
         built.strategy()
         return built
@@ -93,12 +110,3 @@ class StrategyBuilder:
         from dashtrade.services.strategies import save_strategy
 
         return save_strategy(runtime().uow(), user_id, self.build().strategy())
-
-
-def _three(parts: tuple[str | float, ...]) -> tuple[str | float, str | None, str | float | None]:
-    """A whole text, or its three parts."""
-    if len(parts) == 1:
-        return parts[0], None, None
-    if len(parts) != 3:
-        raise InvalidInput("condition", "give indicator1, operator and indicator2, or one text.")
-    return parts[0], str(parts[1]), parts[2]

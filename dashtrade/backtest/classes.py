@@ -5,6 +5,7 @@ They speak in lists of conditions and plain numbers, and run on the same engine 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashtrade.backtest.request import BacktestRequest, Costs, Percent
+from dashtrade.backtest.request import BacktestRequest, Costs, Percent, is_number
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest
 from dashtrade.domain.strategy import AllOf, AnyOf, Rule, Stops, Strategy
@@ -81,29 +82,45 @@ def _one(item: Any) -> Rule:
 
 @dataclass(frozen=True, slots=True)
 class CustomStrategy:
-    """Entry when all entry conditions hold, exit when any exit condition does; distances are fractions of the price."""
+    """Entry when all entry conditions hold, exit when any exit condition does; distances in percent of the price."""
 
     name: str
-    entry_conditions: tuple[ConditionLike, ...]
-    exit_conditions: tuple[ConditionLike, ...] = ()
-    stop_loss: float | None = None
-    take_profit: float | None = None
-    trailing_stop: float | None = None
+    entry_conditions: Sequence[ConditionLike]
+    exit_conditions: Sequence[ConditionLike] = ()
+    stop_loss_pct: float | None = None
+    take_profit_pct: float | None = None
+    trailing_stop_pct: float | None = None
     description: str = ""
 
     def strategy(self) -> Strategy:
         return Strategy(
             name=self.name,
-            long_entry=as_rule(self.entry_conditions),
-            long_exit=as_rule(self.exit_conditions, any_of=True),
-            stops=Stops(loss=self.stop_loss, profit=self.take_profit, trail=self.trailing_stop),
+            long_entry=as_rule(tuple(_items(self.entry_conditions))),
+            long_exit=as_rule(tuple(_items(self.exit_conditions)), any_of=True),
+            stops=Stops(
+                loss=_fraction("stop_loss_pct", self.stop_loss_pct),
+                profit=_fraction("take_profit_pct", self.take_profit_pct),
+                trail=_fraction("trailing_stop_pct", self.trailing_stop_pct),
+            ),
             description=self.description,
         )
 
 
+def _fraction(name: str, percent: float | None) -> float | None:
+    if percent is None:
+        return None
+    if not is_number(percent) or not 0 < percent < (math.inf if name == "take_profit_pct" else 100):
+        raise InvalidInput(name, f"{percent!r} is not a percentage of the price; 2 is 2 %.")
+    return float(percent) / 100
+
+
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade from flat to flat; ``exit_reason`` is exit, stop, target, trail or open."""
+    """One trade from flat to flat.
+
+    ``side`` is LONG or SHORT; ``pnl`` is money after fees, ``pnl_percent`` in percent of the entry's value.
+    ``exit_reason`` is exit, stop, target, trail or open; an open trade is valued at the last close.
+    """
 
     symbol: str
     side: str
@@ -113,7 +130,7 @@ class Trade:
     exit_price: float
     quantity: float
     pnl: float
-    pnl_pct: float
+    pnl_percent: float
     fees: float
     bars_held: int
     exit_reason: str
@@ -122,16 +139,22 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class BacktestResults:
-    """What a backtest earned. Percentages are in percent, ``max_drawdown`` is positive; the whole result is
-    ``result``."""
+    """What a backtest earned; the whole result is ``result``.
+
+    ``win_rate``, ``max_drawdown`` (positive) and what ends in percent or pct are in percent. ``total_pnl`` and all that
+    counts or averages trades are of closed trades, in money after fees; ``total_return`` is money too and
+    includes a position that is still open. Averages and extremes of no trades are 0; ratios of no trades are NaN.
+    ``consecutive_wins`` and ``consecutive_losses`` are the longest runs of trades in the order of their exits.
+    """
 
     initial_capital: float
     final_capital: float
+    total_pnl: float
     total_return: float
-    total_return_pct: float
+    total_return_percent: float
     buy_hold_return_pct: float
     annual_return_pct: float
-    total_trades: int
+    num_trades: int
     winning_trades: int
     losing_trades: int
     win_rate: float
@@ -142,12 +165,12 @@ class BacktestResults:
     profit_factor: float
     expectancy: float
     max_drawdown: float
-    max_drawdown_pct: float
+    max_drawdown_amount: float
     sharpe_ratio: float
     sortino_ratio: float
     calmar_ratio: float
-    max_consecutive_wins: int
-    max_consecutive_losses: int
+    consecutive_wins: int
+    consecutive_losses: int
     avg_bars_held: float
     exposure_pct: float
     trades: tuple[Trade, ...]
@@ -162,27 +185,28 @@ class BacktestResults:
         return cls(
             initial_capital=result.request.cash,
             final_capital=result.final_equity,
+            total_pnl=float(closed["pnl"].sum()),
             total_return=result.final_equity - result.request.cash,
-            total_return_pct=100 * s["total_return"],
+            total_return_percent=100 * s["total_return"],
             buy_hold_return_pct=100 * s["buy_and_hold_return"],
             annual_return_pct=100 * s["cagr"],
-            total_trades=len(closed),
+            num_trades=len(closed),
             winning_trades=int((closed["pnl"] > 0).sum()),
             losing_trades=int((closed["pnl"] < 0).sum()),
-            win_rate=100 * s["win_rate"],
-            avg_win=s["average_win"],
-            avg_loss=s["average_loss"],
-            largest_win=s["largest_win"],
-            largest_loss=s["largest_loss"],
+            win_rate=_or_zero(100 * s["win_rate"]),
+            avg_win=_or_zero(s["average_win"]),
+            avg_loss=_or_zero(s["average_loss"]),
+            largest_win=_or_zero(s["largest_win"]),
+            largest_loss=_or_zero(s["largest_loss"]),
             profit_factor=s["profit_factor"],
             expectancy=s["expectancy"],
-            max_drawdown=float((peak - result.equity).max()),
-            max_drawdown_pct=-100 * s["max_drawdown"],
+            max_drawdown=abs(100 * s["max_drawdown"]),
+            max_drawdown_amount=float((peak - result.equity).max()),
             sharpe_ratio=s["sharpe"],
             sortino_ratio=s["sortino"],
             calmar_ratio=s["calmar"],
-            max_consecutive_wins=int(s["consecutive_wins"]),
-            max_consecutive_losses=int(s["consecutive_losses"]),
+            consecutive_wins=int(s["consecutive_wins"]),
+            consecutive_losses=int(s["consecutive_losses"]),
             avg_bars_held=s["average_bars_in_trade"],
             exposure_pct=100 * s["exposure"],
             trades=tuple(_trade(row) for row in result.trades.to_dict("records")),
@@ -191,17 +215,21 @@ class BacktestResults:
         )
 
 
+def _or_zero(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
+
+
 def _trade(row: Mapping[Any, Any]) -> Trade:
     return Trade(
         symbol=row["symbol"],
-        side=row["direction"],
+        side=row["direction"].upper(),
         entry_date=row["entry_time"].to_pydatetime(),
         entry_price=row["entry_price"],
         exit_date=row["exit_time"].to_pydatetime(),
         exit_price=row["exit_price"],
         quantity=row["qty"],
         pnl=row["pnl"],
-        pnl_pct=100 * row["return"],
+        pnl_percent=100 * row["return"],
         fees=row["fees"],
         bars_held=row["bars"],
         exit_reason=row["reason"],
@@ -222,9 +250,9 @@ class Backtester:
         exit_conditions: ConditionLike | Iterable[ConditionLike] | None = None,
         initial_capital: float = 10_000,
         position_size_pct: float = 100,
-        stop_loss: float | None = None,
-        take_profit: float | None = None,
-        trailing_stop: float | None = None,
+        stop_loss_pct: float | None = None,
+        take_profit_pct: float | None = None,
+        trailing_stop_pct: float | None = None,
         symbol: str | None = None,
     ) -> BacktestResults:
         """Long positions over bars ``df`` (columns in any case). All entry conditions must hold; any exit condition
@@ -237,9 +265,9 @@ class Backtester:
             "custom",
             tuple(_items(entry_conditions)),
             tuple(_items(exit_conditions)),
-            stop_loss,
-            take_profit,
-            trailing_stop,
+            stop_loss_pct,
+            take_profit_pct,
+            trailing_stop_pct,
         )
         return self.run(strategy, df, initial_capital, position_size_pct, symbol)
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
+from dashtrade.db.tables.accounts import UserPreferenceRow
 from dashtrade.db.tables.research import SavedStrategy
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.strategy import Strategy
 from dashtrade.errors import InvalidInput, NotFound
+from dashtrade.services.preferences import set_preference
 from dashtrade.services.work import working
 from dashtrade.strategies import PRESETS, from_dict, to_dict
 
 _LONGEST_NAME = 80
+_PREFERENCE = "strategy:"
+"""The newest version is also among the user's preferences, under this and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ def save_strategy(uow: UnitOfWork, user_id: int, strategy: Strategy, notes: str 
         saved = replace(strategy, name=name, version=newest + 1)
         work.session.add(s(user_id=user_id, name=name, version=saved.version, definition=to_dict(saved), notes=notes))
         try:
+            work.session.flush()
+            set_preference(work, user_id, _PREFERENCE + name, json.dumps(to_dict(saved)))
             work.commit()
         except IntegrityError:
             work.rollback()
@@ -75,4 +82,6 @@ def delete_strategy(uow: UnitOfWork, user_id: int, name: str) -> None:
         gone = work.session.execute(delete(s).where(s.user_id == user_id, s.name == name))
         if not gone.rowcount:  # type: ignore[attr-defined]
             raise NotFound(f"There is no strategy {name!r}.")
+        p = UserPreferenceRow
+        work.session.execute(delete(p).where(p.user_id == user_id, p.key == _PREFERENCE + name))
         work.commit()
