@@ -33,6 +33,8 @@ _PUBLIC: dict[str, str] = {
     "StrategyCondition": "dashtrade.backtest.classes",
     "CustomStrategy": "dashtrade.backtest.classes",
     "StrategyBuilder": "dashtrade.builder",
+    "compare": "dashtrade.comparing",
+    "ComparisonAnalyzer": "dashtrade.comparing",
 }
 
 __all__ = ["__version__", *_PUBLIC]
