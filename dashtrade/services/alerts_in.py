@@ -241,7 +241,7 @@ def _needs_exit(session: Session, bot_id: int) -> bool:
 
 def _store(session: Session, caller: Caller, bot: _Bot, arrival: Arrival, content: IncomingAlert) -> Stored:
     key, rule = _dedupe(bot, content, arrival.received_at)
-    original = _earlier_by_body(session, caller.user_id, content, arrival.received_at) if rule == "body-60s" else None
+    original = _earlier_by_body(session, bot, caller.user_id, content, arrival) if rule == "body-60s" else None
     if original is None:
         values = {
             "user": caller.user_id,
@@ -260,7 +260,14 @@ def _store(session: Session, caller: Caller, bot: _Bot, arrival: Arrival, conten
         if alert_id is not None:
             return Stored(alert_id, caller.user_id, bot.id, caller.token_id, bot.account_mode, duplicate=False)
         same = (InboxRow.user_id == caller.user_id, InboxRow.dedupe_key == key)
-        original = session.execute(select(InboxRow.id).where(*same)).scalar_one()
+        original, first_hash = session.execute(select(InboxRow.id, InboxRow.body_hash).where(*same)).tuples().one()
+        if first_hash != content.body_hash:
+            # Silently taking it for a repeat would lose an alert, such as every second one with {{strategy.order.id}}.
+            raise InvalidInput(
+                "id",
+                f"was used by signal {original} with another body, so this is no repeat of it. Give each alert an id "
+                'of its own, such as "{{timenow}} {{strategy.order.id}}", or leave it out.',
+            )
     session.execute(update(InboxRow).where(InboxRow.id == original).values(duplicates=InboxRow.duplicates + 1))
     why = {"id": "the same id", "body": "the same body and time", "body-60s": "the same body within 60 s"}[rule]
     _log(session, arrival, caller, 200, "DUPLICATE", f"A repeat of signal {original}: {why}.", original)
@@ -276,14 +283,20 @@ def _dedupe(bot: _Bot, content: IncomingAlert, received_at: datetime) -> tuple[s
     return f"sent:{bot.id}:{content.body_hash}:{received_at.timestamp():.6f}", "body-60s"
 
 
-def _earlier_by_body(session: Session, user_id: int, content: IncomingAlert, received_at: datetime) -> int | None:
-    """The first alert with this body in the last 60 s. A lock on the body makes simultaneous sends take turns."""
-    lock = int(content.body_hash[:15], 16) ^ user_id
+def _earlier_by_body(
+    session: Session, bot: _Bot, user_id: int, content: IncomingAlert, arrival: Arrival
+) -> int | None:
+    """The bot's first alert with this body in the last 60 s. A lock on the body makes simultaneous sends take turns.
+
+    Of one bot only: with a token for each bot, equal bodies can be alerts for two of them.
+    """
+    lock = int(content.body_hash[:15], 16) ^ bot.id
     session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock})
     query = select(InboxRow.id).where(
         InboxRow.user_id == user_id,
         InboxRow.body_hash == content.body_hash,
-        InboxRow.received_at > received_at - REPEAT_WINDOW,
+        InboxRow.bot_id == bot.id,
+        InboxRow.received_at > arrival.received_at - REPEAT_WINDOW,
     )
     return session.execute(query.order_by(InboxRow.received_at.desc()).limit(1)).scalar()
 

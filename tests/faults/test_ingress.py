@@ -77,6 +77,27 @@ def test_fault_1_different_alerts_at_once_are_all_kept(door: Door) -> None:
     assert len({answer.json()["signal_id"] for answer in answers}) == 24 == stored(door)
 
 
+def test_the_same_body_for_two_bots_is_two_alerts(door: Door) -> None:
+    """With a token for each bot and no timeframe in the body, equal bodies within a minute are no repeats."""
+    hourly = door.bot(timeframe="1h")
+    body = {"action": "BUY", "symbol": "AAPL", "price": 145}
+    tokens = [bots.create_token(door.uow(), door.user_id, bot_id=bot).secret for bot in (door.bot_ids[0], hourly.id)]
+    answers = [door.post(body, token=token) for token in tokens]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert stored(door) == 2
+    assert door.post(body, token=tokens[1]).json()["signal_id"] == answers[1].json()["signal_id"]
+
+
+def test_an_id_used_again_with_another_body_is_refused_and_said(door: Door) -> None:
+    """Taken for a repeat, it would be an alert lost in silence."""
+    assert door.post(id="Long").status_code == 202
+    again = door.post(id="Long", price=146)
+    assert (again.status_code, again.json()["code"]) == (422, "VALIDATION_ERROR")
+    assert "another body" in again.json()["message"]
+    assert logged(door)[-1] == (422, "VALIDATION_ERROR")
+    assert stored(door) == 1
+
+
 def test_fault_2_a_resend_after_a_lost_answer_finds_the_first(door: Door) -> None:
     first = door.post().json()["signal_id"]
     again = door.post()

@@ -168,7 +168,7 @@ def test_fault_23_sigterm_during_the_request_leaves_one_order(house: House, data
         signal = house.post().json()["signal_id"]
         wait_for(house.broker_orders, "no order", 30)
         first.process.terminate()
-        assert first.process.wait(30) == 0
+        assert first.wait(30) == 0
         second = TraderProcess(database_url, house.simulator)
         try:
             assert house.outcome(signal, 40)["status"] == "success"

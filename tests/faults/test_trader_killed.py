@@ -51,7 +51,6 @@ def test_killed_between_storing_and_ordering_the_order_appears_exactly_once(hous
     assert house.ledger_positions() == house.broker_positions()
 
 
-@pytest.mark.timeout(300)  # nine processes start, one after another
 def test_killed_at_each_point_in_turn(house: House, start) -> None:
     """Every process but the last dies at its point, while the one after it mends what it left."""
     house.bot(size="100", max_orders_per_day=None)

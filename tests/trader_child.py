@@ -1,10 +1,10 @@
-"""A trader process for fault tests: the real one, ending itself with SIGKILL at the point named by CRASH_AT."""
+"""A trader process for fault tests: the real one, ending itself with SIGKILL at the point named by ``crash_at``."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+from collections.abc import Mapping
 
 from dashtrade.db.engine import make_engine
 from dashtrade.processes.logs import configure
@@ -12,14 +12,15 @@ from dashtrade.processes.trader.runner import run
 from dashtrade.settings import load_settings
 
 
-def checkpoint(name: str) -> None:
-    if name == os.environ.get("CRASH_AT"):
-        os.kill(os.getpid(), signal.SIGKILL)
+def run_trader(environment: Mapping[str, str], crash_at: str) -> None:
+    """Until it is killed or told to stop."""
 
+    def checkpoint(name: str) -> None:
+        if name == crash_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-if __name__ == "__main__":
+    os.environ.update(environment)
     configure("trader")
     settings = load_settings()
     assert settings.database_url is not None
     run(make_engine(settings.database_url.get_secret_value()), settings, checkpoint=checkpoint)
-    sys.exit(0)
