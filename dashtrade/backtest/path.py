@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 
 from dashtrade.backtest.bars import Grid
 from dashtrade.backtest.layout import Layout
+from dashtrade.backtest.shared_cash import by_equity, needed
 from dashtrade.backtest.vectorbt_engine import Rows, simulate
 from dashtrade.domain.strategy import Strategy
 
 
 def settle(rows: Rows, strategy: Strategy, layout: Layout, grid: Grid) -> tuple[Rows, NDArray[Any]]:
-    """The rows with mended signals, and the orders they give."""
+    """The rows with mended signals and worked out sizes, and the orders they give."""
+    if needed(rows):
+        return by_equity(rows, lambda sized: _settle(sized, strategy, layout, grid))
+    return _settle(rows, strategy, layout, grid)
+
+
+def _settle(rows: Rows, strategy: Strategy, layout: Layout, grid: Grid) -> tuple[Rows, NDArray[Any]]:
     hold, cooldown = strategy.stops.bars, strategy.cooldown
     reentry = layout.per_bar == 3 and (rows.use_stops or hold is not None)
     records = simulate(rows)

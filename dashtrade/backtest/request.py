@@ -35,7 +35,11 @@ class Fill(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Percent:
-    """Percent of the equity for each position; of the free cash where symbols share one cash."""
+    """Percent of the equity for each position; less where the free cash does not reach.
+
+    Where symbols share one cash, the equity is the cash after what is left at that open, and all that is held at
+    its prices.
+    """
 
     value: float = 100.0
 

@@ -169,14 +169,19 @@ def shared_cash(bars, signals, part, cash, commission, slippage):
                 orders.append((i, k, 1, price, held[name]))
                 cash += held[name] * price * (1 - commission)
                 held[name] = 0.0
+        worth = cash + sum(
+            held[name] * (bars[name]["open"].iloc[place[name][day]] if day in place[name] else last[name])
+            for name in bars
+        )
         for k, name, n in today:
             wants = n and signals[name].long_entry[n - 1] and not signals[name].long_exit[n - 1]
             if wants and not held[name] and cash > 0:
                 price = bars[name]["open"].iloc[n] * (1 + slippage)
-                quantity = cash * part / 100 / (1 + commission) / price
+                money = min(worth * part / 100, cash)
+                quantity = money / (1 + commission) / price
                 if quantity > 1e-9:
                     orders.append((i, k, 0, price, quantity))
-                    cash -= cash * part / 100
+                    cash -= money
                     held[name] = quantity
         for _, name, n in today:
             last[name] = bars[name]["close"].iloc[n]
