@@ -1,0 +1,1 @@
+"""Several symbols side by side."""

@@ -1,0 +1,242 @@
+"""Widgets of the comparison page, linked to its model. No services here."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+from typing import Any
+
+import ipywidgets as w
+import pandas as pd
+
+from dashtrade.pages.comparison.model import TABS, WINDOWS, ComparisonModel
+from dashtrade.pages.widgets.bits import (
+    badge_html,
+    field,
+    heading,
+    help_panel,
+    html,
+    panel,
+    row,
+    show_if,
+    stack,
+    styled,
+)
+from dashtrade.pages.widgets.form import FieldSpec, ParamForm
+from dashtrade.pages.widgets.lines import LinesPlot, ScatterPlot
+from dashtrade.pages.widgets.table import Column, DataTable
+from dashtrade.pages.widgets.view import PageView
+from dashtrade.portfolio.comparison import DEFAULT_WEIGHTS, MEASURES, RANKED
+from dashtrade.portfolio.request import Compared
+
+PERCENT = {"total_return", "cagr", "volatility", "max_drawdown", "alpha"}
+_SIGNED = {"total_return", "cagr", "alpha"}
+WEIGHTS = tuple(
+    FieldSpec(m.key, m.label, "float", DEFAULT_WEIGHTS.get(m.key, 0.0), 0, 100, help=m.definition) for m in RANKED
+)
+COLUMNS = (
+    Column("rank", "Rank", "number", 0),
+    Column("symbol", "Symbol"),
+    Column("score", "Score", "number", 1, help="Mean of the points (0 to 100) by the weights"),
+    *(
+        Column(
+            m.key,
+            m.label + (" %" if m.key in PERCENT else ""),
+            "signed" if m.key in _SIGNED else "number",
+            1 if m.key in PERCENT or m.key == "strength" else 2,
+            help=m.definition,
+        )
+        for m in MEASURES
+    ),
+)
+EXPLAINED = {
+    "normalised": "Every price from 100 at the first common date.",
+    "strength": "Growth against the benchmark's: above 100, a symbol did better than it since the start.",
+    "correlation": "Correlation of the bars' returns: 1 moves alike, 0 not related, −1 opposite.",
+    "risk": "Return a year against volatility: further up earned more, further right moved more.",
+    "drawdowns": "How far each price was below its highest so far.",
+    "ranking": "Points for each symbol's place in each measure, averaged by your weights; a weight of 0 leaves one out.",
+}
+
+
+class ComparisonView(PageView):
+    """Inputs on top, one tab a reading below."""
+
+    model: ComparisonModel
+
+    def __init__(self, model: ComparisonModel, *, help_text: str = "") -> None:
+        super().__init__(model, "comparison", "Comparison")
+        self.symbols = w.Text(placeholder="AAPL, MSFT, SPY", continuous_update=False)
+        self.benchmark = w.Text(placeholder="first symbol", continuous_update=False)
+        self.period = w.Dropdown(options=model.periods)
+        self.interval = w.Dropdown(options=model.intervals)
+        self.source = w.Dropdown(options=[(_source_name(s), s) for s in model.sources])
+        self.load = w.Button(description="Compare", button_style="primary")
+        self.sample = w.Button(description="Show sample data", tooltip="Four shares from 2008 to 2013, offline")
+        self.blocker, self.head, self.explained = html(""), html(""), html("")
+        self.tabs = {key: w.Button(description=title) for key, title in TABS.items()}
+        self.window = w.Dropdown(options=[(f"{n} bars", n) for n in WINDOWS])
+        self.heatmap, self.rolling_note = html(""), html("")
+        self.lines: LinesPlot | None = None
+        self.scatter: ScatterPlot | None = None
+        self.weights = ParamForm(WEIGHTS)
+        self.rank = w.Button(description="Rank again", button_style="primary")
+        self.reset = w.Button(description="Usual weights")
+        self.table = DataTable(COLUMNS, caption="Ranking", filename="comparison", page_size=20)
+        self._build(help_text)
+        self._link()
+
+    def _build(self, help_text: str) -> None:
+        wide = field("Symbols", self.symbols, "Two to twenty tickers with commas; press Enter to compare")
+        wide.layout.flex = "3 1 260px"
+        wide.layout.max_width = "520px"
+        inputs = row(
+            wide,
+            field("Benchmark", self.benchmark, "What the others are measured against; added when it is not listed"),
+            field("Period", self.period, "How far back"),
+            field("Interval", self.interval, "Length of one bar"),
+            field("Data source", self.source),
+            self.load,
+        )
+        self.empty = stack(
+            html(
+                '<p class="dt-empty">Nothing is compared yet. Type symbols such as AAPL, MSFT, SPY and press Compare, '
+                "or look at sample data first.</p>"
+            ),
+            row(self.sample),
+        )
+        self.lines_box, self.scatter_box = stack(), stack()
+        self.heatmap_box = stack(self.heatmap, heading("Rolling correlation", 3), row(field("Window", self.window)))
+        self.ranking_box = stack(self.weights.widget, row(self.rank, self.reset), self.table)
+        body = panel(
+            self.explained, self.heatmap_box, self.rolling_note, self.lines_box, self.scatter_box, self.ranking_box
+        )
+        self.result = stack(self.head, styled(w.Box(list(self.tabs.values())), "dt-tabs"), body)
+        head = stack(inputs, self.blocker, self.messages.widget, self.progress.widget)
+        self.widget = self.frame(head, self.empty, self.result, help_panel(help_text))
+
+    def _link(self) -> None:
+        model = self.model
+        for name in ("symbols", "benchmark", "period", "interval", "source", "window"):
+            self.bind(name, getattr(self, name))
+        for key, button in self.tabs.items():
+            self.click(button, partial(setattr, model, "tab", key))
+        self.click(self.load, model.load)
+        self.click(self.sample, model.use_sample)
+        self.click(self.rank, lambda: model.weigh(self.weights.values()))
+        self.click(self.reset, lambda: model.weigh(DEFAULT_WEIGHTS))
+        self.symbols.on_submit(model.guard(lambda _text: model.load()))
+        self.follow(["blockers", "busy"], self._draw_blockers)
+        self.follow("weights", self._draw_weights)
+        self.follow(["result", "tab", "rolling", "ranking"], self._draw)
+        self.follow("query", lambda: self.shell.write_query(model.query))
+
+    def _draw_weights(self) -> None:
+        self.weights.fill({spec.name: self.model.weights.get(spec.name, 0.0) for spec in WEIGHTS})
+
+    def _draw_blockers(self) -> None:
+        text = " ".join(self.model.blockers)
+        self.load.disabled = bool(text) or self.model.busy
+        shown = bool(text) and bool(self.model.symbols.strip())  # an empty page is not a warning
+        self.blocker.value = f'<p class="dt-blocker" role="status">⚠ {escape(text)}</p>' if shown else ""
+        show_if(self.blocker, shown)
+
+    def _draw(self) -> None:
+        result, tab = self.model.result, self.model.tab
+        show_if(self.empty, result is None)
+        show_if(self.result, result is not None)
+        for key, button in self.tabs.items():
+            (button.add_class if key == tab else button.remove_class)("dt-on")
+        if result is None:
+            return
+        frame, percent = self._frame(result)
+        show_if(self.heatmap_box, tab == "correlation")
+        show_if(self.lines_box, frame is not None)
+        show_if(self.scatter_box, tab == "risk")
+        show_if(self.ranking_box, tab == "ranking")
+        too_few = tab == "correlation" and frame is None
+        show_if(self.rolling_note, too_few)
+        if too_few:
+            self.rolling_note.value = '<p class="dt-empty">Too few bars for this window; choose a shorter one.</p>'
+        self.head.value = _head(result)
+        self.explained.value = f'<p class="dt-muted">{EXPLAINED[tab]}</p>'
+        if frame is not None:
+            if self.lines is None:  # a figure made while its place is hidden has no size to draw in
+                self.lines = LinesPlot()
+                self.lines_box.children = (self.lines.widget,)
+            form = ".1%" if percent else ".2f" if tab == "correlation" else ",.1f"
+            self.lines.show(frame, result.comparison.symbols, form=form, percent=percent)
+        if tab == "correlation":
+            self.heatmap.value = heatmap_html(result.comparison.correlation)
+        if tab == "risk":
+            self._draw_risk(result)
+        if tab == "ranking":
+            self.table.show(_rows(self.model.ranking))
+
+    def _frame(self, result: Compared) -> tuple[pd.DataFrame | None, bool]:
+        """What the line plot shows on this tab, and whether it is in percent."""
+        found = result.comparison
+        frames: dict[str, Any] = {
+            "normalised": lambda: found.normalised,
+            "strength": lambda: found.strength,
+            "drawdowns": lambda: found.drawdowns,
+            "correlation": lambda: self.model.rolling,
+        }
+        make = frames.get(self.model.tab)
+        return (make() if make else None), self.model.tab == "drawdowns"
+
+    def _draw_risk(self, result: Compared) -> None:
+        if self.scatter is None:
+            self.scatter = ScatterPlot("Volatility a year", "Return a year")
+            self.scatter_box.children = (self.scatter.widget,)
+        table = result.comparison.statistics
+        self.scatter.show(list(map(str, table.index)), table["volatility"].tolist(), table["cagr"].tolist())
+
+
+def heatmap_html(matrix: pd.DataFrame) -> str:
+    """A table with each number on its colour: blue for alike, orange for opposite, so that no red and green meet."""
+    head = "".join(f'<th scope="col">{escape(str(s))}</th>' for s in matrix.columns)
+    body = ""
+    for symbol, values in matrix.iterrows():
+        cells = "".join(_cell(f"{symbol} and {other}", value) for other, value in values.items())
+        body += f'<tr><th scope="row">{escape(str(symbol))}</th>{cells}</tr>'
+    return (
+        '<div class="dt-table"><div class="dt-table-scroll" tabindex="0" role="region" aria-label="Correlation">'
+        f'<table class="dt-heatmap"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div></div>'
+    )
+
+
+def _cell(pair: str, value: float) -> str:
+    if pd.isna(value):
+        return f'<td class="dt-num" title="{escape(pair)}: did not move">–</td>'
+    hue = "var(--dt-accent, #2457d6)" if value >= 0 else "var(--dt-warn, #b57400)"
+    ground = f"color-mix(in srgb, {hue} {abs(value) * 45:.0f}%, transparent)"
+    text = f"{value:.2f}".replace("-", "−")
+    return f'<td class="dt-num" style="background:{ground}" title="{escape(pair)}: {text}">{text}</td>'
+
+
+def _rows(ranking: pd.DataFrame | None) -> list[dict[str, Any]]:
+    rows = []
+    for symbol, values in (ranking if ranking is not None else pd.DataFrame()).iterrows():
+        shown = {str(key): value * 100 if key in PERCENT else value for key, value in values.items()}
+        rows.append({"id": str(symbol), "symbol": str(symbol), **shown})
+    return rows
+
+
+def _head(result: Compared) -> str:
+    prices = result.comparison.prices
+    sources = sorted({str(a.get("source", "unknown")) for a in result.attributes.values()})
+    simulated = any(a.get("simulated") for a in result.attributes.values())
+    made_up = simulated or "sample" in sources
+    name = "Simulated · not market prices" if simulated else "Sample data · past prices" if made_up else ""
+    badge = badge_html(name or ", ".join(map(_source_name, sources)), "warn" if made_up else "plain")
+    form = "%d %b %Y %H:%M" if result.request.history(result.request.symbols[0]).interval.intraday else "%d %b %Y"
+    return (
+        f'<div class="dt-head"><h1>{len(prices.columns)} symbols against {escape(result.comparison.benchmark)}</h1>'
+        f'{badge}<span class="dt-muted">{len(prices):,} common dates, {prices.index[0]:{form}} to '
+        f"{prices.index[-1]:{form}} · {escape(result.comparison.basis)}</span></div>"
+    )
+
+
+def _source_name(key: str) -> str:
+    return {"": "Automatic", "sample": "Sample data (offline)"}.get(key, key.replace("_", " ").title())
