@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from dashtrade.data.cache import BarCache
     from dashtrade.db.unit_of_work import UnitOfWork
     from dashtrade.domain.market import SymbolMatch
+    from dashtrade.domain.ports import PriceStream
     from dashtrade.services.jobs import Job
     from dashtrade.services.live import LivePoller, LivePrices
     from dashtrade.services.market import MarketData
+    from dashtrade.services.shared_prices import SharedPrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def runtime() -> Runtime:
 
 
 # modules of services that declare background jobs
-JOB_MODULES = ("dashtrade.services.housekeeping",)
+JOB_MODULES = ("dashtrade.services.housekeeping", "dashtrade.services.deliveries")
 
 
 def load_jobs() -> list[Job]:
@@ -97,6 +99,13 @@ def bar_cache(settings: Settings) -> BarCache:
     )
 
 
+def source_order(settings: Settings) -> tuple[str, ...]:
+    """The installation's sources in order: as set, else Yahoo, then Alpha Vantage where it has a key."""
+    if settings.alpha_vantage_key is not None and "sources" not in settings.model_fields_set:
+        return (*settings.sources, "alpha_vantage")
+    return settings.sources
+
+
 def make_market(
     settings: Settings,
     *,
@@ -109,9 +118,7 @@ def make_market(
     from dashtrade.services.market import MarketData
 
     if order is None:
-        order = settings.sources
-        if settings.alpha_vantage_key is not None and "sources" not in settings.model_fields_set:
-            order = (*order, "alpha_vantage")
+        order = source_order(settings)
     budget = DatabaseCallBudget(lambda: runtime().engine, settings.alpha_vantage_calls)
 
     uncached = frozenset(key for key, entry in SOURCES.items() if not entry.cached)
@@ -122,8 +129,35 @@ def make_market(
 
 @lru_cache(maxsize=1)
 def market() -> MarketData:
-    """The process's market data."""
+    """The process's market data, in the installation's order."""
     return make_market(get_settings())
+
+
+def market_of(user_id: int) -> MarketData:
+    """Market data in the order the user has chosen, else the installation's."""
+    from dashtrade.services.source_order import get_source_order
+
+    order = get_source_order(runtime().uow(), user_id)
+    return market() if order is None else make_market(get_settings(), order=order)
+
+
+def shared_prices(
+    settings: Settings | None = None, engine: Engine | None = None, *, user_id: int | None = None
+) -> SharedPrices:
+    """Latest prices for everything but the poller itself. Without arguments, those of this process's runtime."""
+    from dashtrade.services.live import LivePrices
+    from dashtrade.services.shared_prices import SharedPrices
+    from dashtrade.services.source_order import get_source_order
+
+    chosen = settings or get_settings()
+    order = get_source_order(runtime().uow(), user_id) if user_id is not None else None
+    order = order or source_order(chosen)
+
+    @lru_cache(maxsize=1)
+    def made() -> MarketData:
+        return make_market(chosen, order=order)
+
+    return SharedPrices(LivePrices(engine or runtime().engine), made, order)
 
 
 def live_prices() -> LivePrices:
@@ -138,7 +172,21 @@ def live_poller(made: Runtime) -> LivePoller:
     from dashtrade.data.sessions import ExchangeHours
     from dashtrade.services.live import LivePoller, LivePrices
 
-    return LivePoller(LivePrices(made.engine), market, ExchangeHours())
+    def alpaca() -> PriceStream | None:
+        return price_stream(made.settings)
+
+    return LivePoller(LivePrices(made.engine), market, ExchangeHours(), streams={"alpaca": alpaca})
+
+
+def price_stream(settings: Settings) -> PriceStream | None:
+    """Alpaca's trades as they happen; None without keys, or where only the data's address has been replaced."""
+    if settings.alpaca_key is None or settings.alpaca_secret is None:
+        return None
+    if settings.alpaca_data_url is not None and settings.alpaca_stream_url is None:
+        return None
+    from dashtrade.data.alpaca_stream import TradeStream
+
+    return TradeStream(settings.alpaca_key, settings.alpaca_secret, url=settings.alpaca_stream_url)
 
 
 def live_bars(bars: pd.DataFrame) -> pd.DataFrame:

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     alpaca_key: SecretStr | None = Field(default=None, description="Alpaca key id for market data, shared by all users")
     alpaca_secret: SecretStr | None = Field(default=None, description="secret key to DASHTRADE_ALPACA_KEY")
     alpaca_data_url: str | None = Field(default=None, description="another address that speaks Alpaca's data protocol")
+    alpaca_stream_url: str | None = Field(default=None, description="another address that speaks Alpaca's data stream")
     yahoo_url: str | None = Field(
         default=None, description="another address that speaks Yahoo's protocol; for tests and proxies"
     )
@@ -82,6 +83,9 @@ class Settings(BaseSettings):
         default="always", description="when the simulated market is open: around the clock, or New York's sessions"
     )
     simulator_faults: bool = Field(default=False, description="lets rehearsals break the simulator over loopback")
+    private_channels: bool = Field(
+        default=False, description="lets notifications go to private addresses, such as a server in the same network"
+    )
     webhook_wait_seconds: float = Field(
         default=2.0, ge=0, le=2.8, description="how long the webhook waits for an outcome"
     )

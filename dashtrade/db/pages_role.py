@@ -26,7 +26,16 @@ WRITABLE_COLUMNS = {
     "notification_channels": ("name", "is_active", "most_per_hour", "quiet_from", "quiet_until", "timezone"),
 }
 INSERTABLE = ("notification_channels",)  # a page seals an address to the public key, and can never read it back
-READ_ONLY = ("executions", "lots", "lot_closings", "cash_ledger", "app_state", "alembic_version", "trader_heartbeats", "alert_cursors")
+READ_ONLY = (
+    "executions",
+    "lots",
+    "lot_closings",
+    "cash_ledger",
+    "app_state",
+    "alembic_version",
+    "trader_heartbeats",
+    "alert_cursors",
+)
 APPEND_ONLY = ("audit_log", "order_events")
 
 

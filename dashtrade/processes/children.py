@@ -68,13 +68,19 @@ def dashboards_url(settings: Settings) -> str:
 def children(
     settings: Settings, *, database_url: str, pages_database_url: str | None, encryption_key: str, session_secret: str
 ) -> list[Child]:
-    """The five services. The encryption key goes to the trader alone."""
+    """The five services. The encryption key goes to those who open what is sealed: the trader (API keys) and the jobs
+    worker (addresses of notification channels)."""
     base = plain_environment(os.environ) | settings_environment(settings) | {"DATABASE_URL": database_url}
     signing = {"DASHTRADE_SESSION_SECRET": session_secret}
     sealing = {"ENCRYPTION_KEY": encryption_key}
     market = {}
     if settings.alpha_vantage_key is not None:
         market["DASHTRADE_ALPHA_VANTAGE_KEY"] = settings.alpha_vantage_key.get_secret_value()
+    # Alpaca's pair can trade as well as read prices, so that it stays out of the pages' reach.
+    alpaca = {}
+    if settings.alpaca_key is not None and settings.alpaca_secret is not None:
+        alpaca["DASHTRADE_ALPACA_KEY"] = settings.alpaca_key.get_secret_value()
+        alpaca["DASHTRADE_ALPACA_SECRET"] = settings.alpaca_secret.get_secret_value()
     pages = {"DASHTRADE_PAGES_DATABASE_URL": pages_database_url} if pages_database_url else {}
     dashboards = dashboards_url(settings)
     webhook = f"http://{_own_host(settings)}:{settings.webhook_port}"
@@ -86,8 +92,8 @@ def children(
         Child("dashboards", module("dashtrade.dashboards"), base | signing | market | pages, "Dashboards", dashboards,
               f"{dashboards}login"),
         Child("webhook", module("webhook"), base, "Webhook", f"{webhook}/webhook", f"{webhook}/health"),
-        Child("simulator", module("dashtrade.processes.simulator"), base | signing | market, "Simulator",
+        Child("simulator", module("dashtrade.processes.simulator"), base | signing | market | alpaca, "Simulator",
               settings.simulator_url, f"{settings.simulator_url}/v2/clock", last=True),
-        Child("trader", module("dashtrade.processes.trader"), base | signing | market | sealing, "Trader"),
-        Child("jobs", module("dashtrade.processes.jobs"), base | market, "Jobs"),
+        Child("trader", module("dashtrade.processes.trader"), base | signing | market | alpaca | sealing, "Trader"),
+        Child("jobs", module("dashtrade.processes.jobs"), base | market | alpaca | sealing, "Jobs"),
     ]  # fmt: skip

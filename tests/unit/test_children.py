@@ -33,7 +33,7 @@ def knows(made, secret):
 def test_each_secret_reaches_those_who_need_it(monkeypatch):
     _, made = make(monkeypatch)
     assert set(made) == {"dashboards", "webhook", "simulator", "trader", "jobs"}
-    assert knows(made, SECRETS["key"]) == {"trader"}
+    assert knows(made, SECRETS["key"]) == {"trader", "jobs"}
     assert knows(made, SECRETS["session"]) == {"dashboards", "simulator", "trader"}
     assert knows(made, SECRETS["av"]) == {"dashboards", "simulator", "trader", "jobs"}
     assert knows(made, "pages-password") == {"dashboards"}

@@ -1,0 +1,167 @@
+"""Sends what waits for the channels: in order, not at night, not too much at once, again after a failure.
+
+A message is marked as sent in the transaction that held its channel while it was sent. A worker that dies between the
+service's answer and the commit leaves it unmarked: then it is sent again, because once more is better than never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import func, select
+
+from dashtrade.auth import secret_files
+from dashtrade.auth.vault import Vault
+from dashtrade.db.tables.accounts import UserRow
+from dashtrade.db.tables.alerts import NotificationChannelRow, NotificationDeliveryRow, NotificationRow
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import ConfigurationError
+from dashtrade.notify.channels import Message, Outcome, send
+from dashtrade.services.channels import FIELD, MODE
+from dashtrade.services.jobs import JobContext, job
+from dashtrade.services.notifications import SEND, notify
+
+log = structlog.get_logger(__name__)
+
+DIGEST_FROM = 4  # so many waiting messages become one
+AT_ONCE = 200
+TRIES = 6
+FIRST_PAUSE = timedelta(seconds=30)  # then four times as long each time: 2 min, 8 min, 32 min, 2 h
+
+_Due = list[tuple[NotificationDeliveryRow, NotificationRow]]
+
+
+@job(SEND, cron="* * * * *")
+def send_notifications(context: JobContext) -> int:
+    """Sends what is due through every channel no other worker is busy with; returns how many messages went out."""
+    now = datetime.now(UTC)
+    d, c = NotificationDeliveryRow, NotificationChannelRow
+    with context.uow() as uow:
+        due = select(d.channel_id).join(c, c.id == d.channel_id)
+        due = due.where(d.state == "waiting", d.next_try_at <= now, c.is_active).distinct()
+        channels = uow.session.scalars(due).all()
+    if not channels:
+        return 0
+    vault = Vault(secret_files.encryption_key(context.settings))
+    allowed = context.settings.private_channels
+
+    def deliver(url: str, messages: Sequence[Message]) -> list[Outcome]:
+        return send(url, messages, allow_private=allowed)
+
+    return sum(_serve(context, channel, vault, deliver) for channel in channels)
+
+
+def _serve(
+    context: JobContext, channel_id: int, vault: Vault, deliver: Callable[[str, Sequence[Message]], list[Outcome]]
+) -> int:
+    now = datetime.now(UTC)
+    c = NotificationChannelRow
+    with context.uow() as uow:
+        channel = uow.session.scalar(select(c).where(c.id == channel_id, c.is_active).with_for_update(skip_locked=True))
+        if channel is None:
+            return 0
+        due = _due(uow, channel, now)
+        wait = quiet_until(channel, now)
+        if wait is not None:
+            due = _put_off(due, wait)
+        room, free_at = _room(uow, channel, now)
+        if due and room <= 0:
+            due = _put_off(due, free_at)
+        if not due:
+            uow.commit()
+            return 0
+        batches = [due] if len(due) >= DIGEST_FROM or len(due) > room else [[each] for each in due]
+        messages = [_message(batch) for batch in batches]
+        try:
+            url = vault.open(channel.url_encrypted, user_id=channel.user_id, mode=MODE, field=FIELD)
+            outcomes = deliver(url, messages)
+        except ConfigurationError:
+            said = "The address cannot be decrypted with the encryption key in use. Remove the channel, enter it again."
+            outcomes = [Outcome(False, said, final=True)] * len(messages)
+        for batch, outcome in zip(batches, outcomes, strict=True):
+            _note(batch, outcome)
+        if any(row.state == "dead" for row, _ in due):
+            _tell_in_program(uow, channel, due)
+        uow.commit()
+        sent = sum(outcome.sent for outcome in outcomes)
+        log.info("Notifications sent", channel=channel_id, sent=sent, failed=len(outcomes) - sent)
+        return sent
+
+
+def _due(uow: UnitOfWork, channel: NotificationChannelRow, now: datetime) -> _Due:
+    d, n = NotificationDeliveryRow, NotificationRow
+    query = (
+        select(d, n)
+        .join(n, n.id == d.notification_id)
+        .join(UserRow, UserRow.id == d.user_id)
+        .where(d.channel_id == channel.id, d.state == "waiting", d.next_try_at <= now, UserRow.is_active)
+        .order_by(d.id)
+        .limit(AT_ONCE)
+    )
+    return [(row, notification) for row, notification in uow.session.execute(query)]
+
+
+def _put_off(due: _Due, until: datetime) -> _Due:
+    """All but test messages wait; returns the test messages."""
+    for row, notification in due:
+        if notification.kind != "test":
+            row.next_try_at = until
+    return [each for each in due if each[1].kind == "test"]
+
+
+def quiet_until(channel: NotificationChannelRow, now: datetime) -> datetime | None:
+    """The end of the quiet hours that ``now`` lies in, or None."""
+    if channel.quiet_from is None or channel.quiet_until is None:
+        return None
+    zone = ZoneInfo(channel.timezone)
+    local = now.astimezone(zone)
+    start, end = time.fromisoformat(channel.quiet_from), time.fromisoformat(channel.quiet_until)
+    clock = local.time().replace(tzinfo=None)
+    inside = start <= clock < end if start <= end else clock >= start or clock < end
+    if not inside:
+        return None
+    day = local.date() + timedelta(days=1 if clock >= end else 0)
+    return datetime.combine(day, end, zone).astimezone(UTC)
+
+
+def _room(uow: UnitOfWork, channel: NotificationChannelRow, now: datetime) -> tuple[int, datetime]:
+    """How many messages may still go this hour, and when the next may."""
+    d = NotificationDeliveryRow
+    hour = timedelta(hours=1)
+    recent = select(func.count(d.sent_at.distinct()), func.min(d.sent_at))
+    count, first = uow.session.execute(recent.where(d.channel_id == channel.id, d.sent_at > now - hour)).one()
+    return channel.most_per_hour - count, (first or now) + hour
+
+
+def _message(batch: _Due) -> Message:
+    if len(batch) == 1:
+        notification = batch[0][1]
+        return Message(notification.title, notification.body)
+    lines = [f"{n.created_at:%d %b %H:%M} UTC · {n.title}" for _, n in batch]
+    return Message(f"{len(batch)} messages from DashTrade", "\n".join(lines))
+
+
+def _note(batch: _Due, outcome: Outcome) -> None:
+    now = datetime.now(UTC)
+    for row, _ in batch:
+        row.attempts += 1
+        row.error = outcome.error
+        if outcome.sent:
+            row.state, row.sent_at = "sent", now
+        elif outcome.final or row.attempts >= TRIES:
+            row.state = "dead"
+        else:
+            row.next_try_at = now + FIRST_PAUSE * 4 ** (row.attempts - 1)
+
+
+def _tell_in_program(uow: UnitOfWork, channel: NotificationChannelRow, due: _Due) -> None:
+    """A channel that does not work is told about in the program, once until that is read."""
+    title = f"The channel {channel.name} does not work"
+    n = NotificationRow
+    told = select(n.id).where(n.user_id == channel.user_id, n.title == title, n.read_at.is_(None)).limit(1)
+    if uow.session.scalar(told) is None:
+        error = next(row.error for row, _ in due if row.state == "dead")
+        notify(uow, channel.user_id, "system", title, error or "", link="alerts", channels=[])

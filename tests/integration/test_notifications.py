@@ -1,0 +1,198 @@
+"""Messages and channels on real PostgreSQL, through real apprise, to a local server."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from channel_server import receiver
+from sqlalchemy import select, text, update
+
+from dashtrade.auth.vault import Vault, new_key
+from dashtrade.db.tables.alerts import NotificationChannelRow, NotificationDeliveryRow
+from dashtrade.errors import InvalidInput, NotFound
+from dashtrade.services import channels, deliveries
+from dashtrade.services.notifications import list_notifications, mark_read, notify, unread_count
+from dashtrade.settings import Settings
+
+
+@dataclass
+class Context:
+    settings: Settings
+    uow: object
+
+
+@pytest.fixture(scope="module")
+def key():
+    return new_key()
+
+
+@pytest.fixture
+def server():
+    with receiver() as made:
+        yield made
+
+
+@pytest.fixture
+def context(uow_factory, key, tmp_path):
+    settings = Settings(_env_file=None, ENCRYPTION_KEY=key, data_dir=tmp_path, private_channels=True)
+    return Context(settings, uow_factory)
+
+
+@pytest.fixture
+def ada(make_user):
+    return make_user("ada").id
+
+
+@pytest.fixture
+def channel(uow_factory, ada, key, server):
+    with uow_factory() as uow:
+        return channels.add_channel(uow, ada, Vault(key).seal, "hook", server.url)
+
+
+def tell(uow_factory, user_id, *titles):
+    with uow_factory() as uow:
+        for title in titles:
+            notify(uow, user_id, "alert", title, f"body of {title}")
+        uow.commit()
+
+
+def due_now(uow_factory):
+    with uow_factory() as uow:
+        past = datetime.now(UTC) - timedelta(seconds=1)
+        uow.session.execute(update(NotificationDeliveryRow).values(next_try_at=past))
+        uow.commit()
+
+
+def states(uow_factory, user_id):
+    with uow_factory() as uow:
+        return [(d.title, d.state, d.attempts) for d in reversed(channels.list_deliveries(uow, user_id))]
+
+
+def test_a_message_is_in_the_program_and_goes_out_once(uow_factory, context, ada, channel, server):
+    tell(uow_factory, ada, "AAPL above 150")
+    with uow_factory() as uow:
+        assert unread_count(uow, ada) == 1
+        [message] = list_notifications(uow, ada, unread=True)
+        assert (message.title, message.body, message.read_at) == ("AAPL above 150", "body of AAPL above 150", None)
+        assert mark_read(uow, ada) == 1 and unread_count(uow, ada) == 0
+        queued = uow.session.scalars(text("SELECT task_name FROM jobs.procrastinate_jobs")).all()
+    assert queued == ["send_notifications"]
+    assert deliveries.send_notifications(context) == 1
+    assert deliveries.send_notifications(context) == 0
+    assert [(m["path"], m["title"], m["message"]) for m in server.got] == [
+        ("/hook-secret", "AAPL above 150", "body of AAPL above 150")
+    ]
+
+
+def test_the_address_is_sealed_and_never_shown(uow_factory, ada, channel, server, key):
+    with uow_factory() as uow:
+        sealed = uow.session.scalar(select(NotificationChannelRow.url_encrypted))
+        assert "hook-secret" not in sealed and "hook-secret" not in repr(channels.list_channels(uow, ada))
+        assert channels.renew_channels(uow, Vault(f"{new_key()},{key}")) == 1
+    for bad in ("nonsense-4711", "nosuch://nonsense-4711", "syslog://nonsense-4711", "json://nonsense-4711\n"):
+        with uow_factory() as uow, pytest.raises(InvalidInput) as error:
+            channels.add_channel(uow, ada, Vault(key).seal, "other", bad if bad[-1] != "\n" else "a\nb://nonsense-4711")
+        assert "nonsense-4711" not in str(error.value)
+
+
+def test_private_addresses_are_refused_when_sending(uow_factory, context, ada, channel, server):
+    strict = Context(context.settings.model_copy(update={"private_channels": False}), uow_factory)
+    tell(uow_factory, ada, "one")
+    assert deliveries.send_notifications(strict) == 0
+    assert server.got == []
+    with uow_factory() as uow:
+        [dead] = channels.list_deliveries(uow, ada, state="dead")
+        assert "private" in dead.error and dead.attempts == 1
+        titles = [n.title for n in list_notifications(uow, ada)]
+    assert titles == ["The channel hook does not work", "one"]
+
+
+def test_a_failure_is_tried_again_later_and_given_up_in_the_end(uow_factory, context, ada, channel, server):
+    server.answers = [503, 200]
+    tell(uow_factory, ada, "first")
+    assert deliveries.send_notifications(context) == 0
+    with uow_factory() as uow:
+        [waiting] = channels.list_deliveries(uow, ada, state="waiting")
+    assert "503" in waiting.error and "hook-secret" not in waiting.error
+    assert timedelta(seconds=20) < waiting.next_try_at - datetime.now(UTC) <= timedelta(seconds=30)
+    assert deliveries.send_notifications(context) == 0 and len(server.got) == 1, "not before its time"
+    due_now(uow_factory)
+    assert deliveries.send_notifications(context) == 1
+    with uow_factory() as uow:
+        uow.session.execute(update(NotificationDeliveryRow).values(state="waiting", attempts=5))
+        uow.commit()
+    due_now(uow_factory)
+    server.answers = [500]
+    deliveries.send_notifications(context)
+    assert states(uow_factory, ada) == [("first", "dead", 6)]
+
+
+def test_many_messages_become_one_and_the_hour_has_a_limit(uow_factory, context, ada, channel, server):
+    with uow_factory() as uow:
+        channels.update_channel(uow, ada, channel.id, most_per_hour=2)
+    tell(uow_factory, ada, *(f"rule {i}" for i in range(5)))
+    assert deliveries.send_notifications(context) == 1
+    assert server.got[0]["title"] == "5 messages from DashTrade"
+    assert all(f"rule {i}" in server.got[0]["message"] for i in range(5))
+    tell(uow_factory, ada, "sixth", "seventh")
+    assert deliveries.send_notifications(context) == 1, "room for one only, so the two become one"
+    tell(uow_factory, ada, "eighth")
+    assert deliveries.send_notifications(context) == 0 and len(server.got) == 2
+    with uow_factory() as uow:
+        [waiting] = channels.list_deliveries(uow, ada, state="waiting")
+    assert waiting.title == "eighth" and waiting.next_try_at > datetime.now(UTC) + timedelta(minutes=55)
+
+
+def test_quiet_hours_hold_back_all_but_a_test(uow_factory, context, ada, channel, server):
+    now = datetime.now(UTC)
+    around = ((now - timedelta(hours=1)).strftime("%H:%M"), (now + timedelta(hours=1)).strftime("%H:%M"))
+    with uow_factory() as uow:
+        channels.update_channel(uow, ada, channel.id, quiet_from=around[0], quiet_until=around[1], timezone="UTC")
+    tell(uow_factory, ada, "at night")
+    with uow_factory() as uow:
+        channels.test_channel(uow, ada, channel.id)
+    assert deliveries.send_notifications(context) == 1
+    assert [m["title"] for m in server.got] == ["Test message from DashTrade"]
+    with uow_factory() as uow:
+        [waiting] = channels.list_deliveries(uow, ada, state="waiting")
+    assert waiting.next_try_at.strftime("%H:%M") == around[1] and waiting.attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "now", "until"),
+    [
+        ("22:00", "07:00", "2024-07-01T03:00", "2024-07-01T11:00"),  # 23:00 in New York, summer
+        ("22:00", "07:00", "2024-01-02T11:59", "2024-01-02T12:00"),  # 06:59, winter
+        ("22:00", "07:00", "2024-01-02T12:00", None),
+        ("12:00", "13:00", "2024-01-02T17:30", "2024-01-02T18:00"),
+    ],
+)
+def test_the_end_of_quiet_hours(start, end, now, until):
+    row = NotificationChannelRow(quiet_from=start, quiet_until=end, timezone="America/New_York")
+    expected = until and datetime.fromisoformat(until).replace(tzinfo=UTC)
+    assert deliveries.quiet_until(row, datetime.fromisoformat(now).replace(tzinfo=UTC)) == expected
+
+
+def test_two_workers_send_each_message_once(uow_factory, context, ada, channel, server):
+    tell(uow_factory, ada, "once a", "once b")
+    workers = [threading.Thread(target=deliveries.send_notifications, args=(context,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(m["title"] for m in server.got) == ["once a", "once b"]
+
+
+def test_channels_of_others_do_not_exist(uow_factory, ada, channel, make_user):
+    bob = make_user("bob").id
+    with uow_factory() as uow:
+        assert channels.list_channels(uow, bob) == []
+        for touch in (channels.remove_channel, channels.test_channel, channels.update_channel):
+            with pytest.raises(NotFound):
+                touch(uow, bob, channel.id)
+        notify(uow, bob, "alert", "for bob", "", channels=[channel.id])
+        uow.commit()
+        assert channels.list_deliveries(uow, bob) == [] and list_notifications(uow, ada) == []
