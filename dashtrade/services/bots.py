@@ -37,6 +37,7 @@ from dashtrade.domain.bots import AccountMode
 from dashtrade.errors import Forbidden, InvalidInput, NotFound
 from dashtrade.services import audit
 from dashtrade.services.bot_fields import clean_fields, to_config
+from dashtrade.services.promotion import check_promotion
 from dashtrade.services.signals import list_signals
 from dashtrade.services.work import working
 
@@ -64,6 +65,7 @@ def create_bot(uow: UnitOfWork, user_id: int, request: NewBot) -> BotView:
     """Store a bot. Raises InvalidInput naming the field; symbol and timeframe are unique for a user."""
     values = clean_fields({field.name: getattr(request, field.name) for field in dataclasses.fields(request)})
     with working(uow) as work:
+        _check_strategy(work, user_id, values)
         ensure_account(work.session, user_id, AccountMode(values["account_mode"]))
         if values["is_active"]:
             _check_live(work.session, user_id, AccountMode(values["account_mode"]))
@@ -84,6 +86,7 @@ def update_bot(uow: UnitOfWork, user_id: int, bot_id: int, **changes: Any) -> Bo
         raise InvalidInput(sorted(unknown)[0], "cannot be changed.", allowed=sorted(_CHANGEABLE))
     values = clean_fields(changes)
     with working(uow) as work:
+        _check_strategy(work, user_id, values)
         row = _bot(work.session, user_id, bot_id, lock=True)
         held = _held(work.session, user_id).get(bot_id, Decimal(0))
         if values.get("symbol", row.symbol) != row.symbol and (held or _busy(work.session, bot_id)):
@@ -98,12 +101,19 @@ def update_bot(uow: UnitOfWork, user_id: int, bot_id: int, **changes: Any) -> Bo
         return view
 
 
+def _check_strategy(work: UnitOfWork, user_id: int, values: dict[str, Any]) -> None:
+    for name in ("strategy_name", "strategy_type"):
+        if values.get(name) not in (None, "", "none"):
+            check_promotion(work, user_id, values[name], name)
+
+
 def set_bot_active(uow: UnitOfWork, user_id: int, bot_id: int, active: bool) -> BotView:
     """Switch a bot on or off. A live bot needs live trading to be confirmed first (see confirm_live)."""
     with working(uow) as work:
         row = _bot(work.session, user_id, bot_id, lock=True)
         if active:
             _check_live(work.session, user_id, AccountMode(row.account_mode))
+            _check_strategy(work, user_id, {"strategy_name": row.strategy_name, "strategy_type": row.strategy_type})
         row.is_active = active
         audit.record(work, "bot_on" if active else "bot_off", actor_id=user_id, user_id=user_id, bot=bot_id)
         if active and row.order_status in ("HALTED", "ERROR"):

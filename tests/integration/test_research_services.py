@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dashtrade.data.sample import SampleSource
 from dashtrade.db.tables.research import ReportRun
+from dashtrade.domain.bot_views import NewBot
 from dashtrade.domain.market import HistoryRequest
 from dashtrade.errors import InvalidInput, NotFound
+from dashtrade.indicators import REGISTRY
 from dashtrade.services.backtests import Cancelled, RunRequest, run_backtest
+from dashtrade.services.bots import create_bot, list_bots, set_bot_active, update_bot
 from dashtrade.services.reports import ReportFailed, run_report
 from dashtrade.services.strategies import delete_strategy, list_strategies, load_strategy, save_strategy
 from dashtrade.services.trials import count_trials, list_runs, trials_of
@@ -138,3 +142,34 @@ def test_report_runs_are_recorded(uow_factory, make_user, tmp_path):
     assert failed.status == "failed" and "nonsense" in failed.error and failed.output_path is None
     assert done.status == "done" and tmp_path / done.output_path == path
     assert path.parent.name == f"user-{user.id}"
+
+
+def test_a_strategy_that_looks_ahead_cannot_become_a_bot(uow_factory, make_user, monkeypatch):
+    """``momentum`` reads tomorrow's close for the length of this test."""
+    user, other = make_user("ada"), make_user("bob")
+    save_strategy(uow_factory(), user.id, mine("seer", "momentum > 0 and rsi < 60"))
+    save_strategy(uow_factory(), user.id, mine("slow", "rsi@1h < 60"))
+
+    def bot(symbol, name, **more):
+        return NewBot(symbol=symbol, timeframe="1 Day", position_size=1000, strategy_name=name, **more)
+
+    honest = create_bot(uow_factory(), user.id, bot("AAPL", "seer"))
+    create_bot(uow_factory(), user.id, bot("MSFT", "slow"))
+    create_bot(uow_factory(), user.id, bot("TSLA", "my TradingView script", strategy_type="ema_cross"))
+
+    def tomorrow(close, **_):
+        return np.append(close[1:] - close[:-1], np.nan)
+
+    cheat = replace(REGISTRY["momentum"], compute=tomorrow, inputs=("close",))
+    monkeypatch.setitem(REGISTRY._entries, "momentum", cheat)
+    for refused in (
+        lambda: create_bot(uow_factory(), user.id, bot("NVDA", "seer")),
+        lambda: create_bot(uow_factory(), user.id, bot("NVDA", None, strategy_type="seer")),
+        lambda: update_bot(uow_factory(), user.id, honest.config.id, strategy_name="seer"),
+        lambda: set_bot_active(uow_factory(), user.id, honest.config.id, True),
+    ):
+        with pytest.raises(InvalidInput, match=r"'seer' looks into the future .* momentum > 0"):
+            refused()
+    assert [b.config.symbol for b in list_bots(uow_factory(), user.id)] == ["AAPL", "MSFT", "TSLA"]
+    assert not any(b.config.is_active for b in list_bots(uow_factory(), user.id))
+    create_bot(uow_factory(), other.id, bot("NVDA", "seer"))  # to him it is only a label
