@@ -139,8 +139,11 @@ class ComparisonModel(PageModel):
 
     @t.observe("symbols", "benchmark", "period", "interval", "source")
     def _on_input(self, _change: Any) -> None:
-        if not self._restoring:
-            self._block()
+        if self._restoring:
+            return
+        self._block()
+        if not self.blockers:
+            self.load()
 
     @t.observe("weights", "window", "tab")
     def _on_choice(self, change: Any) -> None:

@@ -23,15 +23,14 @@ HELP = (
 
 @page("comparison", title="Comparison", role=Role.USER, order=40, icon="≋", help=HELP)
 def build(context: PageContext) -> object:
-    from dashtrade.bootstrap import market
     from dashtrade.pages.background import in_thread
     from dashtrade.pages.comparison.model import ComparisonModel, ComparisonServices
     from dashtrade.pages.comparison.view import ComparisonView
     from dashtrade.pages.memory import Memory
-    from dashtrade.pages.sources import reach_check
+    from dashtrade.pages.sources import own_market, reach_check
     from dashtrade.services.portfolio import run_comparison
 
-    data = market()
+    data = own_market(context)
     memory = Memory(context, "comparison")
 
     def compare(

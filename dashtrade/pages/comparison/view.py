@@ -55,7 +55,7 @@ EXPLAINED = {
     "correlation": "Correlation of the bars' returns: 1 moves alike, 0 not related, −1 opposite.",
     "risk": "Return a year against volatility: further up earned more, further right moved more.",
     "drawdowns": "How far each price was below its highest so far.",
-    "ranking": "Points for each symbol's place in each measure, averaged by your weights; a weight of 0 leaves one out.",
+    "ranking": "Points for each symbol's place in each measure, averaged by your weights; weight 0 leaves one out.",
 }
 
 
@@ -98,12 +98,14 @@ class ComparisonView(PageView):
             field("Data source", self.source),
             self.load,
         )
+        centred = row(self.sample)
+        centred.layout.justify_content = "center"
         self.empty = stack(
             html(
                 '<p class="dt-empty">Nothing is compared yet. Type symbols such as AAPL, MSFT, SPY and press Compare, '
                 "or look at sample data first.</p>"
             ),
-            row(self.sample),
+            centred,
         )
         self.lines_box, self.scatter_box = stack(), stack()
         self.heatmap_box = stack(self.heatmap, heading("Rolling correlation", 3), row(field("Window", self.window)))
@@ -125,7 +127,6 @@ class ComparisonView(PageView):
         self.click(self.sample, model.use_sample)
         self.click(self.rank, lambda: model.weigh(self.weights.values()))
         self.click(self.reset, lambda: model.weigh(DEFAULT_WEIGHTS))
-        self.symbols.on_submit(model.guard(lambda _text: model.load()))
         self.follow(["blockers", "busy"], self._draw_blockers)
         self.follow("weights", self._draw_weights)
         self.follow(["result", "tab", "rolling", "ranking"], self._draw)
@@ -195,14 +196,15 @@ class ComparisonView(PageView):
 
 def heatmap_html(matrix: pd.DataFrame) -> str:
     """A table with each number on its colour: blue for alike, orange for opposite, so that no red and green meet."""
-    head = "".join(f'<th scope="col">{escape(str(s))}</th>' for s in matrix.columns)
+    head = "".join(f'<th scope="col" class="dt-num">{escape(str(s))}</th>' for s in matrix.columns)
     body = ""
     for symbol, values in matrix.iterrows():
         cells = "".join(_cell(f"{symbol} and {other}", value) for other, value in values.items())
         body += f'<tr><th scope="row">{escape(str(symbol))}</th>{cells}</tr>'
     return (
         '<div class="dt-table"><div class="dt-table-scroll" tabindex="0" role="region" aria-label="Correlation">'
-        f'<table class="dt-heatmap"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div></div>'
+        f'<table class="dt-heatmap" style="max-width:{140 + 90 * len(matrix)}px"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+        "</div></div>"
     )
 
 

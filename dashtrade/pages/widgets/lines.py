@@ -63,6 +63,13 @@ class LinesPlot:
                 f'<span><i style="border-color:{colour};border-top-style:{_CSS[style]};border-top-width:3px"></i>'
                 f"{escape(str(symbol))} <b>{last}</b></span>"
             )
+        # a scale keeps room for lines that are gone, unless it is told its ends
+        found = frame.to_numpy(dtype=np.float64)
+        found = found[np.isfinite(found)]
+        if len(found):
+            room = float(np.ptp(found)) * 0.04 or 1.0
+            self.y.min, self.y.max = float(found.min()) - room, float(found.max()) + (0.0 if percent else room)
+        self.x.min, self.x.max = 0.0, float(max(len(frame) - 1, 1))
         self.figure.marks = lines
         self.key.value = f'<div class="dt-key" style="flex-wrap:wrap;gap:4px 16px">{"".join(key)}</div>'
 
