@@ -125,12 +125,30 @@ def export(
 
 
 @app.command()
-def sources() -> None:
-    """Sources of market data, those in use first."""
-    from dashtrade.bootstrap import market
+def sources(
+    user: Annotated[str | None, typer.Option("--user", help="username: show this user's order")] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", help="set the user's order, comma separated; empty: the installation's")
+    ] = None,
+) -> None:
+    """Sources of market data, those in use first. Users may have an order of their own, which their pages follow."""
+    from dashtrade.bootstrap import market, market_of, runtime
     from dashtrade.data.sources import SOURCES
+    from dashtrade.errors import InvalidInput
 
-    data = market()
+    if order is not None and user is None:
+        raise InvalidInput("order", "belongs to a user: give --user NAME. The installation's is DASHTRADE_SOURCES.")
+    if user is None:
+        data = market()
+    else:
+        from dashtrade.services.source_order import set_source_order
+        from dashtrade.services.users import user_named
+
+        with runtime().uow() as uow:
+            owner = user_named(uow, user).id
+        if order is not None:
+            set_source_order(runtime().uow(), owner, order.split(","))
+        data = market_of(owner)
     for key in data.sources():
         place = f"{data.order.index(key) + 1}." if key in data.order else "  "
         entry = SOURCES[key]

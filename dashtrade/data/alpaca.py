@@ -101,7 +101,7 @@ class AlpacaSource:
         return answer(self, request, self._now())
 
     def fetch(self, symbol: str, interval: Interval, start: datetime | None, end: datetime | None) -> pd.DataFrame:
-        ticker, crypto = _ticker(symbol)
+        ticker, crypto = ticker_of(symbol)
         frame = _FRAMES[interval]
         last = end or self._now()
         if crypto:
@@ -165,8 +165,8 @@ class AlpacaSource:
 
     def latest(self, symbols: Sequence[str]) -> dict[str, Quote]:
         """Last trades, at IEX for stocks; one request for all stocks and one for all crypto."""
-        stocks = {ticker: symbol for symbol in symbols for ticker, crypto in (_ticker(symbol),) if not crypto}
-        coins = {ticker: symbol for symbol in symbols for ticker, crypto in (_ticker(symbol),) if crypto}
+        stocks = {ticker: symbol for symbol in symbols for ticker, crypto in (ticker_of(symbol),) if not crypto}
+        coins = {ticker: symbol for symbol in symbols for ticker, crypto in (ticker_of(symbol),) if crypto}
         trades: dict[str, Any] = {}
         if stocks:
             request = StockLatestTradeRequest(symbol_or_symbols=list(stocks), feed=enums.DataFeed.IEX)
@@ -188,7 +188,7 @@ class AlpacaSource:
         raise InvalidInput("source", "Alpaca's market data has no symbol search; ask another source.")
 
     def news(self, symbol: str) -> list[NewsItem]:
-        ticker, _ = _ticker(symbol)
+        ticker, _ = ticker_of(symbol)
         request = NewsRequest(symbols=ticker.replace("/", ""), limit=50)
         found = self._call(symbol, lambda: self._news.get_news(request)) or {}
         rows = found.get("news", found) if isinstance(found, dict) else found
@@ -236,7 +236,7 @@ class AlpacaSource:
         return BadAnswer(self.key, f"Alpaca answered HTTP {status}: {text or 'no reason given'}.")
 
 
-def _ticker(symbol: str) -> tuple[str, bool]:
+def ticker_of(symbol: str) -> tuple[str, bool]:
     """Alpaca's way to write the symbol, and whether it is crypto."""
     if calendar_name(symbol) == ALWAYS:
         return symbol.replace("-", "/"), True

@@ -35,6 +35,7 @@ READ_ONLY = (
     "alembic_version",
     "trader_heartbeats",
     "alert_cursors",
+    "live_prices",
 )
 APPEND_ONLY = ("audit_log", "order_events")
 

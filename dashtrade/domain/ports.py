@@ -51,6 +51,21 @@ class CompanyFacts(Protocol):
     def fundamentals(self, symbol: str) -> Fundamentals: ...
 
 
+class PriceStream(Protocol):
+    """A source that sends trades by itself. No method waits for the network."""
+
+    def follow(self, symbols: Sequence[str]) -> None:
+        """The symbols to hear of from now on, in place of those before."""
+
+    def take(self) -> list[Quote]:
+        """The newest price of each symbol that traded since the last call."""
+
+    def alive(self, symbol: str) -> bool:
+        """Whether the symbol's trades arrive; False while connecting and on a silent connection."""
+
+    def close(self) -> None: ...
+
+
 class CallBudget(Protocol):
     """Counts calls to a source that allows only so many a day, for all processes together."""
 

@@ -47,14 +47,18 @@ class Server(uvicorn.Server):
         yield
 
 
-def feeds(settings: Settings, clock: SimulatorClock) -> list[BackgroundFeed]:
-    """The market as the settings name it, then simulated prices; both are asked in the background."""
+def feeds(settings: Settings, engine: Engine, clock: SimulatorClock) -> list[BackgroundFeed]:
+    """The market as the settings name it, then simulated prices; both are asked in the background.
+
+    The prices are those that all pages see, polled by one process, as long as it runs.
+    """
+    shared = bootstrap.shared_prices(settings, engine)
 
     def of_market(symbols: Sequence[str]) -> dict[str, Quote]:
-        return bootstrap.market().latest(symbols)
+        return shared.latest(symbols)
 
     def of_sample(symbols: Sequence[str]) -> dict[str, Quote]:
-        return bootstrap.market().latest(symbols, "sample")
+        return shared.latest(symbols, "sample")
 
     found = [BackgroundFeed(of_sample, clock)]
     if settings.sources != ("sample",):
@@ -73,7 +77,7 @@ def build(settings: Settings, engine: Engine) -> Starlette:
     )
     return create_app(
         engine,
-        feeds(settings, clock),
+        feeds(settings, engine, clock),
         secret_files.session_secret(settings),
         clock,
         hours=hours_for(settings.simulator_hours),

@@ -1,8 +1,9 @@
 """Live prices, asked once for all: pages, alerts and the simulator name symbols, one process polls the sources.
 
 Whoever looks at a symbol renews its interest through :meth:`LivePrices.latest`; the poller in the jobs worker asks each
-source for all wanted symbols in one call, writes the prices, and sends a NOTIFY on ``live_prices``. An advisory lock
-keeps it to one poller however many workers run.
+source for all wanted symbols in one call, writes the prices, and sends a NOTIFY on ``live_prices``. Where a source has
+a stream, the stream's trades are written and the source is polled seldom, or at its usual pace while the stream is
+silent. An advisory lock keeps it to one poller however many workers run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from dashtrade.domain.market import Quote
-from dashtrade.domain.ports import TradingHours
+from dashtrade.domain.ports import PriceStream, TradingHours
 from dashtrade.errors import DashTradeError, RateLimited
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ INTEREST = timedelta(seconds=60)
 # Seconds between calls to a source. Sources with few calls a day, and files, are never polled.
 CADENCE: Mapping[str, float] = {"sample": 1.0, "alpaca": 2.0, "yahoo": 10.0}
 CLOSED_CADENCE = 300.0
+# A symbol whose stream is alive, but which may trade seldom.
+STREAMED_CADENCE = 15.0
+# How often the last price of a closed market is confirmed, so that it does not look forgotten.
+KEPT_CADENCE = 20.0
 _LOCK = 7_301_944_021
 _NOTICE_BYTES = 7_000
 
@@ -48,6 +53,12 @@ _WRITE = text(
         time = EXCLUDED.time, delay_seconds = EXCLUDED.delay_seconds, simulated = EXCLUDED.simulated,
         seen_at = EXCLUDED.seen_at
     WHERE live_prices.time <= EXCLUDED.time
+    """
+)
+_KEEP = text(
+    """
+    UPDATE live_prices SET seen_at = :now
+    WHERE source = :source AND symbol = ANY(CAST(:symbols AS varchar[])) AND seen_at < :now
     """
 )
 _READ = text(
@@ -131,9 +142,17 @@ class LivePrices:
             connection.execute(_WRITE, rows)
             connection.execute(text("SELECT pg_notify(:channel, :notice)"), {"channel": CHANNEL, "notice": notice})
 
+    def keep(self, source: str, symbols: Sequence[str]) -> None:
+        """The prices of these symbols still hold: their market is closed."""
+        with self._engine.begin() as connection:
+            connection.execute(_KEEP, {"source": source, "symbols": sorted(symbols), "now": self._now()})
+
 
 class LivePoller:
-    """Asks the sources for the wanted symbols, each at its own pace; a failing source does not hold up the others."""
+    """Asks the sources for the wanted symbols, each at its own pace; a failing source does not hold up the others.
+
+    ``streams`` makes the stream of a source that has one, or None where there are no keys for it.
+    """
 
     def __init__(
         self,
@@ -142,15 +161,20 @@ class LivePoller:
         hours: TradingHours,
         *,
         cadence: Mapping[str, float] = CADENCE,
+        streams: Mapping[str, Callable[[], PriceStream | None]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._prices = prices
         self._market = market
         self._hours = hours
         self._cadence = cadence
+        self._streams = dict(streams or {})
         self._now = now
         self._due: dict[tuple[str, str], float] = {}
         self._failing: dict[str, str] = {}
+        self._open_streams: dict[str, PriceStream] = {}
+        self._streamed: set[tuple[str, str]] = set()
+        self._closed: dict[tuple[str, str], float] = {}
 
     def poll(self) -> int:
         """One round; returns how many prices were written."""
@@ -158,9 +182,13 @@ class LivePoller:
         wanted = self._prices.wanted()
         moment = self._now()
         self._due = {key: at for key, at in self._due.items() if key[1] in wanted.get(key[0], ())}
+        self._closed = {key: at for key, at in self._closed.items() if key in self._due}
+        for source in self._streams:
+            written += self._listen(source, wanted.get(source, []), moment)
         for source, symbols in wanted.items():
             if source not in self._cadence:
                 continue
+            self._keep(source, moment)
             due = [s for s in symbols if self._due.get((source, s), 0.0) <= moment.timestamp()]
             if due:
                 written += self._ask(source, due, moment)
@@ -182,8 +210,51 @@ class LivePoller:
         self._prices.write(quotes.values())
         for symbol in symbols:
             closed = source != "sample" and not self._hours.is_open(symbol, moment)
-            self._wait(source, [symbol], moment.timestamp() + (CLOSED_CADENCE if closed else pause))
+            self._closed.pop((source, symbol), None)
+            if closed and symbol in quotes:
+                self._closed[source, symbol] = moment.timestamp()
+            streamed = STREAMED_CADENCE if (source, symbol) in self._streamed else pause
+            self._wait(source, [symbol], moment.timestamp() + (CLOSED_CADENCE if closed else streamed))
         return len(quotes)
+
+    def _listen(self, source: str, symbols: list[str], moment: datetime) -> int:
+        """Write what the source's stream has brought; symbols whose stream fell silent are due at once."""
+        wanted = [symbol for symbol in symbols if self._hours.is_open(symbol, moment)]
+        stream = self._open_streams.get(source)
+        if stream is None:
+            stream = self._streams[source]() if wanted else None
+            if stream is None:
+                return 0
+            self._open_streams[source] = stream
+        stream.follow(wanted)
+        trades = stream.take()
+        self._prices.write(trades)
+        alive = {(source, symbol) for symbol in wanted if stream.alive(symbol)}
+        before = {key for key in self._streamed if key[0] == source}
+        if bool(alive) != bool(before):
+            log.info("Live prices come from the stream" if alive else "Live prices are polled", source=source)
+        if source not in self._failing:
+            for key in before - alive:
+                self._due.pop(key, None)
+            # The newest trade is here already; the poll that is due would bring an older one.
+            for key in alive - before:
+                self._due[key] = moment.timestamp() + STREAMED_CADENCE
+        self._streamed = (self._streamed - before) | alive
+        return len(trades)
+
+    def _keep(self, source: str, moment: datetime) -> None:
+        at = moment.timestamp()
+        resting = [s for (of, s), kept in self._closed.items() if of == source and at - kept >= KEPT_CADENCE]
+        if resting:
+            self._prices.keep(source, resting)
+            self._closed.update({(source, symbol): at for symbol in resting})
+
+    def close(self) -> None:
+        """End the streams."""
+        for stream in self._open_streams.values():
+            stream.close()
+        self._open_streams.clear()
+        self._streamed.clear()
 
     def _wait(self, source: str, symbols: list[str], until: float) -> None:
         self._due.update({(source, symbol): until for symbol in symbols})
@@ -210,4 +281,5 @@ class LivePoller:
                     self.poll()
                     stop.wait(tick)
         finally:
+            self.close()
             alone.dispose()

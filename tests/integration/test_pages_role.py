@@ -48,6 +48,8 @@ REFUSED = (
     "SELECT 1 FROM account_tokens",
     "SELECT 1 FROM login_failures",
     "UPDATE executions SET qty = 0",
+    "UPDATE live_prices SET price = 1",
+    "DELETE FROM live_prices",
     "DELETE FROM lots",
     "DELETE FROM cash_ledger",
     "UPDATE audit_log SET action = 'nothing'",

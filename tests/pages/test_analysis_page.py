@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dashtrade.analysis import signal
-from dashtrade.data.yahoo.source import LIMITS
+from dashtrade.data.reach import YAHOO
 from dashtrade.domain.market import HistoryRequest
 from dashtrade.errors import InvalidInput, NoDataInRange, SourceError, SourceUnreachable, UnknownSymbol
 from dashtrade.indicators import REGISTRY, indicator
@@ -50,7 +50,7 @@ class House:
 
     def check(self, request: HistoryRequest, source: str | None) -> None:
         if source != "sample":
-            LIMITS.check(request, pd.Timestamp("2024-12-01", tz="UTC").to_pydatetime())
+            YAHOO.check(request, pd.Timestamp("2024-12-01", tz="UTC").to_pydatetime())
 
 
 @pytest.fixture

@@ -17,15 +17,14 @@ HELP = (
 @page("analysis", title="Analysis", role=Role.USER, order=20, icon="▤", help=HELP)
 def build(context: PageContext) -> object:
     from dashtrade.analysis import signal
-    from dashtrade.bootstrap import market
     from dashtrade.indicators import REGISTRY, indicator
     from dashtrade.pages.analysis.model import AnalysisModel, AnalysisServices
     from dashtrade.pages.analysis.view import AnalysisView
     from dashtrade.pages.background import in_thread
     from dashtrade.pages.memory import Memory
-    from dashtrade.pages.sources import reach_check
+    from dashtrade.pages.sources import own_market, reach_check
 
-    data = market()
+    data = own_market(context)
     memory = Memory(context, "analysis")
     services = AnalysisServices(
         history=data.history,

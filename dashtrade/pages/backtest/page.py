@@ -23,16 +23,16 @@ HELP = (
 
 @page("backtest", title="Backtest", role=Role.USER, order=50, icon="⟲", help=HELP)
 def build(context: PageContext) -> object:
-    from dashtrade.bootstrap import market, runtime
+    from dashtrade.bootstrap import runtime
     from dashtrade.pages.background import in_thread
     from dashtrade.pages.backtest.model import BacktestModel, BacktestServices
     from dashtrade.pages.backtest.view import BacktestView
     from dashtrade.pages.memory import Memory
-    from dashtrade.pages.sources import reach_check
+    from dashtrade.pages.sources import own_market, reach_check
     from dashtrade.services.backtests import run_backtest
     from dashtrade.strategies import PRESETS, parse_condition
 
-    data = market()
+    data = own_market(context)
     memory = Memory(context, "backtest")
 
     def run(

@@ -19,13 +19,13 @@ REFRESH_SECONDS = 5.0
 
 @page("home", title="Home", role=Role.USER, order=10, icon="⌂", help=HELP)
 def build(context: PageContext) -> object:
-    from dashtrade.bootstrap import market, runtime
+    from dashtrade.bootstrap import runtime, shared_prices
     from dashtrade.pages.background import every, in_thread
     from dashtrade.pages.home.model import HomeModel, HomeServices
     from dashtrade.pages.home.view import HomeView
     from dashtrade.services import bots, kill_switches, watchlist
 
-    rt, data = runtime(), market()
+    rt, prices = runtime(), shared_prices(user_id=context.user_id)
 
     def mine(service: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
         """The service for the signed-in user, each call in a unit of work of its own."""
@@ -37,7 +37,7 @@ def build(context: PageContext) -> object:
         list_signals=mine(bots.list_signals, limit=20),
         list_halts=mine(kill_switches.list_halts),
         list_watchlist=mine(watchlist.list_watchlist),
-        quotes=data.latest,
+        quotes=prices.latest,
         watch=mine(watchlist.watch),
         unwatch=mine(watchlist.unwatch),
     )

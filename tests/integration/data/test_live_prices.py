@@ -221,3 +221,108 @@ def test_of_two_processes_one_polls_and_the_other_takes_over(
         for name, stop in stops.items():
             stop.set()
             threads[name].join(10)
+
+
+class Trades:
+    """A stream whose trades and life a test sets."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.followed: list[str] = []
+        self.living: set[str] = set()
+        self.new: list[Quote] = []
+        self.closed = False
+
+    def follow(self, symbols: Sequence[str]) -> None:
+        self.followed = list(symbols)
+
+    def take(self) -> list[Quote]:
+        taken, self.new = self.new, []
+        return taken
+
+    def alive(self, symbol: str) -> bool:
+        return symbol in self.living
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def trades(clock: Clock) -> Trades:
+    return Trades(clock)
+
+
+@pytest.fixture
+def streaming(prices: LivePrices, feed: Feed, trades: Trades, clock: Clock) -> LivePoller:
+    monotonic = iter(range(0, 10**6, 100))
+    market = MarketData({"yahoo": feed}, ("yahoo",), clock=lambda: float(next(monotonic)))
+    return LivePoller(prices, lambda: market, ExchangeHours(), streams={"yahoo": lambda: trades}, now=clock)
+
+
+def rounds(poller: LivePoller, prices: LivePrices, clock: Clock, seconds: int, *symbols: str) -> None:
+    for _ in range(seconds):
+        prices.latest(symbols, "yahoo")
+        poller.poll()
+        clock.now += timedelta(seconds=1)
+
+
+def test_a_streams_trades_are_written_and_it_is_polled_seldom(
+    prices: LivePrices, streaming: LivePoller, feed: Feed, trades: Trades, clock: Clock
+) -> None:
+    trades.living = {"AAPL"}
+    rounds(streaming, prices, clock, 25, "AAPL")
+    assert trades.followed == ["AAPL"]
+    assert len(feed.asked) == 1  # one poll after 15 s; at 10 s a time there would have been three
+    trades.new = [Quote("AAPL", Decimal("11.25"), clock.now, "yahoo")]
+    assert streaming.poll() >= 1
+    assert prices.latest(["AAPL"], "yahoo")["AAPL"].price == Decimal("11.25")
+
+
+def test_a_silent_stream_is_replaced_by_polling_at_once(
+    prices: LivePrices, streaming: LivePoller, feed: Feed, trades: Trades, clock: Clock
+) -> None:
+    trades.living = {"AAPL"}
+    rounds(streaming, prices, clock, 2, "AAPL")
+    assert feed.asked == []
+    trades.living = set()
+    rounds(streaming, prices, clock, 21, "AAPL")
+    assert len(feed.asked) == 3
+
+
+def test_a_stream_follows_open_markets_only_and_ends_with_the_poller(
+    prices: LivePrices, streaming: LivePoller, feed: Feed, trades: Trades, clock: Clock
+) -> None:
+    rounds(streaming, prices, clock, 1, "AAPL", "BTC-USD")
+    assert trades.followed == ["AAPL", "BTC-USD"]
+    clock.now = datetime(2024, 1, 6, 16, 0, tzinfo=UTC)  # a Saturday
+    rounds(streaming, prices, clock, 1, "AAPL", "BTC-USD")
+    assert trades.followed == ["BTC-USD"]
+    clock.now += timedelta(minutes=2)
+    streaming.poll()
+    assert trades.followed == []
+    streaming.close()
+    assert trades.closed
+
+
+def test_nobody_looks_no_stream(prices: LivePrices, feed: Feed, clock: Clock) -> None:
+    made: list[None] = []
+    market = MarketData({"yahoo": feed}, ("yahoo",))
+    poller = LivePoller(
+        prices, lambda: market, ExchangeHours(), streams={"yahoo": lambda: made.append(None)}, now=clock
+    )
+    poller.poll()
+    assert made == []
+    rounds(poller, prices, clock, 1, "AAPL")
+    assert made == [None]
+    assert prices.latest(["AAPL"], "yahoo")["AAPL"].price == Decimal("10.5")  # without keys it is polled
+
+
+def test_a_closed_markets_last_price_stays(prices: LivePrices, poller: LivePoller, feed: Feed, clock: Clock) -> None:
+    clock.now = datetime(2024, 1, 6, 16, 0, tzinfo=UTC)
+    prices.latest(["AAPL"], "yahoo")
+    poller.poll()
+    for _ in range(25):
+        clock.now += timedelta(seconds=10)
+        assert prices.latest(["AAPL"], "yahoo")["AAPL"].price == Decimal("10.5")
+        poller.poll()
+    assert len(feed.asked) == 1
