@@ -2,14 +2,23 @@
 
 Fernet has no associated data, so a ciphertext moved to another row would decrypt there. The user, the mode and the
 field are therefore part of the plaintext and are compared on opening.
+
+Who stores a key need not be able to read one: :func:`seal_to` seals to a public key whose private half is derived from
+the encryption key (X25519, HKDF-SHA256, ChaCha20-Poly1305 with a fresh key for each message), and the vault opens both.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from dashtrade.errors import ConfigurationError
 
@@ -18,10 +27,27 @@ REMEDY = (
     "or remove the stored keys and enter them again."
 )
 
+BOX = "box1."  # begins what was sealed to the public key
+_NONCE = bytes(12)  # each message has a key of its own, so the nonce may be the same
+
 
 def new_key() -> str:
     """A fresh Fernet key, as text."""
     return Fernet.generate_key().decode()
+
+
+def seal_to(public_key: str, secret: str, *, user_id: int, mode: str, field: str) -> str:
+    """Ciphertext that only the holder of the encryption key opens. ``public_key`` is :attr:`Vault.public_key`."""
+    try:
+        raw = base64.urlsafe_b64decode(public_key)
+        recipient = X25519PublicKey.from_public_bytes(raw)
+    except ValueError:
+        raise ConfigurationError("The public key for API keys is damaged. Start the trader again.") from None
+    once = X25519PrivateKey.generate()
+    sender = once.public_key().public_bytes_raw()
+    cipher = ChaCha20Poly1305(_message_key(once.exchange(recipient), sender + raw))
+    sealed = sender + cipher.encrypt(_NONCE, _bind(secret, user_id, mode, field), None)
+    return BOX + base64.urlsafe_b64encode(sealed).decode()
 
 
 class Vault:
@@ -39,20 +65,25 @@ class Vault:
                 "or unset it to use the key file in the data folder."
             ) from None
         self._fernet = MultiFernet(self._fernets)
+        self._private = [X25519PrivateKey.from_private_bytes(_derive(key.encode(), b"", b"box")) for key in listed]
         self.fingerprints = tuple(hashlib.sha256(b"fingerprint:" + key.encode()).hexdigest()[:16] for key in listed)
 
     def __repr__(self) -> str:
         return f"Vault({len(self._fernets)} keys)"
 
+    @property
+    def public_key(self) -> str:
+        """What :func:`seal_to` needs; no secret. It belongs to the newest key."""
+        return base64.urlsafe_b64encode(self._private[0].public_key().public_bytes_raw()).decode()
+
     def seal(self, secret: str, *, user_id: int, mode: str, field: str) -> str:
         """Ciphertext of ``secret`` for this user, mode (``paper``, ``live``) and field (``key``, ``secret``)."""
-        bound = json.dumps({"user": user_id, "mode": mode, "field": field, "secret": secret})
-        return self._fernet.encrypt(bound.encode()).decode()
+        return self._fernet.encrypt(_bind(secret, user_id, mode, field)).decode()
 
     def open(self, sealed: str, *, user_id: int, mode: str, field: str) -> str:
         """The secret; raises ConfigurationError for a wrong key and for a ciphertext that belongs elsewhere."""
         try:
-            bound = json.loads(self._fernet.decrypt(sealed.encode()))
+            bound = json.loads(self._decrypt(sealed))
         except (InvalidToken, ValueError):
             raise ConfigurationError(
                 "A stored API key cannot be decrypted with the encryption key in use. " + REMEDY
@@ -67,8 +98,34 @@ class Vault:
     def renew(self, sealed: str) -> str:
         """The same secret sealed with the newest key."""
         try:
-            return self._fernet.rotate(sealed.encode()).decode()
+            return self._fernet.encrypt(self._decrypt(sealed)).decode()
         except InvalidToken:
             raise ConfigurationError(
                 "A stored API key cannot be decrypted with the encryption key in use. " + REMEDY
             ) from None
+
+    def _decrypt(self, sealed: str) -> bytes:
+        if not sealed.startswith(BOX):
+            return self._fernet.decrypt(sealed.encode())
+        box = base64.urlsafe_b64decode(sealed.removeprefix(BOX))
+        sender, body = box[:32], box[32:]
+        for private in self._private:
+            shared = private.exchange(X25519PublicKey.from_public_bytes(sender))
+            cipher = ChaCha20Poly1305(_message_key(shared, sender + private.public_key().public_bytes_raw()))
+            try:
+                return cipher.decrypt(_NONCE, body, None)
+            except InvalidTag:
+                continue
+        raise InvalidToken
+
+
+def _bind(secret: str, user_id: int, mode: str, field: str) -> bytes:
+    return json.dumps({"user": user_id, "mode": mode, "field": field, "secret": secret}).encode()
+
+
+def _derive(material: bytes, salt: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt, b"dashtrade api keys " + purpose).derive(material)
+
+
+def _message_key(shared: bytes, parties: bytes) -> bytes:
+    return _derive(shared, parties, b"message")

@@ -39,38 +39,44 @@ class AccountsGate:
         ``replaces`` is the token the browser came with; its session ends, so that a planted one is worth nothing.
         Raises TooBusy, and TooManyAttempts when somebody is guessing.
         """
+        return await self.check(lambda uow: self._sign_in(uow, username, password, address, agent, replaces))
+
+    async def check(self, work: Callable[[UnitOfWork], T]) -> T:
+        """``work(uow)`` among the password checks: two at once, a short queue, then TooBusy."""
         if self._checking >= PASSWORD_QUEUE:
             raise TooBusy
         self._checking += 1
         try:
-            return await self._in(self._passwords, self._sign_in, username, password, address, agent, replaces)
+            return await self._in(self._passwords, self._with_uow, work)
         finally:
             self._checking -= 1
 
-    def _sign_in(self, username: str, password: str, address: str, agent: str, replaces: str | None) -> str | None:
+    async def ask(self, work: Callable[[UnitOfWork], T]) -> T:
+        """``work(uow)``, which checks no password, in a thread."""
+        return await self._in(self._sessions, self._with_uow, work)
+
+    def _with_uow(self, work: Callable[[UnitOfWork], T]) -> T:
         with self._new_uow() as uow:
-            try:
-                user = accounts.authenticate(uow, username, password, address=address)
-            except TooManyAttempts:
-                raise
-            except AuthFailed:
-                return None
-            return accounts.open_session(uow, user.id, address=address, user_agent=agent, replaces=replaces)
+            return work(uow)
+
+    @staticmethod
+    def _sign_in(
+        uow: UnitOfWork, username: str, password: str, address: str, agent: str, replaces: str | None
+    ) -> str | None:
+        try:
+            user = accounts.authenticate(uow, username, password, address=address)
+        except TooManyAttempts:
+            raise
+        except AuthFailed:
+            return None
+        return accounts.open_session(uow, user.id, address=address, user_agent=agent, replaces=replaces)
 
     async def user_of(self, token: str) -> User | None:
         """The person signed in with this token. Asked anew each time, so that a change of role counts at once."""
-        return await self._in(self._sessions, self._user_of, token)
-
-    def _user_of(self, token: str) -> User | None:
-        with self._new_uow() as uow:
-            return accounts.user_of_session(uow, token)
+        return await self.ask(lambda uow: accounts.user_of_session(uow, token))
 
     async def sign_out(self, token: str) -> None:
-        await self._in(self._sessions, self._sign_out, token)
-
-    def _sign_out(self, token: str) -> None:
-        with self._new_uow() as uow:
-            accounts.close_session(uow, token)
+        await self.ask(lambda uow: accounts.close_session(uow, token))
 
     def close(self) -> None:
         self._passwords.shutdown(wait=False, cancel_futures=True)

@@ -16,7 +16,9 @@ from dashtrade.domain.users import Role
 log = logging.getLogger("dashtrade.dashboards")
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,40}")
-ADDRESSES_IN_USE = frozenset({"login", "logout", "healthz", "assets", "api", "voila"})
+ADDRESSES_IN_USE = frozenset(
+    {"login", "logout", "healthz", "assets", "api", "voila", "account", "admin", "register", "set-password"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class PageInfo:
     title: str
     role: Role
     order: int
+
+
+#: Pages that the server itself answers, without a kernel: what they touch must not come near one.
+ACCOUNT = PageInfo("account", "Account", Role.USER, 900)
+ADMIN = PageInfo("admin", "Administration", Role.ADMIN, 950)
 
 
 def registered_pages() -> dict[str, PageInfo]:
@@ -58,6 +65,10 @@ class Catalogue:
 
     def open_to(self, role: Role) -> list[PageInfo]:
         return [page for page in self.pages().values() if role.includes(page.role)]
+
+    def menu(self, role: Role) -> list[PageInfo]:
+        """What the bar lists for this role."""
+        return [*self.open_to(role), *([ADMIN] if role.includes(ADMIN.role) else [])]
 
     def _page(self, file: Path) -> PageInfo | None:
         if not SLUG.fullmatch(file.stem) or file.stem in ADDRESSES_IN_USE:

@@ -26,6 +26,7 @@ TEXTS = {
         "Your account does not have the role this needs, or the form was open too long. Go back, then try again.",
     ),
     404: ErrorText("There is no such page", "The address may be mistyped, or the page has moved."),
+    401: ErrorText("Sign in again", "Your session has ended."),
     405: ErrorText("That is not possible here", "Go back and try again."),
     413: ErrorText("That is too large", "Send less at once."),
     429: ErrorText("Too many at once", "Wait a little, then try again."),

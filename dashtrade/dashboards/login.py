@@ -20,6 +20,11 @@ from dashtrade.errors import DatabaseUnavailable, TooManyAttempts
 WRONG = "The user name or the password is not right."
 BUSY = "Many people are signing in at this moment. Try again in a few seconds."
 NO_DATABASE = "The database cannot be reached. Try again in a moment."
+NOTES = {
+    "password-set": "Your password is set. Sign in with it.",
+    "registered": "Your account is open. Sign in.",
+    "deleted": "Your account and its data are deleted.",
+}
 FIELD_LIMIT = 1024  # characters: longer input is not read at all
 #: A refusal never comes sooner than this (seconds), so its time says nothing about what was wrong.
 SHORTEST_REFUSAL = 0.5
@@ -96,6 +101,8 @@ class LoginHandler(Screens, JupyterHandler):
             self.screen(
                 "login.html",
                 problem=problem,
+                note="" if problem else NOTES.get(self.get_query_argument("done", ""), ""),
+                may_register=self.settings["dashtrade_settings"].registration == "open",
                 username=username,
                 target=self.target,
                 form_token=self.xsrf_token.decode("ascii"),

@@ -34,6 +34,8 @@ from dashtrade.dashboards.errors import NotFoundHandler
 from dashtrade.dashboards.headers import security_headers
 from dashtrade.dashboards.login import LoginHandler, LogoutHandler
 from dashtrade.dashboards.notebooks import PageNotebooks
+from dashtrade.dashboards.office.routes import office_routes
+from dashtrade.dashboards.office.shell import shell_context
 from dashtrade.dashboards.rendering import use_caching_exporter
 from dashtrade.dashboards.zygote.launcher import LAUNCHER
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -107,6 +109,7 @@ class Dashboards(Voila):
             dashtrade_catalogue=self.catalogue,
             dashtrade_screens=screens,
             dashtrade_assets_url=self.assets_url,
+            dashtrade_settings=options.settings,
             log_function=self.log_request,
         )
         self.gate = gate
@@ -119,29 +122,11 @@ class Dashboards(Voila):
     def page_config(self, page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Called by Voilà for each page: what the template and its scripts know."""
         handler: Any = CallContext.get(CallContext.JUPYTER_HANDLER)
-        user, page = handler.current_user, handler.page
-        pages = self.catalogue.open_to(user.role)
-
-        def link(item: PageInfo) -> dict[str, str]:
-            return {"slug": item.slug, "title": item.title, "url": url_path_join(self.base_url, item.slug)}
-
         return {
             **page_config,
             "fullStaticUrl": url_path_join(self.assets_url, "voila"),
             "fullLabextensionsUrl": url_path_join(self.assets_url, "lab"),
-            "dashtrade": {
-                "slug": page.slug,
-                "title": page.title,
-                "assets": self.assets_url,
-                "menu": [link(item) for item in pages if item.slug != "account"],
-                "account_menu": [link(item) for item in pages if item.slug == "account"],
-                "username": user.username,
-                "display_name": user.display_name or user.username,
-                "initials": (user.username[:2]).upper(),
-                "role": user.role.value,
-                "form_token": handler.xsrf_token.decode("ascii"),
-                "preload": [],
-            },
+            "dashtrade": {**shell_context(handler, handler.page), "preload": []},
         }
 
     # ------------------------------------------------------------------ doors
@@ -163,6 +148,7 @@ class Dashboards(Voila):
             (r"healthz", handlers.HealthHandler),
             (r"login", LoginHandler),
             (r"logout", LogoutHandler),
+            *office_routes(),
             (rf"{assets}/app/(.*)", AssetHandler, {"store": own, "headers": headers}),
             (rf"{assets}/voila/(.*)", AssetHandler, {"store": front_end, "headers": headers}),
             (rf"{assets}/lab/(.*)", AssetHandler, {"store": extensions, "headers": headers}),

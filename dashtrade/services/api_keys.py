@@ -1,4 +1,7 @@
-"""Stored API keys at Alpaca. Sealed with the vault; what a page sees is masked."""
+"""Stored API keys at Alpaca: sealed, and opened by the trader alone. Everybody else sees them masked.
+
+The dashboards cannot open a key either: they seal it to the public key that the holder of the encryption key publishes.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from dashtrade.auth.vault import Vault
-from dashtrade.db.tables.accounts import UserApiKeyRow
+from dashtrade.auth.vault import Vault, seal_to
+from dashtrade.db.tables.accounts import AppStateRow, UserApiKeyRow
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.errors import InvalidInput, NotFound
+from dashtrade.errors import ConfigurationError, InvalidInput, NotFound
 from dashtrade.services import audit
 
 MODES = ("paper", "live")
+PUBLIC_KEY = "api_keys_public_key"  # page kernels may read app_state and not write it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,43 @@ class ApiKeys:
 
 def store_api_keys(uow: UnitOfWork, user_id: int, vault: Vault, mode: str, key: str, secret: str) -> ApiKeyView:
     """Seal and keep the pair for this mode, in place of an older one. The caller has confirmed the password."""
-    mode = _mode(mode)
-    key, secret = _clean("key", key), _clean("secret", secret)
+    mode, key, secret = _mode(mode), _clean("key", key), _clean("secret", secret)
+    sealed_key = vault.seal(key, user_id=user_id, mode=mode, field="key")
+    return _keep(uow, user_id, mode, sealed_key, vault.seal(secret, user_id=user_id, mode=mode, field="secret"), key)
+
+
+def hand_over_api_keys(uow: UnitOfWork, user_id: int, mode: str, key: str, secret: str) -> ApiKeyView:
+    """Like :func:`store_api_keys` for a process without the encryption key, which can never read them back.
+
+    The caller has confirmed the password. Raises ConfigurationError while no public key is published.
+    """
+    mode, key, secret = _mode(mode), _clean("key", key), _clean("secret", secret)
+    public = uow.session.scalar(select(AppStateRow.value).where(AppStateRow.key == PUBLIC_KEY))
+    if not isinstance(public, str):
+        raise ConfigurationError("API keys cannot be stored before the trader has started once. Start `dashtrade up`.")
+    sealed_key = seal_to(public, key, user_id=user_id, mode=mode, field="key")
+    return _keep(
+        uow, user_id, mode, sealed_key, seal_to(public, secret, user_id=user_id, mode=mode, field="secret"), key
+    )
+
+
+def publish_public_key(uow: UnitOfWork, vault: Vault) -> None:
+    """Tell the other processes what to seal API keys to. Called by who holds the encryption key, at the start."""
+    query = insert(AppStateRow).values(key=PUBLIC_KEY, value=vault.public_key)
+    changed = {"value": vault.public_key, "version": AppStateRow.version + 1, "updated_at": datetime.now(UTC)}
+    uow.session.execute(
+        query.on_conflict_do_update(
+            index_elements=["key"], set_=changed, where=AppStateRow.value != query.excluded.value
+        )
+    )
+    uow.commit()
+
+
+def _keep(uow: UnitOfWork, user_id: int, mode: str, sealed_key: str, sealed_secret: str, key: str) -> ApiKeyView:
     now = datetime.now(UTC)
     values = {
-        "alpaca_api_key_encrypted": vault.seal(key, user_id=user_id, mode=mode, field="key"),
-        "alpaca_secret_key_encrypted": vault.seal(secret, user_id=user_id, mode=mode, field="secret"),
+        "alpaca_api_key_encrypted": sealed_key,
+        "alpaca_secret_key_encrypted": sealed_secret,
         "key_hint": key[-4:],
         "is_active": True,
         "updated_at": now,

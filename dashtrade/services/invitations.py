@@ -18,6 +18,7 @@ from dashtrade.settings import Settings
 
 INVITATION, RESET = "invitation", "reset"
 GOOD_FOR = {INVITATION: timedelta(days=7), RESET: timedelta(hours=1)}
+FIRST_PASSWORD = timedelta(days=7)
 GONE = "this link is not valid any more; ask for another."
 
 
@@ -85,6 +86,43 @@ def start_reset(uow: UnitOfWork, email: str, *, now: datetime | None = None) -> 
     return users.get_user(uow, row.id), token
 
 
+def reset_link(uow: UnitOfWork, user_id: int, *, actor_id: int | None = None, now: datetime | None = None) -> str:
+    """Token of a link with which the user sets a new password. An admin may for users, a superadmin for everybody."""
+    user = users.get_user(uow, user_id)
+    require_role(uow, actor_id, Role.ADMIN if user.role is Role.USER else Role.SUPERADMIN)
+    if not user.is_active:
+        raise InvalidInput("user", "is disabled; enable the account first.")
+    token = _issue(uow, RESET, now, user_id=user_id)
+    audit.record(uow, "reset_link_made", actor_id=actor_id, user_id=user_id)
+    uow.commit()
+    return token
+
+
+def create_with_link(
+    uow: UnitOfWork,
+    username: str,
+    email: str,
+    *,
+    role: Role | str = Role.USER,
+    full_name: str | None = None,
+    actor_id: int | None = None,
+    now: datetime | None = None,
+) -> tuple[User, str]:
+    """A new user and the token of a link to set their own password: nobody else ever knows one."""
+    user = create_user(uow, username, email, new_token(), role=role, full_name=full_name, actor_id=actor_id)
+    token = _issue(uow, RESET, now, good_for=FIRST_PASSWORD, user_id=user.id)
+    audit.record(uow, "reset_link_made", actor_id=actor_id, user_id=user.id)
+    uow.commit()
+    return user, token
+
+
+def owner_of_link(uow: UnitOfWork, link: str, *, now: datetime | None = None) -> User:
+    """Whose password a reset link sets; raises InvalidInput when it is not good any more."""
+    row = _valid(uow, RESET, link, now)
+    assert row.user_id is not None  # a constraint of the table
+    return users.get_user(uow, row.user_id)
+
+
 def finish_reset(uow: UnitOfWork, link: str, password: str, *, now: datetime | None = None) -> User:
     """Set the password; all sessions and all other reset links of the user end."""
     row = _valid(uow, RESET, link, now)
@@ -102,10 +140,12 @@ def finish_reset(uow: UnitOfWork, link: str, password: str, *, now: datetime | N
     return user
 
 
-def _issue(uow: UnitOfWork, purpose: str, now: datetime | None, **values: object) -> str:
+def _issue(
+    uow: UnitOfWork, purpose: str, now: datetime | None, *, good_for: timedelta | None = None, **values: object
+) -> str:
     now = now or datetime.now(UTC)
     token = new_token()
-    expires = now + GOOD_FOR[purpose]
+    expires = now + (good_for or GOOD_FOR[purpose])
     uow.session.add(
         AccountTokenRow(purpose=purpose, token_sha256=token_digest(token), created_at=now, expires_at=expires, **values)
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, func, select
 
 from dashtrade.db.tables.accounts import AuditLogRow, LoginFailureRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import TooManyAttempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ ADDRESS = Limit(40, timedelta(minutes=5))
 ACCOUNT = Limit(60, timedelta(minutes=15))
 KNOWN_FOR = timedelta(days=30)
 KEEP = timedelta(days=1)
+REGISTRATION = "open an account"  # no user name: it has blanks
 
 
 def account_digest(name: str) -> bytes:
@@ -87,3 +89,15 @@ def _is_known(uow: UnitOfWork, name: str, address: str | None, now: datetime) ->
         AuditLogRow.user_id.in_(select(UserRow.id).where((UserRow.username == typed) | (UserRow.email == typed))),
     )
     return bool(uow.session.scalar(query))
+
+
+def count_registration(uow: UnitOfWork, address: str, now: datetime | None = None) -> None:
+    """One try to open an account from this address; commits it. Raises TooManyAttempts like wrong sign-ins do."""
+    now = now or datetime.now(UTC)
+    tries = LoginFailureRow.account_sha256 == account_digest(REGISTRATION), LoginFailureRow.address == address
+    wait = _wait(uow, list(tries), PAIR, now)
+    if wait:
+        uow.rollback()
+        raise TooManyAttempts(wait)
+    count_failure(uow, REGISTRATION, address, now)
+    uow.commit()

@@ -126,7 +126,7 @@ def set_role(uow: UnitOfWork, user_id: int, role: Role | str, *, actor_id: int |
     _may_give(uow, actor_id, wanted)
     _may_give(uow, actor_id, Role(row.role))
     if wanted is not Role.SUPERADMIN:
-        _keep_a_superadmin(uow, user_id)
+        keep_a_superadmin(uow, user_id)
     before, row.role = row.role, wanted.value
     audit.record(uow, "role_changed", actor_id=actor_id, user_id=user_id, before=before, after=wanted.value)
     uow.commit()
@@ -138,7 +138,7 @@ def set_active(uow: UnitOfWork, user_id: int, active: bool, *, actor_id: int | N
     row = _row(uow, user_id)
     _may_give(uow, actor_id, Role(row.role))
     if not active:
-        _keep_a_superadmin(uow, user_id)
+        keep_a_superadmin(uow, user_id)
         uow.session.execute(delete(UserSessionRow).where(UserSessionRow.user_id == user_id))
     row.is_active = active
     audit.record(uow, "user_enabled" if active else "user_disabled", actor_id=actor_id, user_id=user_id)
@@ -182,7 +182,7 @@ def _may_give(uow: UnitOfWork, actor_id: int | None, role: Role) -> None:
     require_role(uow, actor_id, Role.ADMIN if role is Role.USER else Role.SUPERADMIN)
 
 
-def _keep_a_superadmin(uow: UnitOfWork, leaving: int) -> None:
+def keep_a_superadmin(uow: UnitOfWork, leaving: int) -> None:
     """The rows are locked, so that two superadmins cannot remove each other at the same moment."""
     query = select(UserRow.id).where(UserRow.role == Role.SUPERADMIN.value, UserRow.is_active).order_by(UserRow.id)
     remaining = set(uow.session.scalars(query.with_for_update()))
@@ -205,3 +205,16 @@ def _store_password(uow: UnitOfWork, row: UserRow, new: str, keep: str | None) -
     if keep:
         sessions = sessions.where(UserSessionRow.token_sha256 != token_digest(keep))
     uow.session.execute(sessions)
+
+
+def wants_email(uow: UnitOfWork, user_id: int) -> bool:
+    """Whether messages may go to the user's e-mail address."""
+    return bool(uow.session.scalar(select(UserRow.email_enabled).where(UserRow.id == user_id)))
+
+
+def set_profile(uow: UnitOfWork, user_id: int, *, full_name: str, email_enabled: bool) -> None:
+    """The user's own name and whether messages may go to their e-mail address."""
+    row = _row(uow, user_id)
+    row.full_name = " ".join(full_name.split())[:100].replace("\x00", "") or None
+    row.email_enabled = email_enabled
+    uow.commit()

@@ -59,3 +59,16 @@ def guarded(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     }
     with running_server(database_url, folder, apps=apps, users=users, **secrets) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def office(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardsServer]:
+    """A server where accounts are opened freely; tests add the people they need."""
+    folder = tmp_path_factory.mktemp("office")
+    apps = folder / "apps"
+    apps.mkdir()
+    write_page(apps, "hello", WIDGETS_PAGE)
+    database_url = clone_database(postgres_url, "office_dashboards")
+    users = {"root": "superadmin", "boss": "admin"}
+    with running_server(database_url, folder, apps=apps, users=users, DASHTRADE_REGISTRATION="open") as server:
+        yield server

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 
+from dashtrade.auth.vault import Vault
 from dashtrade.bootstrap import runtime
 from dashtrade.errors import DashTradeError
 from dashtrade.processes.logs import configure
 from dashtrade.processes.trader.runner import run
+from dashtrade.services.api_keys import publish_public_key
 
 
 def main() -> int:
     configure("trader")
     try:
         made = runtime()
+        if made.settings.encryption_key is not None:
+            with made.uow() as uow:  # the dashboards seal API keys to it
+                publish_public_key(uow, Vault(made.settings.encryption_key.get_secret_value()))
         run(made.engine, made.settings)
     except DashTradeError as error:
         print(str(error), file=sys.stderr)

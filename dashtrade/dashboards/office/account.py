@@ -1,0 +1,150 @@
+"""The account page: everything a person changes about themselves."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from zoneinfo import available_timezones
+
+from tornado import web
+
+from dashtrade.dashboards.catalogue import ACCOUNT
+from dashtrade.dashboards.office.shell import TIME_ZONE, OfficePage, known_zone, zone_of
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import InvalidInput
+from dashtrade.services import accounts, api_keys, bots, kill_switches, own_data, users
+from dashtrade.services.actors import get_user
+from dashtrade.services.preferences import set_preference
+
+
+class AccountPage(OfficePage):
+    """Password, sessions, time zone, API keys, webhook tokens, live trading, export, end of the account."""
+
+    page = ACCOUNT
+    done: ClassVar[dict[str, str]] = {
+        "password": "Your password is changed. All your other browsers are signed out.",
+        "profile": "Saved.",
+        "ended": "That browser is signed out.",
+        "others": "All your other browsers are signed out.",
+        "keys": "The API keys are stored. Nobody can read them back, you included.",
+        "keys-deleted": "The API keys are deleted.",
+        "token": "The token is revoked. Alerts that carry it are refused from now on.",
+        "live": "Trading with real money is allowed for your bots now.",
+        "live-off": "Trading with real money is not allowed any more.",
+    }
+    actions: ClassVar[dict[str, str]] = {
+        "password": "change_password",
+        "profile": "save_profile",
+        "end-session": "end_session",
+        "end-others": "end_others",
+        "store-keys": "store_keys",
+        "delete-keys": "delete_keys",
+        "revoke-token": "revoke_token",
+        "allow-live": "allow_live",
+        "withdraw-live": "withdraw_live",
+        "export": "export",
+        "delete": "delete_account",
+    }
+
+    async def show(self, part: str = "", problem: str = "") -> None:
+        if part:
+            raise web.HTTPError(404)
+        self.write_page("account.html", problem=problem, **await self.gate.ask(self._values))
+
+    def _values(self, uow: UnitOfWork) -> dict[str, Any]:
+        me = self.me.user_id
+        return {
+            "zone": zone_of(uow, me),
+            "confirmed": accounts.session_is_confirmed(uow, self.me.token),
+            "zones": sorted(available_timezones()),
+            "user": get_user(uow, me),
+            "email_enabled": users.wants_email(uow, me),
+            "sessions": accounts.list_sessions(uow, me, current=self.me.token),
+            "api_keys": api_keys.list_api_keys(uow, me),
+            "tokens": bots.list_tokens(uow, me),
+            "live_since": own_data.live_allowed_since(uow, me),
+            "live_sentence": kill_switches.LIVE_SENTENCE,
+        }
+
+    async def change_password(self) -> None:
+        new, address, me = self.secret("new"), self.address, self.me
+        if new != self.secret("repeat"):
+            raise InvalidInput("new password", "was typed in two different ways.")
+        await self.confirm(always=True)
+        current = self.secret("confirm_password")
+        await self.gate.check(
+            lambda uow: users.change_password(uow, me.user_id, current, new, keep=me.token, address=address)
+        )
+        self.go("password")
+
+    async def save_profile(self) -> None:
+        zone, me = self.field("time_zone") or "UTC", self.me.user_id
+        if not known_zone(zone):
+            raise InvalidInput("time zone", f"{zone!r} is not known; choose one of the list, such as Europe/London.")
+        name, email = self.field("full_name"), self.field("email_enabled") == "yes"
+
+        def save(uow: UnitOfWork) -> None:
+            users.set_profile(uow, me, full_name=name, email_enabled=email)
+            set_preference(uow, me, TIME_ZONE, zone)
+
+        await self.gate.ask(save)
+        self.go("profile")
+
+    async def end_session(self) -> None:
+        number, me = self.number("session"), self.me.user_id
+        await self.gate.ask(lambda uow: accounts.end_session(uow, me, number))
+        self.go("ended")
+
+    async def end_others(self) -> None:
+        me = self.me
+        await self.gate.ask(lambda uow: accounts.end_other_sessions(uow, me.user_id, keep=me.token))
+        self.go("others")
+
+    async def store_keys(self) -> None:
+        await self.confirm()
+        me, mode, key, secret = self.me.user_id, self.field("mode"), self.secret("key"), self.secret("secret")
+        await self.gate.ask(lambda uow: api_keys.hand_over_api_keys(uow, me, mode, key, secret))
+        self.go("keys")
+
+    async def delete_keys(self) -> None:
+        await self.confirm()
+        me, mode = self.me.user_id, self.field("mode")
+        await self.gate.ask(lambda uow: api_keys.delete_api_keys(uow, me, mode))
+        self.go("keys-deleted")
+
+    async def revoke_token(self) -> None:
+        me, number = self.me.user_id, self.number("token")
+        await self.gate.ask(lambda uow: bots.revoke_token(uow, me, number))
+        self.go("token")
+
+    async def allow_live(self) -> None:
+        await self.confirm(always=True)
+        me, password, typed = self.me.user_id, self.secret("confirm_password"), self.field("sentence")
+        await self.gate.check(lambda uow: kill_switches.confirm_live(uow, me, password, typed))
+        self.go("live")
+
+    async def withdraw_live(self) -> None:
+        me = self.me.user_id
+        await self.gate.ask(lambda uow: kill_switches.withdraw_live(uow, me))
+        self.go("live-off")
+
+    async def export(self) -> None:
+        await self.confirm(always=True)
+        me = self.me.user_id
+        data = await self.gate.ask(lambda uow: json.dumps(own_data.export_data(uow, me), indent=1))
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        name = f"dashtrade-{self.me.username}-{datetime.now(UTC):%Y-%m-%d}.json"
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.finish(data)
+
+    async def delete_account(self) -> None:
+        me, address = self.me, self.address
+        if self.field("username").lower() != me.username:
+            raise InvalidInput("user name", "type your own user name to delete your account.")
+        await self.confirm(always=True)
+        await self.gate.ask(lambda uow: own_data.delete_account(uow, me.user_id, address=address))
+        await self.settings["kernel_manager"].end_session(me.token)
+        self.identity_provider.clear_session(self)
+        self.redirect(self.base_url + "login?done=deleted", status=303)

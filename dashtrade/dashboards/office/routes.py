@@ -1,0 +1,18 @@
+"""The addresses of the server's own pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dashtrade.dashboards.office.account import AccountPage
+from dashtrade.dashboards.office.admin import AdminPage
+from dashtrade.dashboards.office.registration import RegisterHandler, SetPasswordHandler
+
+
+def office_routes() -> list[tuple[Any, ...]]:
+    return [
+        (r"account(?:/([a-z-]{1,30}))?", AccountPage),
+        (r"admin(?:/([a-z-]{1,30}))?", AdminPage),
+        (r"register", RegisterHandler),
+        (r"set-password", SetPasswordHandler),
+    ]

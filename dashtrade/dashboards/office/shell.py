@@ -1,0 +1,225 @@
+"""The bar and the menu, for page notebooks and for the server's own pages alike; forms, and what they answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import url_path_join
+from tornado import web
+
+from dashtrade.dashboards.accounts import AccountsGate, TooBusy
+from dashtrade.dashboards.catalogue import ACCOUNT, PageInfo
+from dashtrade.dashboards.errors import Screens
+from dashtrade.dashboards.headers import STRICT_POLICY
+from dashtrade.dashboards.identity import SessionIdentity, SignedIn
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import (
+    AuthFailed,
+    ConfigurationError,
+    DashTradeError,
+    DatabaseUnavailable,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    TooManyAttempts,
+)
+from dashtrade.services import accounts
+from dashtrade.services.preferences import get_preference
+
+T = TypeVar("T")
+FIELD_LIMIT = 1024
+TIME_ZONE = "time_zone"
+BUSY = "Many passwords are being checked at this moment. Try again in a few seconds."
+STATUS: tuple[tuple[type[DashTradeError], int], ...] = (
+    (TooManyAttempts, 429), (AuthFailed, 403), (Forbidden, 403), (NotFound, 404), (InvalidInput, 400),
+    (DatabaseUnavailable, 503), (ConfigurationError, 503),
+)  # fmt: skip
+
+
+def shell_context(handler: Any, page: PageInfo) -> dict[str, Any]:
+    """What the bar shows: the pages this person may open, and who they are."""
+    user, base = handler.current_user, handler.settings["base_url"]
+
+    def link(item: PageInfo) -> dict[str, str]:
+        return {"slug": item.slug, "title": item.title, "url": url_path_join(base, item.slug)}
+
+    return {
+        "slug": page.slug,
+        "title": page.title,
+        "assets": handler.settings["dashtrade_assets_url"],
+        "menu": [link(item) for item in handler.settings["dashtrade_catalogue"].menu(user.role)],
+        "account_menu": [link(ACCOUNT)],
+        "username": user.username,
+        "display_name": user.display_name or user.username,
+        "initials": (user.username[:2]).upper(),
+        "role": user.role.value,
+        "form_token": handler.xsrf_token.decode("ascii"),
+    }
+
+
+class Forms(Screens, JupyterHandler):
+    """Reading a form and asking the services, in threads."""
+
+    identity_provider: SessionIdentity
+
+    @property
+    def gate(self) -> AccountsGate:
+        return self.identity_provider.gate
+
+    def field(self, name: str) -> str:
+        """What the form says, without the blanks around it."""
+        return str(self.get_body_argument(name, ""))[:FIELD_LIMIT].strip()
+
+    def secret(self, name: str) -> str:
+        """What the form says, with every blank."""
+        return str(self.get_body_argument(name, "", strip=False))[:FIELD_LIMIT]
+
+    def number(self, name: str) -> int:
+        text = self.field(name)
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise InvalidInput(name, "is not a number.")
+        return int(text)
+
+    @property
+    def address(self) -> str:
+        return str(self.request.remote_ip or "")
+
+    async def answer(self, act: Callable[[], Awaitable[None]], show: Callable[[str], Awaitable[None]]) -> None:
+        """``act()``; where it fails in an expected way, its form again with the sentence and the right status."""
+        try:
+            await act()
+        except TooBusy:
+            self.set_status(503)
+            await show(BUSY)
+        except DashTradeError as error:
+            self.set_status(next((status for kind, status in STATUS if isinstance(error, kind)), 400))
+            if isinstance(error, TooManyAttempts):
+                self.set_header("Retry-After", str(math.ceil(error.retry_after)))
+            await show(_sentence(error))
+
+    def write_screen(self, template: str, **values: Any) -> None:
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Security-Policy", STRICT_POLICY)
+        self.finish(self.screen(template, **values))
+
+
+class OfficePage(Forms):
+    """One page of the office, for a signed-in person with the role ``page.role``.
+
+    ``get`` shows it; ``post`` takes the last part of the address as the name of one of ``actions``. Every service asks
+    for the role again.
+    """
+
+    page: ClassVar[PageInfo]
+    #: what happened, shown after the redirect that follows every form
+    done: ClassVar[dict[str, str]] = {}
+    actions: ClassVar[dict[str, str]] = {}
+
+    async def prepare(self, **_: Any) -> None:
+        await super().prepare()
+        user = self.current_user
+        if isinstance(user, SignedIn) and not user.role.includes(self.page.role):
+            self.log.warning("%s (%s) may not open %s", user.username, user.role.value, self.page.slug)
+            raise web.HTTPError(403)
+
+    @property
+    def me(self) -> SignedIn:
+        user: SignedIn = self.current_user
+        return user
+
+    @property
+    def here(self) -> str:
+        return url_path_join(self.base_url, self.page.slug)
+
+    @web.authenticated
+    async def get(self, part: str = "") -> None:
+        try:
+            await self.show(part)
+        except DatabaseUnavailable:
+            raise web.HTTPError(503) from None
+
+    @web.authenticated
+    async def post(self, part: str = "") -> None:
+        method = self.actions.get(part)
+        if method is None:
+            raise web.HTTPError(404)
+        await self.answer(getattr(self, method), lambda problem: self.show(self.shown_after(part), problem))
+
+    def shown_after(self, action: str) -> str:
+        """The part of the page that has the form of this action."""
+        return ""
+
+    async def show(self, part: str = "", problem: str = "") -> None:
+        raise NotImplementedError
+
+    async def confirm(self, always: bool = False) -> None:
+        """Step-up: the password was given in the last minutes, or is in this form. Raises AuthFailed."""
+        token = self.me.token
+        if not always and await self.gate.ask(lambda uow: accounts.session_is_confirmed(uow, token)):
+            return
+        password, address = self.secret("confirm_password"), self.address
+        if not password:
+            raise AuthFailed("Type your password to confirm this.")
+        await self.gate.check(lambda uow: _confirm(uow, token, password, address))
+
+    def go(self, done: str, part: str = "") -> None:
+        """Back to the page, which then says what happened."""
+        address = url_path_join(self.here, part) if part else self.here
+        self.redirect(f"{address}?{urlencode({'done': done})}", status=303)
+
+    def write_page(self, template: str, *, zone: str, confirmed: bool, problem: str, **values: Any) -> None:
+        self.write_screen(
+            template,
+            dt=shell_context(self, self.page),
+            done="" if problem else self.done.get(self.get_query_argument("done", ""), ""),
+            problem=problem,
+            confirmed=confirmed,
+            zone=zone,
+            when=clock(zone),
+            **values,
+        )
+
+
+def _confirm(uow: UnitOfWork, token: str, password: str, address: str) -> None:
+    try:
+        accounts.confirm_session(uow, token, password, address=address)
+    except TooManyAttempts:
+        raise
+    except AuthFailed:
+        raise AuthFailed("The password is not right.") from None
+
+
+def _sentence(error: DashTradeError) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]
+
+
+def zone_of(uow: UnitOfWork, user_id: int) -> str:
+    """The user's time zone, UTC when none is chosen or the name is not known here."""
+    chosen = get_preference(uow, user_id, TIME_ZONE) or "UTC"
+    return chosen if known_zone(chosen) else "UTC"
+
+
+def known_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # also for names that are folders or lead out of the zone files
+        return False
+    return True
+
+
+def clock(zone: str) -> Callable[[datetime | None], str]:
+    """Writes a moment in the zone: ``2026-03-02 15:04``; a dash for none."""
+    place = ZoneInfo(zone) if zone != "UTC" else UTC
+
+    def write(moment: datetime | None) -> str:
+        return "–" if moment is None else moment.astimezone(place).strftime("%Y-%m-%d %H:%M")
+
+    return write

@@ -1,0 +1,10 @@
+// The server's own pages: menu, questions before what cannot be undone, links that are ready to copy.
+(() => {
+  const menu = document.querySelector(".dt-user");
+  document.addEventListener("click", (event) => { if (menu.open && !menu.contains(event.target)) menu.open = false; });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { menu.open = false; menu.querySelector("summary").focus(); } });
+  for (const form of document.querySelectorAll("form[data-confirm]"))
+    form.addEventListener("submit", (event) => { if (!confirm(form.dataset.confirm)) event.preventDefault(); });
+  for (const field of document.querySelectorAll("input[data-select]")) { field.focus(); field.select(); }
+  document.querySelector('.dt-nav [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+})();
