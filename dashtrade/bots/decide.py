@@ -115,6 +115,8 @@ def _entry(alert: Alert, bot: BotConfig, side: Side, price: Decimal | None) -> L
         qty = alert.quantity if bot.max_quantity is None else min(alert.quantity, bot.max_quantity)
         return Leg(Purpose.ENTRY, side, qty=qty, order_type=order_type, limit_price=limit)
     sizing = limit if order_type is OrderType.LIMIT else price
+    if side is Side.SELL and sizing is not None and price is not None:
+        sizing = max(sizing, price)  # a sale's limit may be far below the price, and make many shares of few dollars
     whole = side is Side.SELL or not bot.fractional
     if not whole and order_type is OrderType.MARKET:
         return Leg(Purpose.ENTRY, side, notional=bot.position_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -39,6 +39,28 @@ def position_drifts(
         for symbol in sorted((set(lots) | set(theirs)) - skip)
         if abs(lots.get(symbol, ZERO) - theirs.get(symbol, ZERO)) > TOLERANCE
     ]
+
+
+def outside_closings(drift: Drift, fills: Sequence[Decimal]) -> list[Decimal] | None:
+    """How much of each fill that nobody here asked for closed what bots hold; None where they do not explain it.
+
+    ``fills`` are signed, oldest first. What others bought themselves they sell first; only the rest is the bots'.
+    """
+    difference = drift.broker - drift.ours
+    if abs(sum(fills, ZERO) - difference) > TOLERANCE or difference * drift.ours >= 0:
+        return None
+    if abs(difference) > abs(drift.ours) + TOLERANCE:
+        return None
+    own, parts = ZERO, []
+    for fill in fills:
+        if fill * drift.ours > 0:
+            own += fill
+            parts.append(ZERO)
+            continue
+        theirs = min(abs(own), abs(fill))
+        own += theirs if fill > 0 else -theirs
+        parts.append(fill + theirs if fill < 0 else fill - theirs)
+    return parts if abs(own) <= TOLERANCE else None
 
 
 def external_orders(orders: Iterable[BrokerOrder], prefix: str) -> list[BrokerOrder]:

@@ -124,8 +124,12 @@ def update(raw: Any) -> OrderUpdate:
     event = _text(body, "event")
     found = order(body.get("order"))
     time = _time(body, "timestamp") or _time(body, "at") or datetime.now(UTC)
-    execution = None
-    if event in FILLS:
+    execution, replaces = None, None
+    if event == "trade_bust":
+        replaces = _text(body, "execution_id")
+    elif event == "trade_correct":
+        replaces = _text(body, "previous_execution_id")
+    if event in FILLS or event == "trade_correct":
         execution = Execution(
             execution_id=_text(body, "execution_id"),
             broker_order_id=found.broker_order_id,
@@ -136,7 +140,7 @@ def update(raw: Any) -> OrderUpdate:
             price=_required(body, "price"),
             time=time,
         )
-    return OrderUpdate(event, found, time, execution, _number(body, "position_qty"))
+    return OrderUpdate(event, found, time, execution, _number(body, "position_qty"), replaces)
 
 
 def objects(raw: Any, what: str) -> list[Mapping[str, Any]]:

@@ -20,7 +20,7 @@ from dashtrade.db.tables.trading import (
     LotRow,
     OrderEventRow,
 )
-from dashtrade.domain.bots import AlertState, IntentState
+from dashtrade.domain.bots import AlertState, HaltCause, IntentState
 
 ZERO = Decimal(0)
 IN_FLIGHT = (IntentState.PLANNED, IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.LIVE)
@@ -178,6 +178,17 @@ def open_halt(session: Session, user_id: int, account_id: int, symbol: str) -> H
     )
     order = func.array_position(["system", "user", "symbol"], HaltRow.scope)
     return session.scalars(select(HaltRow).where(HaltRow.cleared_at.is_(None), covers).order_by(order)).first()
+
+
+def drift_of(session: Session, account_id: int, symbol: str) -> HaltRow | None:
+    """The open stop of a symbol whose books differ from the broker's."""
+    query = select(HaltRow).where(
+        HaltRow.account_id == account_id,
+        HaltRow.symbol == symbol,
+        HaltRow.cause == HaltCause.DRIFT,
+        HaltRow.cleared_at.is_(None),
+    )
+    return session.scalars(query).first()
 
 
 def add_event(

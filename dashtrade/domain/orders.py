@@ -142,6 +142,7 @@ class OrderUpdate:
     time: datetime
     execution: Execution | None = None
     position_qty: Decimal | None = None
+    replaces: str | None = None  # the execution that a bust or correction takes back
 
 
 @dataclass(frozen=True, slots=True)

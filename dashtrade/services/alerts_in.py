@@ -283,9 +283,7 @@ def _dedupe(bot: _Bot, content: IncomingAlert, received_at: datetime) -> tuple[s
     return f"sent:{bot.id}:{content.body_hash}:{received_at.timestamp():.6f}", "body-60s"
 
 
-def _earlier_by_body(
-    session: Session, bot: _Bot, user_id: int, content: IncomingAlert, arrival: Arrival
-) -> int | None:
+def _earlier_by_body(session: Session, bot: _Bot, user_id: int, content: IncomingAlert, arrival: Arrival) -> int | None:
     """The bot's first alert with this body in the last 60 s. A lock on the body makes simultaneous sends take turns.
 
     Of one bot only: with a token for each bot, equal bodies can be alerts for two of them.

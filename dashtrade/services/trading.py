@@ -18,6 +18,7 @@ from dashtrade.db.trading_repository import (
     add_event,
     cash_flows_on,
     claim_alert,
+    drift_of,
     newest_followed,
     next_alert,
     open_halt,
@@ -29,8 +30,20 @@ from dashtrade.db.trading_repository import (
     symbol_is_busy,
 )
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.domain.bots import Alert, AlertState, BotConfig, Decision, IntentState, Leg, Purpose, SessionRule
+from dashtrade.domain.bots import (
+    AccountMode,
+    Alert,
+    AlertState,
+    BotConfig,
+    Decision,
+    Direction,
+    IntentState,
+    Leg,
+    Purpose,
+    SessionRule,
+)
 from dashtrade.domain.market import Quote
+from dashtrade.domain.orders import Side
 from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
 from dashtrade.services.trading_lease import Lease, hold
@@ -40,16 +53,19 @@ from dashtrade.services.trading_risk import record_breach
 ZERO = Decimal(0)
 CENT = Decimal("0.0001")
 MOST_ATTEMPTS = 5
+FAR_PRICE = Decimal("0.2")
 STALE_BOOKS = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An alert that is next; ``has_price`` says whether it brings its own."""
+    """An alert that is next. ``needs_quote``: it brings no price, or one that decides how many shares are bought.
+    ``drifted``: the books of its symbol differ from the broker's."""
 
     alert_id: int
     symbol: str
-    has_price: bool
+    needs_quote: bool
+    drifted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,7 @@ class Conditions:
 
     now: datetime
     quote: Quote | None = None
+    broker_qty: Decimal | None = None  # what the broker holds, signed; asked for only where the books differ
     session_open: Callable[[SessionRule, datetime], bool] = lambda rule, now: True
 
 
@@ -79,7 +96,10 @@ def peek(uow: UnitOfWork, lease: Lease) -> Waiting | None:
         if alert is None:
             return None
         bot = uow.session.get_one(BotRow, alert.bot_id)
-        return Waiting(alert.id, bot.symbol, "price" in alert.payload or "limit_price" in alert.payload)
+        by_shares = bot.allow_quantity or not bot.fractional or bot.direction != Direction.LONG_ONLY
+        doubted = account.mode != AccountMode.SIMULATED and by_shares
+        drifted = drift_of(uow.session, account.id, bot.symbol) is not None
+        return Waiting(alert.id, bot.symbol, doubted or "price" not in alert.payload, drifted)
 
 
 def plan(
@@ -185,7 +205,7 @@ class _Plan:
         if not self.conditions.session_open(self.config.session_rule, self.now):
             text = "The market is closed, and an order sent now would wait for the next session: no order was sent."
             return Decision(AlertState.EXPIRED, text, code="MARKET_CLOSED")
-        decision = decide(self.alert, self.config, self.held, self.price)
+        decision = self._within_what_is_held(decide(self.alert, self.config, self.held, self.price))
         entry = next((leg for leg in decision.legs if leg.purpose is Purpose.ENTRY), None)
         if entry is None:
             return decision
@@ -211,6 +231,9 @@ class _Plan:
         checked = self.account.reconciled_at
         if checked is None or self.now - checked > STALE_BOOKS:
             return self._halted("The books were not compared with the broker's lately, so no position is opened.")
+        mistrust = self._doubt_price(entry)
+        if mistrust is not None:
+            return mistrust
         value = self._value(entry)
         if value is None:
             text = f'No price of {self.bot.symbol} is known, so the limits cannot be checked. Add "price" to the alert.'
@@ -220,6 +243,38 @@ class _Plan:
             return self._halted("The account's figures are not known yet, so no position is opened.")
         breach = check_entry(self.config.limits, seen, value)
         return None if breach is None else self._breached(breach)
+
+    def _doubt_price(self, entry: Leg) -> Decision | None:
+        """Shares times a price that only the alert knows is no limit: with real orders a second price must agree."""
+        if self.account.mode == AccountMode.SIMULATED or entry.notional is not None:
+            return None
+        quote = self.conditions.quote
+        if quote is None or quote.simulated:
+            text = f"No market price of {self.bot.symbol} is known beside the alert's, so the limits cannot be checked."
+            return Decision(AlertState.REJECTED, text, code="NO_PRICE")
+        if self.alert.price is not None and abs(self.alert.price / quote.price - 1) > FAR_PRICE:
+            text = (
+                f"The alert says {self.alert.price.normalize():f} and the market {quote.price.normalize():f}: too far "
+                f"apart to size an order of {self.bot.symbol}."
+            )
+            return Decision(AlertState.REJECTED, text, code="PRICE_MISMATCH")
+        return None
+
+    def _within_what_is_held(self, decision: Decision) -> Decision:
+        """Where the books differ, an exit gives up no more than the broker holds: more would open the other side."""
+        if self.conditions.broker_qty is None or not any(leg.purpose is Purpose.EXIT for leg in decision.legs):
+            return decision
+        left = max(self.conditions.broker_qty if self.held > 0 else -self.conditions.broker_qty, ZERO)
+        exits = tuple(
+            replace(leg, qty=min(leg.qty or ZERO, left)) for leg in decision.legs if leg.purpose is Purpose.EXIT
+        )
+        if left == 0:
+            text = f"The broker holds nothing of the {abs(self.held).normalize():f} {self.bot.symbol} in our books."
+            return Decision(AlertState.REJECTED, f"{text} An exit would open the other side.", code="NOTHING_HELD")
+        if any(leg.qty < (now.qty or ZERO) for leg, now in zip(exits, decision.legs, strict=False) if leg.qty):
+            text = f"{decision.explanation} The broker holds only {left.normalize():f}: no more is closed."
+            return Decision(decision.state, text, exits)
+        return decision
 
     def _halted(self, text: str) -> Decision:
         return Decision(AlertState.REJECTED, text, code="HALTED")
@@ -268,11 +323,20 @@ class _Plan:
         )
         return self.session.scalar(query.order_by(ExecutionRow.executed_at.desc()).limit(1))
 
+    def _quoted(self) -> Decimal | None:
+        """The market's price, where it counts: simulated orders are filled at the alert's."""
+        quote = self.conditions.quote
+        real = self.account.mode != AccountMode.SIMULATED and quote is not None and not quote.simulated
+        return quote.price if real and quote is not None else None
+
     def _value(self, leg: Leg) -> Decimal | None:
         """Dollars that a leg will move, at its limit or the price known."""
         if leg.notional is not None:
             return leg.notional
-        price = leg.limit_price or self.price
+        known = [price for price in (leg.limit_price, self.price, self._quoted()) if price is not None]
+        if leg.limit_price is not None and leg.side is Side.BUY:
+            known = [leg.limit_price]  # it cannot cost more; a sale can bring more than its limit
+        price = max(known, default=None)
         return None if price is None or leg.qty is None else (leg.qty * price).quantize(CENT)
 
     def _intent(self, number: int, leg: Leg) -> IntentRow:

@@ -155,7 +155,10 @@ def entries_in_the_way(uow: UnitOfWork, lease: Lease) -> list[str]:
         )
         found = set()
         for alert_row, bot, intent in uow.session.execute(query).tuples():
-            alert, config = alert_from_json(alert_row.payload), to_config(bot)
+            try:
+                alert, config = alert_from_json(alert_row.payload), to_config(bot)
+            except (ValueError, KeyError, TypeError, ArithmeticError):
+                continue  # an alert that cannot be read is ended by T1, and must not stop the others here
             lots = open_lots(uow.session, lease.account_id, bot.id, bot.symbol)
             held = sum((lot.open_qty for lot in lots), ZERO)
             own = intent.bot_id == bot.id
@@ -166,8 +169,13 @@ def entries_in_the_way(uow: UnitOfWork, lease: Lease) -> list[str]:
         return sorted(found)
 
 
-def watch_losses(uow: UnitOfWork, lease: Lease, prices: dict[str, Decimal], now: datetime) -> list[int]:
-    """Check the limits on losses of every active bot. Returns ids of intents that flatten a bot, ready to send."""
+def watch_losses(
+    uow: UnitOfWork, lease: Lease, prices: dict[str, Decimal], at_broker: dict[str, Decimal], now: datetime
+) -> list[int]:
+    """Check the limits on losses of every active bot. Returns ids of intents that flatten a bot, ready to send.
+
+    ``at_broker``: signed holdings there, read now.
+    """
     with uow:
         account = hold(uow.session, lease)
         bots = uow.session.scalars(
@@ -181,7 +189,7 @@ def watch_losses(uow: UnitOfWork, lease: Lease, prices: dict[str, Decimal], now:
             if breach is None:
                 continue
             if record_breach(uow.session, account, bot, breach, now) and bot.flatten_on_breach:
-                intent = flatten_bot(uow.session, account, bot, now, breach.message)
+                intent = flatten_bot(uow.session, account, bot, at_broker, now, breach.message)
                 flattening += [] if intent is None else [intent.id]
         uow.commit()
         return flattening
@@ -208,8 +216,13 @@ def _losses(
     )
 
 
-def flatten_bot(session: Session, account: AccountRow, bot: BotRow, now: datetime, reason: str) -> IntentRow | None:
-    """Plan the closing of what a bot holds, without an alert. None where it holds nothing or is closing already."""
+def flatten_bot(
+    session: Session, account: AccountRow, bot: BotRow, at_broker: dict[str, Decimal], now: datetime, reason: str
+) -> IntentRow | None:
+    """Plan the closing of what a bot holds, without an alert. None where it holds nothing or is closing already.
+
+    No more is closed than the broker holds, since the rest would open the other side.
+    """
     lots = open_lots(session, account.id, bot.id, bot.symbol)
     held = position([Lot(lot.id, lot.open_qty, lot.price, lot.opened_at) for lot in lots])
     busy = session.scalar(
@@ -217,6 +230,8 @@ def flatten_bot(session: Session, account: AccountRow, bot: BotRow, now: datetim
             IntentRow.account_id == account.id, IntentRow.symbol == bot.symbol, IntentRow.state.in_(NOT_ENDED)
         )
     )
+    there = at_broker.get(bot.symbol, ZERO)
+    held = max(min(held, there), ZERO) if held > 0 else min(max(held, there), ZERO)
     if held == 0 or busy:
         return None
     intent = IntentRow(
@@ -237,7 +252,7 @@ def flatten_bot(session: Session, account: AccountRow, bot: BotRow, now: datetim
     return intent
 
 
-def bots_to_flatten(uow: UnitOfWork, lease: Lease, now: datetime) -> list[int]:
+def bots_to_flatten(uow: UnitOfWork, lease: Lease, at_broker: dict[str, Decimal], now: datetime) -> list[int]:
     """Bots switched off by a loss limit today that still hold shares: plan their closing, again if it failed."""
     with uow:
         account = hold(uow.session, lease)
@@ -255,7 +270,7 @@ def bots_to_flatten(uow: UnitOfWork, lease: Lease, now: datetime) -> list[int]:
         )
         found = []
         for bot in list(uow.session.scalars(query)):
-            intent = flatten_bot(uow.session, account, bot, now, "a loss limit was reached.")
+            intent = flatten_bot(uow.session, account, bot, at_broker, now, "a loss limit was reached.")
             found += [] if intent is None else [intent.id]
         uow.commit()
         return found

@@ -56,7 +56,7 @@ def record_update(
         account.stream_at = now
         order = update.order
         intent = intent_of(uow.session, account_id, order.client_order_id, order.broker_order_id)
-        if update.execution is not None:
+        if update.execution is not None and update.replaces is None:
             _record(uow.session, account, update.execution, "stream", now)
         if intent is not None:
             apply_order(uow.session, account, intent, order, now)
@@ -83,25 +83,7 @@ def record_executions(
 def _record(session: Session, account: AccountRow, execution: Execution, source: str, now: datetime) -> bool:
     """Returns whether the execution was new. A repeat from the broker's own list confirms a provisional row."""
     intent = intent_of(session, account.id, execution.client_order_id, execution.broker_order_id)
-    values = {
-        "account_id": account.id,
-        "user_id": account.user_id,
-        "execution_id": execution.execution_id,
-        "intent_id": intent.id if intent else None,
-        "bot_id": intent.bot_id if intent else None,
-        "broker_order_id": execution.broker_order_id,
-        "symbol": execution.symbol,
-        "side": execution.side.value,
-        "qty": execution.qty,
-        "price": execution.price,
-        "executed_at": execution.time,
-        "trade_date": execution.time.astimezone(NEW_YORK).date(),
-        "source": source,
-        "provisional": source == "stream",
-    }
-    statement = pg_insert(ExecutionRow).values(**values)
-    statement = statement.on_conflict_do_nothing(index_elements=["account_id", "execution_id"])
-    execution_id = session.execute(statement.returning(ExecutionRow.id)).scalar()
+    execution_id = _enter(session, account, intent, execution, source, source == "stream")
     if execution_id is None:
         if source != "stream":
             row = session.scalars(
@@ -142,6 +124,54 @@ def _cash(
             trade_date=execution.time.astimezone(NEW_YORK).date(),
         )
     )
+
+
+def enter_execution(
+    session: Session,
+    account: AccountRow,
+    intent: IntentRow | None,
+    execution: Execution,
+    source: str,
+    *,
+    provisional: bool,
+) -> bool:
+    """Execution, cash and lots, without touching the order; False where this execution is known already."""
+    execution_id = _enter(session, account, intent, execution, source, provisional)
+    if execution_id is None:
+        return False
+    _cash(session, account, intent, execution, execution_id)
+    if intent is not None:
+        _into_lots(session, account, intent, execution, execution_id)
+    return True
+
+
+def _enter(
+    session: Session,
+    account: AccountRow,
+    intent: IntentRow | None,
+    execution: Execution,
+    source: str,
+    provisional: bool,
+) -> int | None:
+    values = {
+        "account_id": account.id,
+        "user_id": account.user_id,
+        "execution_id": execution.execution_id,
+        "intent_id": intent.id if intent else None,
+        "bot_id": intent.bot_id if intent else None,
+        "broker_order_id": execution.broker_order_id,
+        "symbol": execution.symbol,
+        "side": execution.side.value,
+        "qty": execution.qty,
+        "price": execution.price,
+        "executed_at": execution.time,
+        "trade_date": execution.time.astimezone(NEW_YORK).date(),
+        "source": source,
+        "provisional": provisional,
+    }
+    statement = pg_insert(ExecutionRow).values(**values)
+    statement = statement.on_conflict_do_nothing(index_elements=["account_id", "execution_id"])
+    return session.execute(statement.returning(ExecutionRow.id)).scalar()
 
 
 def _into_lots(

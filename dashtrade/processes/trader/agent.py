@@ -31,7 +31,7 @@ from dashtrade.errors import (
     OrderRefused,
     OutcomeUnknown,
 )
-from dashtrade.services import trading, trading_books, trading_fills, trading_orders
+from dashtrade.services import trading, trading_books, trading_fills, trading_orders, trading_outside
 from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_work, renew_lease
 
 log = structlog.get_logger("trader")
@@ -93,6 +93,9 @@ class AccountAgent:
         self.tools.checkpoint("fill_received")
         now = self.tools.now()
         trading_fills.record_update(self.tools.uow(), self.lease.account_id, update, now, self.tools.checkpoint)
+        if update.replaces is not None:
+            trading_outside.take_back(self.tools.uow(), self.lease.account_id, update.replaces, now, update.execution)
+            self.reconcile_soon()
         self.stream_heard = now
         self.tools.checkpoint("fill_recorded")
         if update.execution is not None:
@@ -153,10 +156,16 @@ class AccountAgent:
         busy, retries = False, 0
         uow = self.tools.uow
         while (waiting := trading.peek(uow(), self.lease)) is not None:
-            quote = None if waiting.has_price else self._quote(waiting.symbol)
+            quote = self._quote(waiting.symbol) if waiting.needs_quote else None
+            try:
+                held = self._broker_qty(waiting.symbol) if waiting.drifted else None
+            except BrokerUnavailable as error:  # unknown is not flat; other symbols' alerts go on meanwhile
+                trading.postpone(uow(), self.lease, waiting.alert_id, self.tools.now(), str(error))
+                continue
             conditions = trading.Conditions(
                 self.tools.now(),
                 quote,
+                held,
                 lambda rule, now, symbol=waiting.symbol: self.tools.session_open(symbol, rule, now),  # type: ignore[misc]
             )
             try:
@@ -185,6 +194,10 @@ class AccountAgent:
             self._cancel(broker_order_id)
             busy = True
         return busy
+
+    def _broker_qty(self, symbol: str) -> Decimal:
+        """What the broker holds. Raises BrokerUnavailable where it does not say: that is not the same as nothing."""
+        return next((p.qty for p in self.tools.broker.positions() if p.symbol == symbol), Decimal(0))
 
     def _quote(self, symbol: str) -> Quote | None:
         try:
@@ -339,6 +352,8 @@ class AccountAgent:
         after, busy_after = trading_books.books(tools.uow(), lease)
         moving = busy | busy_after | {s for s in {*before, *after} if before.get(s) != after.get(s)}
         drifts = position_drifts(after, positions, moving)
+        if drifts and trading_outside.adopt_closings(tools.uow(), lease, drifts):
+            drifts = position_drifts(trading_books.books(tools.uow(), lease)[0], positions, moving)
         for drift in trading_books.note_reconciled(tools.uow(), lease, drifts, moving, tools.now()):
             log.warning("drift", account=lease.account_id, symbol=drift.symbol, why=drift.message)
         if not self._reconciled:
@@ -352,15 +367,18 @@ class AccountAgent:
         tools, lease = self.tools, self.lease
         held, _ = trading_books.books(tools.uow(), lease)
         prices: dict[str, Decimal] = {}
+        at_broker: dict[str, Decimal] = {}
         if held:
             try:
                 asked_at = tools.now()
-                prices = {p.symbol: p.market_price for p in tools.broker.positions() if p.market_price is not None}
+                positions = tools.broker.positions()
+                prices = {p.symbol: p.market_price for p in positions if p.market_price is not None}
+                at_broker = {p.symbol: p.qty for p in positions}
                 trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
             except BrokerError as error:
                 log.warning("not_watched", account=lease.account_id, reason=str(error))
                 return
-        flattening = trading_books.watch_losses(tools.uow(), lease, prices, tools.now())
-        flattening += trading_books.bots_to_flatten(tools.uow(), lease, tools.now())
+        flattening = trading_books.watch_losses(tools.uow(), lease, prices, at_broker, tools.now())
+        flattening += trading_books.bots_to_flatten(tools.uow(), lease, at_broker, tools.now())
         for intent_id in flattening:
             self.submit(intent_id)
