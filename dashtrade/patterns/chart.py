@@ -76,6 +76,7 @@ class ChartScanner:
         self._filled = [0, 0]
         self._open_from = [0, 0]
         self._newest = (np.full((SHAPES, 2), -1), np.full((SHAPES, 2), -1))
+        self._room = (np.zeros((8, WIDTH)), np.empty(7), np.empty(7))  # for the shapes at one pivot
         self._seen: tuple[Any, float] | None = None
         self._prices: PricesOf | None = None
 
@@ -92,7 +93,7 @@ class ChartScanner:
 
     def _scan(self, bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Goes on to the last bar; gives, for each scale, the hits that changed."""
-        from dashtrade.patterns.kernels import advance_all, detect
+        from dashtrade.patterns.kernels import detect
 
         prices = PricesOf.of(bars)
         done = self._zigzags[0].done
@@ -110,17 +111,17 @@ class ChartScanner:
             ]
             before = self._hits[scale][waiting, _STATUS] if start else np.empty(0)
             filled = self._filled[scale]
-            found: Any = detect(
-                *(prices.high, prices.low, prices.close, scale == 1),
-                *(zigzag.at, zigzag.price, zigzag.kind, zigzag.known, zigzag.swing, self._looked[scale], zigzag.count),
-                *(self._hits[scale], filled, self._newest[scale]),
-            )
-            self._hits[scale], self._filled[scale] = found
-            self._looked[scale] = zigzag.count
+            while True:
+                pivot, self._filled[scale], self._open_from[scale] = detect(
+                    *(prices.high, prices.low, prices.close, scale == 1, zigzag.at, zigzag.price, zigzag.kind),
+                    *(zigzag.known, zigzag.swing, self._looked[scale], zigzag.count, self._hits[scale]),
+                    *(self._filled[scale], self._open_from[scale], self._newest[scale], *self._room),
+                )
+                self._looked[scale] = pivot
+                if pivot >= zigzag.count:
+                    break
+                self._hits[scale] = np.concatenate((self._hits[scale], np.empty_like(self._hits[scale])))
             hits = self._hits[scale]
-            self._open_from[scale] = advance_all(
-                hits, self._open_from[scale], self._filled[scale], prices.high, prices.low, prices.close
-            )
             moved = [k for k, status in zip(waiting, before, strict=False) if hits[k, _STATUS] != status]
             changed.append(np.array([*moved, *range(filled, self._filled[scale])], dtype=np.int64))
         if prices.close.size:

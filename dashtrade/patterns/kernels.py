@@ -45,125 +45,99 @@ FORMING, WATCHED, DONE = 0.0, 1.0, 2.0
     BROADENING_BELOW,
     CHANNEL_WITH,
     CHANNEL_AGAINST,
-) = range(18)
+) = [float(k) for k in range(18)]  # decimals, as numba compiles a function anew for each whole-number constant
 SHAPES = 18
 
 
-@njit(cache=True, nogil=True)
-def _legs(
-    high,
-    low,
-    close,
-    i,
-    n,
-    before,
-    extreme,
-    extreme_at,
-    leg,
-    atr,
-    keep,
-    share,
-    factor,
-    percent,
-    at,
-    price,
-    kind,
-    known,
-    swing,
-    count,
-):
-    """The zigzag's inner loop: bars ``i``…``n``, or until the arrays of pivots are full."""
-    room = at.size
-    while i < n and count < room:
-        h, lo = high[i], low[i]
-        atr = atr * keep + (max(h, before) - min(lo, before)) * share
-        before = close[i]
-        reach = extreme * percent if percent > 0 else factor * atr
-        if leg > 0:
-            if h > extreme:
-                extreme, extreme_at = h, i
-            elif extreme - lo >= reach and reach > 0:
-                at[count], price[count], kind[count], known[count], swing[count] = extreme_at, extreme, 1, i, atr
-                count += 1
-                leg, extreme, extreme_at = -1.0, lo, i
-        elif lo < extreme:
-            extreme, extreme_at = lo, i
-        elif h - extreme >= reach and reach > 0:
-            at[count], price[count], kind[count], known[count], swing[count] = extreme_at, extreme, -1, i, atr
-            count += 1
-            leg, extreme, extreme_at = 1.0, h, i
-        i += 1
-    return i, before, extreme, extreme_at, leg, atr, count
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def zigzag(high, low, close, start, factor, percent, window, state, at, price, kind, known, swing, count):
-    """Pivots of bars ``start``…: swings of at least ``factor`` average ranges, or ``percent`` where that is positive.
+    """Pivots of bars ``start``…: swings of more than ``factor`` average ranges, or ``percent`` of the extreme (a share;
+    one of the two is 0).
 
-    A pivot is known at the bar that has moved the threshold away from it; ``swing`` is the average range then; a bar
-    that makes a new extreme cannot be that bar, since the order within it is unknown. Gives the (maybe enlarged)
-    arrays and their new count; ``state`` goes on.
+    A pivot is known at the bar that has moved the threshold away from it; ``swing`` is the average range then, 0 while
+    it warms up; a bar that makes a new extreme cannot be that bar, since the order within it is unknown. Stops when the
+    arrays of pivots are full. Gives the next bar and the number of pivots; ``state`` goes on.
     """
     atr, total, before, leg = state[ATR], state[SUM], state[LAST_CLOSE], state[LEG]
     extreme, extreme_at, lowest, lowest_at = state[EXTREME], int(state[EXTREME_AT]), state[LOW], int(state[LOW_AT])
     seen = int(state[SEEN])
     share = 1.0 / window
     keep = 1.0 - share
-    i = start
     n = close.size
-    while i < n and leg == 0:  # no pivot yet: both extremes are open, and the average range may be warming up
+    room = at.size
+    i = max(start, 0)
+    # no pivot yet, or the average range warms up, or swings in percent
+    while i < n and count < room and (leg == 0 or seen <= window or percent > 0):
         h, lo = high[i], low[i]
         if seen == 0:
             extreme, extreme_at, lowest, lowest_at = h, i, lo, i
         elif seen <= window:
             total += max(h, before) - min(lo, before)
-            atr = total * share if seen == window else np.nan
+            atr = total * share if seen == window else 0.0
         else:
             atr = atr * keep + (max(h, before) - min(lo, before)) * share
         before = close[i]
         seen += 1
-        if h > extreme:
-            extreme, extreme_at = h, i
-        if lo < lowest:
-            lowest, lowest_at = lo, i
-        reach = close[i] * percent if percent > 0 else factor * atr
-        if seen > 1 and reach > 0:
-            if extreme - lo >= reach and extreme_at < i:
-                at[0], price[0], kind[0], known[0], swing[0], count = extreme_at, extreme, 1, i, atr, 1
-                leg, extreme, extreme_at = -1.0, lo, i
-            elif h - lowest >= reach and lowest_at < i:
-                at[0], price[0], kind[0], known[0], swing[0], count = lowest_at, lowest, -1, i, atr, 1
-                leg, extreme, extreme_at = 1.0, h, i
+        side = 0.0
+        if leg == 0:  # both extremes are open
+            if h > extreme:
+                extreme, extreme_at = h, i
+            if lo < lowest:
+                lowest, lowest_at = lo, i
+            reach = factor * atr + percent * before
+            if seen > 1 and reach > 0:
+                if extreme - lo > reach and extreme_at < i:
+                    side = 1.0
+                elif h - lowest > reach and lowest_at < i:
+                    extreme, extreme_at, side = lowest, lowest_at, -1.0
+        else:
+            ahead, back = max(leg * h, leg * lo), min(leg * h, leg * lo)
+            reach = factor * atr + percent * extreme
+            if ahead > leg * extreme:
+                extreme, extreme_at = leg * ahead, i
+            elif leg * extreme - back > reach and reach > 0:
+                side = leg
+        if side != 0:
+            at[count], price[count], kind[count], known[count], swing[count] = extreme_at, extreme, int(side), i, atr
+            count += 1
+            leg, extreme, extreme_at = -side, lo if side > 0 else h, i
         i += 1
-    while i < n and seen <= window:  # only with swings in percent: the average range is still warming up
-        total += max(high[i], before) - min(low[i], before)
-        seen += 1
-        atr = total * share if seen > window else np.nan
-        i, before, extreme, extreme_at, leg, atr, count = _legs(
-            *(high, low, close, i, i + 1, before, extreme, extreme_at, leg, atr, 1.0, 0.0),
-            *(0.0, percent, at, price, kind, known, swing, count),
-        )
-    while i < n:
-        if count == at.size:
-            at, price, kind, known = _larger(at), _larger(price), _larger(kind), _larger(known)
-            swing = _larger(swing)
-        first = i
-        i, before, extreme, extreme_at, leg, atr, count = _legs(
-            *(high, low, close, i, n, before, extreme, extreme_at, leg, atr, keep, share),
-            *(factor, percent, at, price, kind, known, swing, count),
-        )
-        seen += i - first
+    # From here on the same, quicker: every bar moves the extreme by selection, as a branch would be guessed wrong too
+    # often, and places are unsigned, as others cost a look at their sign. The nested conditions matter for that.
+    end = n if count < room else i
+    extreme_at = np.uint64(extreme_at)
+    for k in range(np.uint64(i), np.uint64(end)):
+        h, lo = high[k], low[k]
+        atr = atr * keep + (max(h, before) - min(lo, before)) * share
+        before = close[k]
+        if leg > 0:
+            if extreme - lo > factor * atr:  # noqa: SIM102
+                if h <= extreme:
+                    at[count], price[count], kind[count], known[count], swing[count] = extreme_at, extreme, 1, k, atr
+                    count += 1
+                    leg, extreme, extreme_at = -1.0, lo, k
+                    if count == room:
+                        end = k + 1
+                        break
+                    continue
+            extreme_at = k if h > extreme else extreme_at
+            extreme = max(extreme, h)
+        else:
+            if h - extreme > factor * atr:  # noqa: SIM102
+                if lo >= extreme:
+                    at[count], price[count], kind[count], known[count], swing[count] = extreme_at, extreme, -1, k, atr
+                    count += 1
+                    leg, extreme, extreme_at = 1.0, h, k
+                    if count == room:
+                        end = k + 1
+                        break
+                    continue
+            extreme_at = k if lo < extreme else extreme_at
+            extreme = min(extreme, lo)
     state[ATR], state[SUM], state[LAST_CLOSE], state[LEG] = atr, total, before, leg
     state[EXTREME], state[EXTREME_AT], state[LOW], state[LOW_AT] = extreme, extreme_at, lowest, lowest_at
     state[SEEN] = seen
-    return at, price, kind, known, swing, count
-
-
-@njit(cache=True, nogil=True)
-def _larger(array):
-    wider = np.empty((array.size + 64) * 2, array.dtype)
-    wider[: array.size] = array
-    return wider
+    return int(end), count
 
 
 @njit(cache=True, nogil=True)
@@ -205,11 +179,12 @@ def roundness(close, side, first, last, vertex_span):
 
 
 @njit(cache=True, nogil=True)
-def _put(hit, code, first, count, at, line_y, line_slope, upper_y, upper_slope, height, stop, fit, symmetry):
-    hit[CODE], hit[FIRST_PIVOT], hit[COUNT], hit[LINE_AT] = code, first, count, at
-    hit[LINE_Y], hit[LINE_SLOPE], hit[UPPER_Y], hit[UPPER_SLOPE] = line_y, line_slope, upper_y, upper_slope
-    hit[HEIGHT], hit[STOP] = height, stop
-    hit[FIT], hit[SYMMETRY] = min(max(fit, 0.0), 1.0), min(max(symmetry, 0.0), 1.0)
+def _put(out, k, code, last, count, at, line_y, line_slope, upper_y, upper_slope, height, stop, fit, symmetry):
+    """Row ``k``: a shape of the ``count`` pivots up to ``last``."""
+    out[k, CODE], out[k, FIRST_PIVOT], out[k, COUNT], out[k, LINE_AT] = code, last - count + 1, count, at
+    out[k, LINE_Y], out[k, LINE_SLOPE], out[k, UPPER_Y], out[k, UPPER_SLOPE] = line_y, line_slope, upper_y, upper_slope
+    out[k, HEIGHT], out[k, STOP] = height, stop
+    out[k, FIT], out[k, SYMMETRY] = min(max(fit, 0.0), 1.0), min(max(symmetry, 0.0), 1.0)
 
 
 @njit(cache=True, nogil=True)
@@ -219,9 +194,8 @@ def _even(a, b):
 
 
 @njit(cache=True, nogil=True)
-def tops(j, x, y, close, side, out):
+def tops(j, x, y, close, side, out, n):
     """Shapes that end with a high at pivot ``j`` (in y-space). Fills ``out`` and gives the number found."""
-    n = 0
     h5, l4, h3, l2 = y[j], y[j - 1], y[j - 2], y[j - 3]
     top = max(h5, h3)
     height = top - l4
@@ -229,10 +203,11 @@ def tops(j, x, y, close, side, out):
     if height > 0 and abs(h5 - h3) <= 0.15 * height and l2 <= l4 + 0.1 * height:
         fit = 1.0 - abs(h5 - h3) / (0.15 * height)
         _put(
-            out[n],
+            out,
+            n,
             DOUBLE,
-            j - 3,
-            4,
+            j,
+            4.0,
             x[j],
             l4,
             0.0,
@@ -253,10 +228,11 @@ def tops(j, x, y, close, side, out):
             r2 = roundness(close, side, int(x[j - 3]), int(x[j - 1]), 0.4)
             if r2 >= 0.7:
                 _put(
-                    out[n],
+                    out,
+                    n,
                     CUP,
-                    j - 3,
-                    4,
+                    j,
+                    4.0,
                     x[j],
                     l4,
                     0.0,
@@ -277,10 +253,11 @@ def tops(j, x, y, close, side, out):
     if height > 0 and h1 - h3 >= 0.1 * height and h3 - h5 >= 0.1 * height and h5 > floor:
         even = 1.0 - abs((h1 - h3) - (h3 - h5)) / (h1 - h5)
         _put(
-            out[n],
+            out,
+            n,
             THREE_PEAKS,
-            j - 4,
-            5,
+            j,
+            5.0,
             x[j],
             floor,
             0.0,
@@ -307,10 +284,11 @@ def tops(j, x, y, close, side, out):
     ):
         fit = 1.0 - (top - min(h1, h3, h5)) / (0.15 * height)
         _put(
-            out[n],
+            out,
+            n,
             TRIPLE,
-            j - 5,
-            6,
+            j,
+            6.0,
             x[j],
             floor,
             0.0,
@@ -340,16 +318,15 @@ def tops(j, x, y, close, side, out):
             and even >= 0.25
         ):
             fit = 1.0 - abs(h1 - h5) / (0.35 * height)
-            _put(out[n], HEAD_SHOULDERS, j - 5, 6, x[j], right_neck, slope, h3, 0.0, height, h5, fit, even)
+            _put(out, n, HEAD_SHOULDERS, j, 6.0, x[j], right_neck, slope, h3, 0.0, height, h5, fit, even)
             n += 1
     return n
 
 
 @njit(cache=True, nogil=True)
-def flags(j, x, y, out):
+def flags(j, x, y, out, n):
     """Bear flag and pennant, ending with a high at pivot ``j`` in y-space: a pole h1 to l2, then a small drift against
     it, l2 h3 l4 h5."""
-    n = 0
     h1, l2, h3, l4, h5 = y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
     pole = h1 - l2
     if pole > 0:
@@ -368,10 +345,11 @@ def flags(j, x, y, out):
             fit = 1.0 - back / (0.6 * pole)
             if abs(up - down) <= 0.35 and up >= -0.2 and down >= -0.2:
                 _put(
-                    out[n],
+                    out,
+                    n,
                     FLAG,
-                    j - 4,
-                    5,
+                    j,
+                    5.0,
                     x[j],
                     h5 - at_end,
                     lower_slope,
@@ -385,10 +363,11 @@ def flags(j, x, y, out):
                 n += 1
             elif at_end <= 0.65 * at_start and up <= 0.05 and down >= -0.05:
                 _put(
-                    out[n],
+                    out,
+                    n,
                     PENNANT,
-                    j - 4,
-                    5,
+                    j,
+                    5.0,
                     x[j],
                     h5 - at_end,
                     lower_slope,
@@ -404,9 +383,8 @@ def flags(j, x, y, out):
 
 
 @njit(cache=True, nogil=True)
-def lines(j, x, y, high_last, out):
+def lines(j, x, y, high_last, out, n):
     """Shapes between two lines through the last five pivots (six for a diamond), whatever the last one is."""
-    n = 0
     a, b, c, d, e = y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
     xa, xb, xc, xd, xe = x[j - 4], x[j - 3], x[j - 2], x[j - 1], x[j]
     outer_slope = (e - a) / (xe - xa)  # the side with three pivots
@@ -444,7 +422,7 @@ def lines(j, x, y, high_last, out):
             code = CHANNEL_WITH if up < 0 else CHANNEL_AGAINST
             height = end
         if code >= 0:
-            _put(out[n], code, j - 4, 5, xe, lower, lower_slope, upper, upper_slope, height, stop, fit, even)
+            _put(out, n, code, j, 5.0, xe, lower, lower_slope, upper, upper_slope, height, stop, fit, even)
             n += 1
     if j >= 5 and not high_last:
         # diamond top: entered from below (a high first), widening, then narrowing: h0 l1 h2 l3 h4 l5
@@ -457,10 +435,11 @@ def lines(j, x, y, high_last, out):
                 rising = (l5 - l3) / (xe - xc)
                 fit = 1.0 - abs((h2 - h0) - (h2 - h4)) / height
                 _put(
-                    out[n],
+                    out,
+                    n,
                     DIAMOND,
-                    j - 5,
-                    6,
+                    j,
+                    6.0,
                     xe,
                     l5,
                     rising,
@@ -476,7 +455,7 @@ def lines(j, x, y, high_last, out):
 
 
 @njit(cache=True, nogil=True)
-def bowls(j, x, y, close, side, out):
+def bowls(j, x, y, close, side, out, n):
     """Rounding top, ending with a low at pivot ``j`` in y-space: edge, dome, edge."""
     l1, h2, l3 = y[j - 2], y[j - 1], y[j]
     depth = h2 - (l1 + l3) / 2.0
@@ -485,112 +464,111 @@ def bowls(j, x, y, close, side, out):
         if r2 >= 0.75:
             line = min(l1, l3)
             even = _even(x[j - 1] - x[j - 2], x[j] - x[j - 1])
-            _put(out[0], ROUNDING, j - 2, 3, x[j], line, 0.0, h2, 0.0, depth, (h2 + l3) / 2.0, (r2 - 0.75) / 0.25, even)
+            _put(out, n, ROUNDING, j, 3.0, x[j], line, 0.0, h2, 0.0, depth, (h2 + l3) / 2.0, (r2 - 0.75) / 0.25, even)
             return 1
     return 0
 
 
 @njit(cache=True, nogil=True)
-def advance(hit, high, low, close, until):
-    """Lets a hit live through the bars from its cursor up to, but not including, ``until``."""
-    side = hit[SIDE]
-    i = int(hit[CURSOR])
-    while i < until and hit[STATUS] < DONE:
-        y = side * close[i]
-        if hit[STATUS] == FORMING:
-            past = i - hit[LINE_AT]
-            line = hit[LINE_Y] + hit[LINE_SLOPE] * past
-            upper = hit[UPPER_Y] + hit[UPPER_SLOPE] * past
+def advance(hits, k, high, low, close, until):
+    """Lets hit ``k`` live through the bars from its cursor up to, but not including, ``until``."""
+    side, status, expires = hits[k, SIDE], hits[k, STATUS], hits[k, EXPIRES]
+    i = int(hits[k, CURSOR])
+    if status == FORMING:
+        line_at, line_y, line_slope = hits[k, LINE_AT], hits[k, LINE_Y], hits[k, LINE_SLOPE]
+        upper_y, upper_slope, height = hits[k, UPPER_Y], hits[k, UPPER_SLOPE], hits[k, HEIGHT]
+        while i < until and status == FORMING:
+            y = side * close[i]
+            past = i - line_at
+            line = line_y + line_slope * past
+            upper = upper_y + upper_slope * past
             if y < line:
-                if y <= line - 0.7 * hit[HEIGHT]:  # nearest target passed before one could act
-                    hit[INVALIDATED], hit[STATUS] = i, DONE
+                if y <= line - 0.7 * height:  # nearest target passed before one could act
+                    hits[k, INVALIDATED], status = i, DONE
                 else:
-                    hit[CONFIRMED], hit[LEVEL], hit[TARGET], hit[STATUS] = i, line, line - hit[HEIGHT], WATCHED
-                    hit[EXPIRES] = i + max(20.0, 3.0 * (hit[EXPIRES] - hit[FORMED]))
-            elif y > upper or upper <= line or i >= hit[EXPIRES]:
-                hit[INVALIDATED], hit[STATUS] = i, DONE
-        elif min(side * high[i], side * low[i]) <= hit[TARGET]:
-            hit[REACHED], hit[STATUS] = i, DONE
-        elif y > hit[STOP]:
-            hit[INVALIDATED], hit[STATUS] = i, DONE
-        elif i >= hit[EXPIRES]:
-            hit[STATUS] = DONE
-        i += 1
-    hit[CURSOR] = i
+                    expires = i + max(20.0, 3.0 * (expires - hits[k, FORMED]))
+                    hits[k, CONFIRMED], hits[k, LEVEL], hits[k, TARGET] = i, line, line - height
+                    status = WATCHED
+            elif y > upper or upper <= line or i >= expires:
+                hits[k, INVALIDATED], status = i, DONE
+            i += 1
+    if status == WATCHED:
+        target, stop = hits[k, TARGET], hits[k, STOP]
+        while i < until and status == WATCHED:
+            if min(side * high[i], side * low[i]) <= target:
+                hits[k, REACHED], status = i, DONE
+            elif side * close[i] > stop:
+                hits[k, INVALIDATED], status = i, DONE
+            elif i >= expires:
+                status = DONE
+            i += 1
+    hits[k, CURSOR], hits[k, STATUS], hits[k, EXPIRES] = i, status, expires
 
 
 @njit(cache=True, nogil=True)
-def detect(high, low, close, fine, at, price, kind, known, swing, first, count, hits, filled, newest):
-    """Looks at pivots ``first``… for shapes and lets every hit live to the last bar.
+def detect(
+    high, low, close, fine, at, price, kind, known, swing, first, count, hits, filled, open_from, newest, found, x, y
+):
+    """Looks at pivots ``first``… for shapes and lets every hit from ``open_from`` on live to the last bar.
 
-    ``fine`` pivots are for flags and pennants only, the others for all else. ``newest[code, side]`` is the last hit
-    of a kind: while it is still forming, no second one begins. Gives the (maybe enlarged) hits and how many there are.
+    ``fine`` pivots are for flags and pennants only, the others for all else. ``newest[code, side]`` is the last hit of
+    a kind: while it is still forming, no second one begins. Stops when ``hits`` is full. ``found``, ``x`` and ``y`` are
+    room to work in. Gives the next pivot, how many hits there are, and the first hit that is not done, for next time.
     """
-    found = np.zeros((8, WIDTH))
-    x = np.empty(7)
-    y = np.empty(7)
-    for j in range(max(first, 2), count):
+    j = max(first, 2)
+    while j < count and filled + found.shape[0] <= hits.shape[0]:
         formed = known[j]
-        back = min(j, 6)
-        last = back
-        for side in (1.0, -1.0):
-            if fine and (last < 4 or side * kind[j] < 0):
-                continue  # flags end with a high
-            for k in range(back + 1):
-                x[k] = at[j - back + k]
-                y[k] = side * price[j - back + k]
+        last = min(j, 6)
+        for k in range(last + 1):
+            x[k] = at[j - last + k]
+        for column in range(2):
+            side = 1.0 if column == 0 else -1.0
             ends_high = side * kind[j] > 0
+            if fine and (last < 4 or not ends_high):
+                continue  # flags end with a high
+            for k in range(last + 1):
+                y[k] = side * price[j - last + k]
             n = 0
             if fine:
-                n = flags(last, x, y, found)
+                n = flags(last, x, y, found, n)
             else:
                 if not ends_high:
-                    n = bowls(last, x, y, close, side, found)
+                    n = bowls(last, x, y, close, side, found, n)
                 elif last >= 3:
-                    n = tops(last, x, y, close, side, found)
+                    n = tops(last, x, y, close, side, found, n)
                 if last >= 4:
-                    n += lines(last, x, y, ends_high, found[n:])
+                    n = lines(last, x, y, ends_high, found, n)
             for k in range(n):
-                shape = found[k]
-                code = int(shape[CODE])
-                height = shape[HEIGHT]
-                now = shape[LINE_Y] + shape[LINE_SLOPE] * (formed - shape[LINE_AT])
+                code = int(found[k, CODE])
+                height = found[k, HEIGHT]
+                now = found[k, LINE_Y] + found[k, LINE_SLOPE] * (formed - found[k, LINE_AT])
                 if side * close[formed] <= now - 0.5 * height:
                     continue  # far gone before it was known
-                column = 0 if side > 0 else 1
                 older = newest[code, column]
                 if older >= 0:
-                    advance(hits[older], high, low, close, formed + 1)
+                    advance(hits, older, high, low, close, formed + 1)
                     if hits[older, STATUS] == FORMING:
                         continue
-                if filled == hits.shape[0]:
-                    wider = np.empty((2 * filled + 16, WIDTH))
-                    wider[:filled] = hits[:filled]
-                    hits = wider
-                hit = hits[filled]
-                hit[:] = shape
-                hit[SIDE], hit[FORMED] = side, formed
-                hit[FIRST_PIVOT] = j - back + shape[FIRST_PIVOT]
-                length = formed - x[int(shape[FIRST_PIVOT])]
-                hit[EXPIRES] = formed + max(10.0, length)
-                hit[SIZE] = min(height / (8.0 * swing[j]), 1.0) if swing[j] > 0 else 0.0
-                hit[CONFIRMED], hit[LEVEL], hit[TARGET] = -1, np.nan, np.nan
-                hit[REACHED], hit[INVALIDATED], hit[CURSOR], hit[STATUS] = -1, -1, formed, FORMING
+                for c in range(WIDTH):
+                    hits[filled, c] = found[k, c]
+                hits[filled, SIDE], hits[filled, FORMED] = side, formed
+                hits[filled, FIRST_PIVOT] = j - last + found[k, FIRST_PIVOT]
+                hits[filled, EXPIRES] = formed + max(10.0, formed - x[int(found[k, FIRST_PIVOT])])
+                hits[filled, SIZE] = min(height / (8.0 * swing[j]), 1.0) if swing[j] > 0 else 0.0
+                hits[filled, CONFIRMED], hits[filled, LEVEL], hits[filled, TARGET] = -1, np.nan, np.nan
+                hits[filled, REACHED], hits[filled, INVALIDATED] = -1, -1
+                hits[filled, CURSOR], hits[filled, STATUS] = formed, FORMING
                 newest[code, column] = filled
                 filled += 1
-    return hits, filled
-
-
-@njit(cache=True, nogil=True)
-def advance_all(hits, first, filled, high, low, close):
-    """Every hit from ``first`` on lives to the last bar; gives the first one that is not done, for the next time."""
-    open_from = filled
-    for k in range(first, filled):
+        j += 1
+    still_open = filled
+    for k in range(open_from, filled):
         if hits[k, STATUS] < DONE:
-            advance(hits[k], high, low, close, close.size)
-            if hits[k, STATUS] < DONE and k < open_from:
-                open_from = k
-    return open_from
+            if j >= count:
+                advance(hits, k, high, low, close, close.size)
+            if hits[k, STATUS] < DONE and k < still_open:
+                still_open = k
+    return j, filled, still_open
 
 
 @njit(cache=True, nogil=True)

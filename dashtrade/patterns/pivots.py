@@ -84,13 +84,22 @@ class Zigzag:
         """Goes through the bars after those already seen."""
         from dashtrade.patterns.kernels import zigzag
 
-        share = 0.0 if self.percent is None else self.percent / 100.0
-        found: Any = zigzag(
-            *(prices.high, prices.low, prices.close, self.done, float(self.factor), share, ATR_WINDOW, self.state),
-            *(self.at, self.price, self.kind, self.known, self.swing, self.count),
-        )
-        self.at, self.price, self.kind, self.known, self.swing, self.count = found
-        self.done = prices.close.size
+        factor, share = (float(self.factor), 0.0) if self.percent is None else (0.0, self.percent / 100.0)
+        while self.done < prices.close.size:
+            if self.count == self.at.size:
+                self._grow(prices.close.size - self.done)
+            found: Any = zigzag(
+                *(prices.high, prices.low, prices.close, self.done, factor, share, ATR_WINDOW, self.state),
+                *(self.at, self.price, self.kind, self.known, self.swing, self.count),
+            )
+            self.done, self.count = found
+
+    def _grow(self, bars: int) -> None:
+        """Room for as many pivots again, or one for every 16 bars to come."""
+        more = max(self.count, bars // 16)
+        for name in ("at", "price", "kind", "known", "swing"):
+            array = getattr(self, name)
+            setattr(self, name, np.concatenate((array, np.empty(more, dtype=array.dtype))))
 
 
 def pivots(bars: pd.DataFrame, factor: float = 3.0, percent: float | None = None) -> pd.DataFrame:
