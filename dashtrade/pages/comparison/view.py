@@ -201,10 +201,11 @@ def heatmap_html(matrix: pd.DataFrame) -> str:
     for symbol, values in matrix.iterrows():
         cells = "".join(_cell(f"{symbol} and {other}", value) for other, value in values.items())
         body += f'<tr><th scope="row">{escape(str(symbol))}</th>{cells}</tr>'
+    width = 140 + 90 * len(matrix)
     return (
-        '<div class="dt-table"><div class="dt-table-scroll" tabindex="0" role="region" aria-label="Correlation">'
-        f'<table class="dt-heatmap" style="max-width:{140 + 90 * len(matrix)}px"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div></div>"
+        f'<div class="dt-table" style="max-width:{width}px"><div class="dt-table-scroll" tabindex="0" role="region" '
+        f'aria-label="Correlation"><table class="dt-heatmap"><thead><tr><td></td>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div></div>"
     )
 
 

@@ -24,6 +24,14 @@ def look_of(number: int) -> tuple[str, str]:
     return SERIES_COLOURS[number % count], _STYLES[number // count % len(_STYLES)]
 
 
+def round_steps(low: float, high: float, most: int = 6) -> np.ndarray:
+    """Multiples of 1, 2 or 5 × 10ⁿ from ``low`` to ``high``, at most ``most`` of them."""
+    span = high - low
+    power = 10.0 ** np.floor(np.log10(span / most))
+    step = next(s for s in (power, 2 * power, 5 * power, 10 * power, 20 * power) if span / s <= most - 1)
+    return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+
+
 class LinesPlot:
     """One line a column, with a key that tells each line's last value."""
 
@@ -82,12 +90,11 @@ class ScatterPlot:
         self.points = bq.Scatter(
             x=[0.0], y=[0.0], scales={"x": self.x, "y": self.y}, default_size=90, names=[""], display_names=True
         )
-        across = bq.Axis(scale=self.x, label=x_label, tick_format=".0%", num_ticks=5)
-        up = bq.Axis(
-            scale=self.y, label=y_label, orientation="vertical", tick_format=".0%", num_ticks=6, label_offset="44px"
-        )
+        across = bq.Axis(scale=self.x, label=x_label, tick_format=".0%")
+        up = bq.Axis(scale=self.y, label=y_label, orientation="vertical", tick_format=".0%", label_offset="44px")
         self.figure = _figure([self.points], [across, up], height)
-        for axis in (across, up):
+        self.axes = (across, up)
+        for axis in self.axes:
             axis.label_color = _MUTED
         self.figure.fig_margin = {"top": 20, "bottom": 46, "left": 64, "right": 24}
         self.widget = self.figure
@@ -96,10 +103,11 @@ class ScatterPlot:
         """Points that have no value are left out; the range leaves room for their names."""
         found = [(n, a, b) for n, a, b in zip(names, x, y, strict=True) if np.isfinite(a) and np.isfinite(b)]
         labels, across, up = zip(*found, strict=True) if found else ((), (), ())
-        for scale, values in ((self.x, across), (self.y, up)):
+        for axis, scale, values in zip(self.axes, (self.x, self.y), (across, up), strict=True):
             low, high = min((0.0, *values)), max((0.0, *values))
             room = (high - low or 1.0) * 0.12
             scale.min, scale.max = (low - room if low < 0 else 0.0), high + room
+            axis.tick_values = round_steps(scale.min, scale.max)
         colours = [colour for colour, _ in zip(cycle(SERIES_COLOURS), labels, strict=False)]
         with self.points.hold_sync():
             self.points.x, self.points.y = np.array(across, dtype=float), np.array(up, dtype=float)
