@@ -83,13 +83,25 @@ class SweepResult:
                 raise InvalidInput("heatmap", f"{name!r} was not varied.", allowed=self.names)
         return self.table.pivot_table(index=y, columns=x, values=self.objective, aggfunc="max")
 
-    def deflated_sharpe(self) -> float:
-        """Of the best row, discounted for the number of combinations tried and how their Sharpe ratios spread."""
-        factor = self.provenance["bars_per_year"]
-        tried = self.table["sharpe"].dropna() / math.sqrt(factor)
-        result = self.backtest(int(np.nanargmax(self.table["sharpe"].to_numpy())))
+    @property
+    def tried(self) -> NDArray[np.float64]:
+        """The Sharpe ratio of one bar of each combination; NaN where it is not defined."""
+        per_bar: NDArray[np.float64] = self.table["sharpe"].to_numpy() / math.sqrt(self.provenance["bars_per_year"])
+        return per_bar
+
+    def deflated_sharpe(self, trials: int | None = None, variance: float | None = None) -> float:
+        """Of the row with the best Sharpe, discounted for the number of tries and how their Sharpe ratios spread.
+
+        Unless given (by the trial ledger), the tries are this sweep's combinations. NaN where no row has a Sharpe.
+        """
+        if not np.isfinite(self.tried).any():
+            return math.nan
+        known = self.tried[np.isfinite(self.tried)]
+        result = self.backtest(int(np.nanargmax(self.tried)))
         returns = measure.returns_of(result.equity.to_numpy(), self.request.cash)
-        return measure.deflated_sharpe(returns, len(self.table), float(tried.var(ddof=1)) if len(tried) > 1 else 0.0)
+        if trials is None or variance is None:
+            trials, variance = len(self.table), float(known.var(ddof=1)) if len(known) > 1 else 0.0
+        return measure.deflated_sharpe(returns, trials, variance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dashtrade.analysis import performance as measure
 from dashtrade.analysis.annualisation import annualisation
+from dashtrade.backtest.provenance import bars_hash
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.run import backtest
 from dashtrade.backtest.space import Template
@@ -56,13 +58,16 @@ class Stretch:
 class WalkForwardResult:
     """``steps``: one row for each stretch with the settings chosen and both sides' results. ``equity``: out of
     sample, from
-    one stretch to the next. ``efficiency``: yearly growth out of sample over the mean in sample (Pardo)."""
+    one stretch to the next. ``efficiency``: yearly growth out of sample over the mean in sample (Pardo).
+    ``tried``: the Sharpe ratio of one bar of everything that was tried on the training stretches."""
 
     steps: pd.DataFrame
     equity: pd.Series
     statistics: dict[str, float]
     efficiency: float
     provenance: dict[str, Any]
+    family: str
+    tried: NDArray[np.float64]
 
 
 def split(bars: int, windows: Windows) -> list[Stretch]:
@@ -103,11 +108,12 @@ def walk_forward(
     template = Template(request.strategy)
     factor = annualisation(request.bars, bars).factor
     cash = request.cash
-    rows, pieces = [], []
+    rows, pieces, tried = [], [], []
     for n, stretch in enumerate(split(len(bars), windows)):
         train = bars.iloc[list(stretch.train)]
         train.attrs = dict(bars.attrs)
         found = sweep(replace(request, bars={symbol: train}), parameters, options)
+        tried.append(found.tried)
         traded = found.table[found.table["trades"] > 0]
         usable = traded[np.isfinite(traded[options.objective])]
         row = int(usable.index[np.argmax(usable[options.objective].to_numpy())]) if len(usable) else 0
@@ -153,7 +159,13 @@ def walk_forward(
             "stretches_won": int((steps["out_of_sample_return"] > 0).sum()),
         },
         efficiency=outside / within if within > 0 else float("nan"),
-        provenance={**found.provenance, "windows": {n: getattr(windows, n) for n in Windows.__slots__}},
+        provenance={
+            **found.provenance,
+            "bars_hash": bars_hash(request.bars),
+            "windows": {n: getattr(windows, n) for n in Windows.__slots__},
+        },
+        family=template.base.trial_family,
+        tried=np.concatenate(tried),
     )
 
 

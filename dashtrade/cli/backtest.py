@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,17 +11,19 @@ from dashtrade.errors import InvalidInput
 
 if TYPE_CHECKING:
     from dashtrade.backtest import BacktestResult
+    from dashtrade.backtest.evidence import Evidence
     from dashtrade.domain.strategy import Strategy
 
 Text = Annotated[str | None, typer.Option()]
 
 
 def register(app: typer.Typer) -> None:
-    from dashtrade.cli import sweeps
+    from dashtrade.cli import strategy, sweeps
 
     app.command("backtest")(backtest)
     app.command("sweep")(sweeps.sweep)
     app.command("walkforward")(sweeps.walkforward)
+    app.add_typer(strategy.app, name="strategy")
 
 
 def backtest(
@@ -51,6 +53,9 @@ def backtest(
     whole_shares: Annotated[bool, typer.Option("--whole-shares", help="No fractions of shares.")] = False,
     risk_free: Annotated[str, typer.Option(help="Yearly rate for the ratios.")] = "0",
     user: Annotated[str | None, typer.Option(help="Whose saved strategy; the run is counted for this user.")] = None,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Also how much of it could be luck (one symbol).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
 ) -> None:
     """Backtest a preset or your own conditions.
@@ -64,7 +69,7 @@ def backtest(
     if (entry or short_entry) and strategy is not None:  # with own conditions the first word is a symbol
         symbols, strategy = [strategy, *(symbols or [])], None
     owner = user_id(user) if user else None
-    saved = strategy if entry or short_entry else _known(strategy, owner)
+    saved = strategy if entry or short_entry else known(strategy, owner)
     request = service.from_text(
         symbols=" ".join(symbols or []),
         strategy=saved if isinstance(saved, str) else "custom",
@@ -105,13 +110,35 @@ def backtest(
 
         uow = runtime().uow() if owner is not None else None
         result = service.run_backtest(market(), request, uow=uow, user_id=owner)
+    panel = _evidence(result, owner) if evidence else None
     if json:
-        typer.echo(result.to_json())
-    else:
-        _print(result)
+        from json import dumps
+
+        from dashtrade.backtest.result import plain
+
+        found = result.to_dict()
+        if panel is not None:
+            found["evidence"] = plain({**asdict(panel), "sentences": panel.sentences()})
+        typer.echo(dumps(found, allow_nan=False))
+        return
+    _print(result)
+    for line in panel.sentences() if panel is not None else ():
+        typer.echo(f"Evidence: {line}")
 
 
-def _known(name: str | None, owner: int | None) -> Strategy | str:
+def _evidence(result: BacktestResult, owner: int | None) -> Evidence:
+    """The honesty panel; with the user's own number of tries where there is a user."""
+    from dashtrade.backtest.evidence import evidence
+
+    if owner is None:
+        return evidence(result)
+    from dashtrade.bootstrap import runtime
+    from dashtrade.services.trials import evidence_of
+
+    return evidence_of(runtime().uow(), owner, result)
+
+
+def known(name: str | None, owner: int | None) -> Strategy | str:
     """A preset's name, or the saved strategy of this name."""
     from dashtrade.strategies import PRESETS
 

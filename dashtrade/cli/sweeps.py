@@ -13,7 +13,7 @@ from dashtrade.errors import InvalidInput
 if TYPE_CHECKING:
     from dashtrade.backtest import BacktestRequest
 
-Strategy = Annotated[str, typer.Argument(help="A preset, such as ema_cross.")]
+Strategy = Annotated[str, typer.Argument(help="A preset, or a saved strategy with --user.")]
 Symbol = Annotated[str | None, typer.Argument(help="A symbol, such as AAPL.")]
 Values = Annotated[
     list[str], typer.Option("--param", "-p", help="fast=5:20:5 (from, to, step) or slow=20,30,40; may be repeated.")
@@ -33,6 +33,7 @@ Method = Annotated[str, typer.Option(help="grid, random or optuna.")]
 Trials = Annotated[int, typer.Option(help="How many, for random and optuna.")]
 Threads = Annotated[int, typer.Option(help="Blocks at once.")]
 Seed = Annotated[int, typer.Option(help="Of random choices.")]
+User = Annotated[str | None, typer.Option(help="Whose saved strategy; every combination is counted for this user.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 
 
@@ -57,6 +58,7 @@ def sweep(
     trials: Trials = 200,
     threads: Threads = 2,
     seed: Seed = 0,
+    user: User = None,
     resume: Annotated[str | None, typer.Option(help="Folder for finished blocks; run again to go on.")] = None,
     top: Annotated[int, typer.Option(help="How many rows to show.")] = 20,
     json: Json = False,
@@ -77,7 +79,15 @@ def sweep(
     result = run(request, ranges(param), options)
     ascending = False
     table = result.table.sort_values(objective, ascending=ascending, na_position="last").head(top)
-    deflated = result.deflated_sharpe() if result.table["sharpe"].notna().any() else float("nan")
+    tries = len(result.table)
+    deflated = result.deflated_sharpe()
+    if user is not None:
+        from dashtrade.bootstrap import runtime
+        from dashtrade.cli.backtest import user_id
+        from dashtrade.services.trials import record_sweep
+
+        counted = record_sweep(runtime().uow(), user_id(user), result)
+        tries, deflated = counted.count, result.deflated_sharpe(counted.count, counted.variance)
     if json:
         best = result.best
         found = {
@@ -85,6 +95,7 @@ def sweep(
             "objective": objective,
             "combinations": len(result.table),
             "skipped": result.skipped,
+            "trials": tries,
             "deflated_sharpe": plain(deflated),
             "rows": records(table),
             "provenance": plain(result.provenance),
@@ -94,7 +105,7 @@ def sweep(
     typer.echo(f"{len(result.table):,} combinations; the best by {objective}:")
     columns = [*result.names, objective, "plateau", "total_return", "max_drawdown", "trades"]
     typer.echo(table[list(dict.fromkeys(columns))].to_string(index=False, float_format=lambda v: f"{v:,.3f}"))
-    typer.echo(f"Deflated Sharpe of the best (chance of skill after {len(result.table):,} tries): {deflated:.0%}")
+    typer.echo(f"Deflated Sharpe of the best (chance of skill after {tries:,} tries): {deflated:.0%}")
 
 
 def walkforward(
@@ -118,6 +129,7 @@ def walkforward(
     trials: Trials = 200,
     threads: Threads = 2,
     seed: Seed = 0,
+    user: User = None,
     train: Annotated[int, typer.Option(help="Bars to choose settings on.")] = 504,
     test: Annotated[int, typer.Option(help="Bars to trade them on.")] = 126,
     purge: Annotated[int, typer.Option(help="Unused bars between the two.")] = 0,
@@ -136,8 +148,16 @@ def walkforward(
     windows = Windows(train=train, test=test, purge=purge, embargo=embargo, expanding=expanding)
     options = SweepOptions(method=method, objective=objective, trials=trials, threads=threads)
     result = walk_forward(request, ranges(param), windows, options)
+    tries = len(result.tried)
+    if user is not None:
+        from dashtrade.bootstrap import runtime
+        from dashtrade.cli.backtest import user_id
+        from dashtrade.services.trials import record_walk_forward
+
+        tries = record_walk_forward(runtime().uow(), user_id(user), result).count
     if json:
         found = {
+            "trials": tries,
             "final_equity": float(result.equity.iloc[-1]),
             "efficiency": plain(result.efficiency),
             "statistics": plain(result.statistics),
@@ -178,11 +198,21 @@ def ranges(texts: list[str]) -> dict[str, list[float]]:
 
 def _request(given: dict[str, Any]) -> BacktestRequest:
     """The engine's request, with the bars, from a command's options."""
+    from dataclasses import replace
+
+    from dashtrade.cli.backtest import known, user_id
     from dashtrade.services import backtests as service
 
+    chosen = known(given["strategy"], user_id(given["user"]) if given["user"] else None)
+    if isinstance(chosen, str):
+        given = {**given, "strategy": chosen}
+    else:
+        given = {**given, "strategy": "ema_cross"}  # its place is taken below
     names = ("strategy", "period", "interval", "cash", "size", "direction", "commission")
     texts: dict[str, Any] = {n: given[n] or "" for n in ("source", "stop_loss", "take_profit", "trail", "slippage")}
     wanted = service.from_text(symbols=given["symbol"] or "", **{n: given[n] for n in names}, **texts)
+    if not isinstance(chosen, str):
+        wanted = replace(wanted, strategy=chosen)
     service.build(wanted, {"": None})  # type: ignore[dict-item]  # a wrong name should not wait for the data
     if given["file"] is not None:
         from dashtrade.services.bar_files import read_bars
@@ -193,8 +223,6 @@ def _request(given: dict[str, Any]) -> BacktestRequest:
         from dashtrade.bootstrap import market
 
         bars = service.fetch(market(), wanted)
-    from dataclasses import replace
-
     return replace(service.build(wanted, bars), seed=given["seed"])
 
 

@@ -15,7 +15,10 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.services.work import working
 
 if TYPE_CHECKING:
+    from dashtrade.backtest.evidence import Evidence
     from dashtrade.backtest.result import BacktestResult
+    from dashtrade.backtest.sweep import SweepResult
+    from dashtrade.backtest.walkforward import WalkForwardResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,34 @@ def record_run(
         work.session.flush()
         count_trials(work, user_id, result.strategy.trial_family, made["bars_hash"], tries)
         return row.id
+
+
+def record_sweep(uow: UnitOfWork, user_id: int, result: SweepResult) -> Trials:
+    """Keeps the best row's run and counts every combination. Returns all tries so far, these included.
+
+    Where no combination traded there is no best row; the tries count all the same.
+    """
+    family, data_hash = result.template.base.trial_family, result.provenance["bars_hash"]
+    if result.table[result.objective].notna().any():
+        record_run(uow, user_id, result.backtest(), kind="sweep", sharpes=result.tried.tolist())
+    else:
+        count_trials(uow, user_id, family, data_hash, result.tried.tolist())
+    return trials_of(uow, user_id, family, data_hash)
+
+
+def record_walk_forward(uow: UnitOfWork, user_id: int, result: WalkForwardResult) -> Trials:
+    """Counts every combination of every training stretch as a try on the whole data. Returns all tries so far."""
+    data_hash = result.provenance["bars_hash"]
+    count_trials(uow, user_id, result.family, data_hash, result.tried.tolist())
+    return trials_of(uow, user_id, result.family, data_hash)
+
+
+def evidence_of(uow: UnitOfWork, user_id: int, result: BacktestResult) -> Evidence:
+    """The honesty panel of a result that was recorded, with the true number of tries."""
+    from dashtrade.backtest.evidence import evidence
+
+    found = trials_of(uow, user_id, result.strategy.trial_family, result.provenance["bars_hash"])
+    return evidence(result, max(found.count, 1), found.variance)
 
 
 def list_runs(uow: UnitOfWork, user_id: int, limit: int = 100) -> list[dict[str, Any]]:
