@@ -12,14 +12,20 @@ from dashtrade.portfolio.comparison import (
     relative_strength,
     rolling_correlation,
 )
+from dashtrade.portfolio.holdings import AccountSummary, Holding, HoldingsRisk, holdings_risk, summarise
 
 __all__ = [
     "DEFAULT_WEIGHTS",
     "MEASURES",
+    "AccountSummary",
     "Comparison",
+    "Holding",
+    "HoldingsRisk",
     "common_prices",
     "compare",
+    "holdings_risk",
     "ranking",
     "relative_strength",
     "rolling_correlation",
+    "summarise",
 ]
