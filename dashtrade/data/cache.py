@@ -23,8 +23,8 @@ from dashtrade.data.backoff import Backoff
 from dashtrade.data.barfile import BarFile, Store
 from dashtrade.data.locks import locked
 from dashtrade.data.pipeline import FetchingSource, answer
-from dashtrade.data.quality import nanoseconds
-from dashtrade.domain.market import QUALITY_COUNTS, HistoryRequest, Interval
+from dashtrade.data.quality import joined_faults, nanoseconds
+from dashtrade.domain.market import HistoryRequest, Interval
 from dashtrade.errors import ConfigurationError, NoDataInRange, RateLimited, SourceError, SourceUnreachable
 
 log = logging.getLogger(__name__)
@@ -265,12 +265,9 @@ def _adjusted(old: pd.DataFrame, new: pd.DataFrame) -> bool:
 
 
 def _joined(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """``old`` up to where ``new`` begins, then ``new``. Of each mending the larger count stays: the frames overlap."""
+    """``old`` up to where ``new`` begins, then ``new``. Faults in the bars read again are counted once."""
     kept = old.iloc[: old.index.searchsorted(new.index[0], side="left")]
     bars = pd.concat([kept, new])
-    quality = {
-        name: max(int(old.attrs["quality"].get(name, 0)), int(new.attrs["quality"].get(name, 0)))
-        for name in QUALITY_COUNTS
-    }
-    bars.attrs = {**new.attrs, "quality": {**quality, "rows": len(bars)}}
+    quality, when = joined_faults(old, new, int(nanoseconds(new)[0]))
+    bars.attrs = {**new.attrs, "quality": {**quality, "rows": len(bars)}, "fault_times": when}
     return bars

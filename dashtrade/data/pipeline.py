@@ -53,7 +53,9 @@ def answer(source: FetchingSource, request: HistoryRequest, now: datetime, fetch
     bars = (fetch or source.fetch)(request.symbol, native, start, end)
     if native is not request.interval and native.length != request.interval.length:
         bars = resample(bars, request.interval, session_edges(request.symbol))
-    attrs = {**bars.attrs, "interval": request.interval.value}
+    # The times are for the cache, which reads bars again; a reader is told the counts.
+    attrs = {name: value for name, value in bars.attrs.items() if name != "fault_times"}
+    attrs["interval"] = request.interval.value
     last = bars.index[-1] if len(bars) else None
     bars = cut(bars, request)
     if not len(bars):

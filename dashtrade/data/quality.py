@@ -20,6 +20,10 @@ PRICES = list(OHLCV[:4])
 _ROUNDING = 1e-9
 # A frame that loses more than this share of its rows is not the series it says it is.
 _MAX_LOST = 0.5
+# Times kept of each kind of fault: as many as the bars can have that the cache reads again.
+_KEPT_TIMES = 50
+# Kind of fault → times of the newest ones, nanoseconds UTC, ascending.
+FaultTimes = dict[str, list[int]]
 
 
 def check_bars(frame: pd.DataFrame) -> pd.DataFrame:
@@ -43,14 +47,37 @@ def check_bars(frame: pd.DataFrame) -> pd.DataFrame:
         raise BadBars(f"The bars hold something that is not a number: {error}.") from None
     counts = dict.fromkeys(QUALITY_COUNTS, 0)
     counts["rows"] = len(frame)
-    values, at = _order(values, index.tz_convert("UTC").as_unit("ns").asi8, counts)
-    values, at = _mend(values, at, counts)
+    when: FaultTimes = {}
+    values, at = _order(values, index.tz_convert("UTC").as_unit("ns").asi8, counts, when)
+    values, at = _mend(values, at, counts, when)
     lost = counts.pop("lost")
     if lost > _MAX_LOST * max(counts["rows"], 1):
         raise BadBars(f"{lost} of {counts['rows']} bars have no usable price; the frame is refused.")
     clean = bars_frame(at, values)
     clean.attrs = {**frame.attrs, "quality": counts}
+    if when:
+        clean.attrs["fault_times"] = when
     return clean
+
+
+def _note(when: FaultTimes, name: str, times: np.ndarray) -> None:
+    """Keep the times of the newest faults of a kind, so that bars read again are not counted again."""
+    if len(times):
+        when[name] = sorted([*when.get(name, []), *(int(t) for t in times[-_KEPT_TIMES:])])[-_KEPT_TIMES:]
+
+
+def joined_faults(old: pd.DataFrame, new: pd.DataFrame, since: int) -> tuple[dict[str, int], FaultTimes]:
+    """Counts and times of two frames' faults, where ``new`` holds everything from ``since`` (nanoseconds UTC) on."""
+    counts: dict[str, int] = {}
+    when: FaultTimes = {}
+    for name in QUALITY_COUNTS:
+        before = old.attrs.get("fault_times", {}).get(name, [])
+        again = sum(time >= since for time in before)
+        counts[name] = max(int(old.attrs["quality"].get(name, 0)) - again, 0) + int(new.attrs["quality"].get(name, 0))
+        kept = [time for time in before if time < since] + new.attrs.get("fault_times", {}).get(name, [])
+        if kept:
+            when[name] = kept[-_KEPT_TIMES:]
+    return counts, when
 
 
 def bars_frame(times: np.ndarray, values: np.ndarray) -> pd.DataFrame:
@@ -69,7 +96,9 @@ def nanoseconds(bars: pd.DataFrame) -> np.ndarray:
     return times(bars).as_unit("ns").asi8
 
 
-def _order(values: np.ndarray, times: np.ndarray, counts: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def _order(
+    values: np.ndarray, times: np.ndarray, counts: dict[str, int], when: FaultTimes
+) -> tuple[np.ndarray, np.ndarray]:
     nat = times == np.iinfo("int64").min
     if nat.any():
         counts["empty_rows"] += int(nat.sum())
@@ -77,17 +106,21 @@ def _order(values: np.ndarray, times: np.ndarray, counts: dict[str, int]) -> tup
     steps = np.diff(times)
     if (steps < 0).any():
         counts["unordered"] = int((steps < 0).sum())
+        _note(when, "unordered", np.sort(times[1:][steps < 0]))
         order = np.argsort(times, kind="stable")
         values, times = values[order], times[order]
         steps = np.diff(times)
     if (steps == 0).any():
         last = np.append(steps != 0, True)
         counts["duplicates"] = int((~last).sum())
+        _note(when, "duplicates", times[~last])
         values, times = values[last], times[last]
     return values, times
 
 
-def _mend(values: np.ndarray, times: np.ndarray, counts: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def _mend(
+    values: np.ndarray, times: np.ndarray, counts: dict[str, int], when: FaultTimes
+) -> tuple[np.ndarray, np.ndarray]:
     values[~np.isfinite(values)] = np.nan
     empty = np.isnan(values[:, 3])
     with np.errstate(invalid="ignore"):
@@ -96,14 +129,19 @@ def _mend(values: np.ndarray, times: np.ndarray, counts: dict[str, int]) -> tupl
     counts["empty_rows"] += int(empty.sum())
     counts["non_positive"] = int(wrong.sum())
     counts["lost"] = int((empty | worthless).sum())
+    _note(when, "empty_rows", times[empty])
+    _note(when, "non_positive", np.repeat(times, wrong.sum(axis=1)))
     values[:, :3][wrong[:, :3]] = np.nan
     keep = ~(empty | worthless)
     if not keep.all():
         values, times = values[keep], times[keep]
-    counts["not_enclosing"] = int(_not_enclosing(values).sum())
+    outside = _not_enclosing(values)
+    counts["not_enclosing"] = int(outside.sum())
+    _note(when, "not_enclosing", times[outside])
     holes = np.isnan(values)
     if holes.any():
         counts["empty_cells"] = int(holes.sum()) - int(wrong[keep].sum())
+        _note(when, "empty_cells", np.repeat(times, np.maximum(holes.sum(axis=1) - wrong[keep].sum(axis=1), 0)))
         before = np.append(values[:1, 3], values[:-1, 3])
         values[:, 0] = np.where(holes[:, 0], np.fmax(np.fmin(before, values[:, 1]), values[:, 2]), values[:, 0])
         values[:, 4] = np.where(holes[:, 4], 0.0, values[:, 4])
@@ -111,6 +149,7 @@ def _mend(values: np.ndarray, times: np.ndarray, counts: dict[str, int]) -> tupl
     values[:, 2] = np.fmin(values[:, 2], np.minimum(values[:, 0], values[:, 3]))
     negative = values[:, 4] < 0
     counts["negative_volume"] = int(negative.sum())
+    _note(when, "negative_volume", times[negative])
     values[negative, 4] = 0.0
     return values, times
 
@@ -129,8 +168,13 @@ def count_gaps(bars: pd.DataFrame, days: np.ndarray) -> pd.DataFrame:
     if len(bars):
         have = nanoseconds(bars).astype("datetime64[ns]").astype("datetime64[D]")
         expected = days[np.searchsorted(days, have[0]) : np.searchsorted(days, have[-1], side="right")]
-        bars.attrs["quality"]["missing_sessions"] = int((~np.isin(expected, have)).sum())
-        bars.attrs["quality"]["off_session"] = int((~np.isin(have, days)).sum())
+        when: FaultTimes = bars.attrs.setdefault("fault_times", {})
+        for name, found in (
+            ("missing_sessions", expected[~np.isin(expected, have)]),
+            ("off_session", have[~np.isin(have, days)]),
+        ):
+            bars.attrs["quality"][name] = len(found)
+            _note(when, name, found.astype("datetime64[ns]").astype("int64"))
     return bars
 
 

@@ -97,6 +97,31 @@ def test_an_old_file_is_extended_from_its_end(cache: BarCache, source: FakeSourc
     pd.testing.assert_frame_equal(bars, source.history(ask()), check_freq=False)
 
 
+def test_faults_of_an_extended_file_are_each_counted_once(cache: BarCache, source: FakeSource, clock: Clock) -> None:
+    table = source.tables[Interval.D1]
+    days = {day: pd.Timestamp(f"2026-{day}", tz="UTC") for day in ("03-10", "11-12", "11-16", "11-19", "11-20")}
+    table.loc[days["03-10"], "high"] = 1.0  # long ago
+    table.loc[days["11-12"], "high"] = 1.0  # among the bars that are read again
+    table.loc[days["11-16"], "volume"] = -5.0
+    clock.now = datetime(2026, 11, 18, 23, 0, tzinfo=UTC)
+    first = cache.history(source, ask()).attrs["quality"]
+    assert (first["not_enclosing"], first["negative_volume"], first["empty_rows"]) == (2, 1, 0)
+    # Two more days, both faulty in a way that has been seen before, and one bar without a close.
+    table.loc[days["11-19"], "high"] = 1.0
+    table.loc[days["11-20"], ["high", "volume"]] = (1.0, -1.0)
+    source.tables[Interval.D1] = pd.concat([table, table.iloc[-1:].shift(1, freq="D").assign(close=np.nan)])
+    clock.forward(days=3)
+    for _ in range(3):  # each time the last bars are read again
+        second = cache.history(source, ask())
+        assert second.attrs["cached"] is False
+        counts = second.attrs["quality"]
+        assert (counts["not_enclosing"], counts["negative_volume"], counts["empty_rows"]) == (4, 2, 1)
+        assert "fault_times" not in second.attrs
+        clock.forward(minutes=6)
+    direct = source.history(ask(period="10y")).attrs["quality"]
+    assert {k: v for k, v in counts.items() if k != "rows"} == {k: v for k, v in direct.items() if k != "rows"}
+
+
 @pytest.mark.parametrize("factor", [0.5, 0.25, 0.9985])
 def test_a_split_or_dividend_rewrites_everything(
     cache: BarCache, source: FakeSource, clock: Clock, factor: float
