@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 import structlog
@@ -33,6 +33,7 @@ from dashtrade.settings import Settings
 log = structlog.get_logger("trader")
 SCAN_SECONDS = 2.0
 RETRY_SECONDS = 5.0
+QUOTE_AGE = timedelta(seconds=15)  # a price seen before that is asked for again
 
 
 class Trader:
@@ -199,7 +200,7 @@ def _close(broker: AlpacaBroker) -> None:
 
 def run(engine: Engine, settings: Settings, *, checkpoint: Callable[[str], None] = nothing) -> None:
     """Run a trader in this process until SIGTERM or SIGINT."""
-    trader = Trader(engine, settings, checkpoint=checkpoint, quote=_market_quote(settings))
+    trader = Trader(engine, settings, checkpoint=checkpoint, quote=_market_quote(settings, engine))
 
     def ended(number: int, frame: FrameType | None) -> None:
         trader.stop()
@@ -209,20 +210,13 @@ def run(engine: Engine, settings: Settings, *, checkpoint: Callable[[str], None]
     trader.run()
 
 
-def _market_quote(settings: Settings) -> Callable[[str], Quote | None]:
-    """Latest prices from the market-data sources, made when first asked for."""
-    made: list[object] = []
-    lock = threading.Lock()
+def _market_quote(settings: Settings, engine: Engine) -> Callable[[str], Quote | None]:
+    """Latest prices as polled for everybody, or asked for where nobody has polled the symbol lately."""
+    from dashtrade.bootstrap import shared_prices
+
+    prices = shared_prices(settings, engine)
 
     def quote(symbol: str) -> Quote | None:
-        from dashtrade.bootstrap import make_market
-        from dashtrade.services.market import MarketData
-
-        with lock:
-            if not made:
-                made.append(make_market(settings))
-        market = made[0]
-        assert isinstance(market, MarketData)
-        return market.latest([symbol]).get(symbol)
+        return prices.latest([symbol], max_age=QUOTE_AGE).get(symbol)
 
     return quote
