@@ -14,7 +14,16 @@ from dashtrade.bots.decide import is_exit
 from dashtrade.bots.pnl import Lot, position, unrealized
 from dashtrade.bots.reconcile import Drift, external_orders
 from dashtrade.bots.risk import RiskPicture, check_losses, trading_day
-from dashtrade.db.tables.trading import AccountRow, BotRow, ExternalOrderRow, HaltRow, InboxRow, IntentRow, LotRow
+from dashtrade.db.tables.trading import (
+    AccountRow,
+    BotRow,
+    ExternalOrderRow,
+    HaltRow,
+    InboxRow,
+    IntentRow,
+    LotRow,
+    RiskEventRow,
+)
 from dashtrade.db.trading_repository import (
     NOT_ENDED,
     add_event,
@@ -89,6 +98,17 @@ def note_reconciled(
                     cause=HaltCause.DRIFT,
                     reason=drift.message,
                     set_by="reconciliation",
+                )
+            )
+            uow.session.add(
+                RiskEventRow(
+                    user_id=account.user_id,
+                    event_type="DRIFT",
+                    symbol=drift.symbol,
+                    threshold_value=drift.ours,
+                    current_value=drift.broker,
+                    action_taken="Entries in this symbol are stopped.",
+                    message=drift.message,
                 )
             )
             add_event(uow.session, account, "drift", drift.message, symbol=drift.symbol)

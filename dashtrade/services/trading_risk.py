@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
 from dashtrade.bots.risk import Breach, trading_day
 from dashtrade.db.tables.trading import AccountRow, BotRow, RiskEventRow
 from dashtrade.db.trading_repository import add_event
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.services.notifications import notify
 
 
 def record_breach(session: Session, account: AccountRow, bot: BotRow, breach: Breach, now: datetime) -> bool:
@@ -40,3 +43,29 @@ def record_breach(session: Session, account: AccountRow, bot: BotRow, breach: Br
     if new:
         add_event(session, account, "risk", breach.message, symbol=bot.symbol)
     return new
+
+
+def tell_user(uow: UnitOfWork, user_id: int, now: datetime) -> int:
+    """Notify the user of what was not told yet, each event once; equal ones of a bot in one message.
+
+    Returns the number of messages. It is a transaction of its own: no failure of a channel may touch an order.
+    """
+    with uow:
+        query = select(RiskEventRow).where(
+            RiskEventRow.user_id == user_id,
+            RiskEventRow.notified_at.is_(None),
+            RiskEventRow.created_at > now - timedelta(days=2),
+        )
+        groups: dict[tuple[int | None, str, str | None], list[RiskEventRow]] = {}
+        for row in uow.session.scalars(query.order_by(RiskEventRow.id).with_for_update(skip_locked=True)):
+            groups.setdefault((row.bot_config_id, row.event_type, row.symbol), []).append(row)
+        for (_, kind, symbol), rows in groups.items():
+            newest = rows[-1]
+            again = f" This happened {len(rows)} times." if len(rows) > 1 else ""
+            title = f"{kind.replace('_', ' ').capitalize()}: {symbol or 'account'}"
+            body = f"{newest.message or title} {newest.action_taken or ''}".strip() + again
+            notify(uow, user_id, "system", title, body, link="/bot")
+            for row in rows:
+                row.notified_at = now
+        uow.commit()
+        return len(groups)

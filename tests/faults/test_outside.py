@@ -18,6 +18,7 @@ from dashtrade.domain.bot_views import NewBot
 from dashtrade.domain.market import Quote
 from dashtrade.processes.trader.agent import AccountAgent, Tools
 from dashtrade.services import bots, trading_outside
+from dashtrade.services.notifications import list_notifications
 from dashtrade.services.trading_lease import acquire_lease
 
 pytestmark = pytest.mark.fault
@@ -112,6 +113,8 @@ def test_fault_51_a_split_stops_the_symbol_and_an_exit_sells_no_more_than_there_
     assert desk.broker_positions()["AAPL"] == left
     desk.trader.reconcile_soon()
     wait_for(lambda: stops(desk), "a split is not noticed")
+    told = wait_for(lambda: list_notifications(desk.uow(), desk.user_id), "the user is not told")
+    assert [note.title for note in told] == ["Drift: AAPL"] and "Our books hold 10 AAPL" in told[0].body
     assert desk.settled(id="more").json()["code"] == "HALTED"
     out = desk.settled(action="SELL", id="out").json()
     assert (out["status"], out["filled_qty"]) == ("success", min(left, 10))

@@ -24,6 +24,7 @@ from dashtrade.errors import AuthFailed, ConfigurationError, Forbidden
 from dashtrade.processes.trader.access import open_broker
 from dashtrade.processes.trader.agent import AccountAgent, Tools
 from dashtrade.services import bots, kill_switches, trading_fills
+from dashtrade.services.notifications import list_notifications
 from dashtrade.services.trading_lease import LeaseLost, acquire_lease
 
 pytestmark = pytest.mark.fault
@@ -296,6 +297,9 @@ def test_a_loss_limit_switches_the_bot_off_closes_and_is_told_once(house: House)
     assert [event.event_type for event in events] == ["DAILY_LOSS_LIMIT"]
     assert events[0].threshold_value == 50 and events[0].current_value > 50
     assert house.settled(id="again").json()["code"] == "BOT_DISABLED"
+    told = list_notifications(house.uow(), house.user_id)
+    assert [note.title for note in told] == ["Daily loss limit: AAPL"], "told once"
+    assert "switched off and closes its position" in told[0].body
 
 
 def test_a_gone_traders_account_is_taken_at_once_and_a_living_ones_is_not(house: House) -> None:

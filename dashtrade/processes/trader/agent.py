@@ -31,7 +31,7 @@ from dashtrade.errors import (
     OrderRefused,
     OutcomeUnknown,
 )
-from dashtrade.services import trading, trading_books, trading_fills, trading_orders, trading_outside
+from dashtrade.services import trading, trading_books, trading_fills, trading_orders, trading_outside, trading_risk
 from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_work, renew_lease
 
 log = structlog.get_logger("trader")
@@ -382,3 +382,7 @@ class AccountAgent:
         flattening += trading_books.bots_to_flatten(tools.uow(), lease, at_broker, tools.now())
         for intent_id in flattening:
             self.submit(intent_id)
+        try:
+            trading_risk.tell_user(tools.uow(), lease.user_id, tools.now())
+        except DashTradeError as error:  # told with the next look; trading does not wait for it
+            log.warning("user_not_told", account=lease.account_id, reason=str(error))
