@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import secrets
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(help="Users: create, list, password, role, disable, enable.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from dashtrade.settings import Settings
+
+app = typer.Typer(
+    help="Users: create, list, invite, password, reset-link, role, disable, enable.", no_args_is_help=True
+)
 
 Username = Annotated[str, typer.Argument(help="User name, in any case.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
@@ -75,6 +80,44 @@ def password(username: Username, password_stdin: FromStdin = False, generate: Ge
     typer.echo(
         f"The password of {user.username} is set; all their sessions ended." + (f" Password: {new}" if show else "")
     )
+
+
+@app.command()
+def invite(
+    email: Annotated[str | None, typer.Option(help="Good for this address alone.")] = None,
+    role: Annotated[str, typer.Option(help="user, admin or superadmin.")] = "user",
+) -> None:
+    """Print a link with which one account can be opened, within 7 days."""
+    from dashtrade.bootstrap import runtime
+    from dashtrade.errors import InvalidInput
+    from dashtrade.services import invitations
+
+    made = runtime()
+    if made.settings.registration == "closed":
+        raise InvalidInput(
+            "registration", "is closed. Set DASHTRADE_REGISTRATION to invitation, or use `dashtrade user create`."
+        )
+    with made.uow() as uow:
+        token = invitations.invite(uow, email=email, role=role)
+    typer.echo(_address(made.settings, f"register?invitation={token}"))
+
+
+@app.command("reset-link")
+def reset_link(username: Username) -> None:
+    """Print a link with which a user sets a new password, within an hour."""
+    from dashtrade.bootstrap import runtime
+    from dashtrade.services import invitations, users
+
+    made = runtime()
+    with made.uow() as uow:
+        token = invitations.reset_link(uow, users.user_named(uow, username).id)
+    typer.echo(_address(made.settings, f"set-password?link={token}"))
+
+
+def _address(settings: Settings, path: str) -> str:
+    """The page as this machine reaches it; behind a proxy its name takes the place of the first part."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  compared, not bound
+    return f"http://{host}:{settings.dashboards_port}{settings.base_url}{path}"
 
 
 @app.command()

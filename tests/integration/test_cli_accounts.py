@@ -119,3 +119,24 @@ def test_as_a_process_a_failure_is_one_line_without_a_traceback(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: DATABASE_URL names 'mysql'") and done.stderr.count("\n") == 1
     assert "very-secret" not in done.stderr
+
+
+def test_links_for_those_who_come_and_those_who_forgot(dashtrade, uow_factory, monkeypatch):
+    from dashtrade.services import invitations
+    from dashtrade.settings import load_settings
+
+    code, out, err = dashtrade("user", "invite")
+    assert code == 1 and out == "" and "DASHTRADE_REGISTRATION" in err
+    monkeypatch.setenv("DASHTRADE_REGISTRATION", "invitation")
+    monkeypatch.setenv("DASHTRADE_HOST", "0.0.0.0")
+    monkeypatch.setenv("DASHTRADE_BASE_URL", "/trade")
+    code, out, _ = dashtrade("user", "invite", "--email", "ada@b.c")
+    assert code == 0 and out.startswith("http://127.0.0.1:5000/trade/register?invitation=")
+    with uow_factory() as uow:
+        token = out.strip().split("=")[1]
+        user = invitations.register(uow, load_settings(), "ada", "ada@b.c", "a good long password", invitation=token)
+    code, out, _ = dashtrade("user", "reset-link", "ada")
+    assert code == 0 and out.startswith("http://127.0.0.1:5000/trade/set-password?link=")
+    with uow_factory() as uow:
+        assert invitations.owner_of_link(uow, out.strip().split("=")[1]) == user
+    assert dashtrade("user", "reset-link", "nobody")[0] == 1

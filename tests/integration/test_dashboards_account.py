@@ -271,8 +271,8 @@ def test_a_new_table_with_secrets_is_noticed() -> None:
     from dashtrade.db.tables import Base
 
     harmless = {
-        "key_hint", "once_key", "token_id", "dedupe_key", "body_hash", "data_hash", "request_hash", "result_hash", "key",
-        "password_changed_at", "must_change_password",
+        "key_hint", "once_key", "token_id", "dedupe_key", "body_hash", "data_hash", "request_hash", "result_hash",
+        "key", "password_changed_at", "must_change_password",
     }  # fmt: skip
     for table in Base.metadata.tables.values():
         if "user_id" not in table.c and table.name != "users":

@@ -108,22 +108,19 @@ class AdminPage(OfficePage):
         for kernel_id, owner in list(manager.owners.items()):
             if kernel_id not in manager:
                 continue
-            provisioner = manager.get_kernel(kernel_id).provisioner
-            found.append((kernel_id, owner, manager.kernel_model(kernel_id), getattr(provisioner, "pid", None)))
-        memory = await asyncio.get_running_loop().run_in_executor(
-            None, lambda: [proportional_mb(pid) for *_, pid in found]
-        )
-        return [
-            {
+            kernel = manager.get_kernel(kernel_id)
+            row = {
                 "id": kernel_id,
                 "username": owner.username,
                 "page": owner.page,
-                "connections": model["connections"],
-                "last_activity": model["last_activity"],
-                "memory": size,
+                "connections": manager.kernel_model(kernel_id)["connections"],
+                "last_activity": getattr(kernel, "last_activity", None),
             }
-            for (kernel_id, owner, model, _), size in zip(found, memory, strict=True)
-        ]
+            found.append((row, getattr(kernel.provisioner, "pid", None)))
+        memory = await asyncio.get_running_loop().run_in_executor(
+            None, lambda: [proportional_mb(pid) for _, pid in found]
+        )
+        return [{**row, "memory": size} for (row, _), size in zip(found, memory, strict=True)]
 
     # ------------------------------------------------------------------ users
 

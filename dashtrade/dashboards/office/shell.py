@@ -139,16 +139,16 @@ class OfficePage(Forms):
         return url_path_join(self.base_url, self.page.slug)
 
     @web.authenticated
-    async def get(self, part: str = "") -> None:
+    async def get(self, part: str | None = None) -> None:
         try:
-            await self.show(part)
+            await self.show(part or "")
         except DatabaseUnavailable:
             raise web.HTTPError(503) from None
 
     @web.authenticated
-    async def post(self, part: str = "") -> None:
-        method = self.actions.get(part)
-        if method is None:
+    async def post(self, part: str | None = None) -> None:
+        method = self.actions.get(part or "")
+        if part is None or method is None:
             raise web.HTTPError(404)
         await self.answer(getattr(self, method), lambda problem: self.show(self.shown_after(part), problem))
 

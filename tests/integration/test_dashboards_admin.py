@@ -1,0 +1,244 @@
+"""The administration: who may do what to whom, and that nobody else may do anything."""
+
+from __future__ import annotations
+
+import itertools
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from dashboards_server import PASSWORD, DashboardsServer, add_users, form_token, kernel_of, sign_in
+from office import forget_confirmation, link_shown, problem, submit, user_id
+from sqlalchemy import text
+
+from dashtrade.domain.users import Role
+from dashtrade.services import accounts, administration, audit, jobs, kill_switches, users
+
+NEW = "four unrelated words here"
+numbers = itertools.count(1)
+ACTIONS = ["create", "invite", "role", "active", "reset", "sign-out", "end-kernel", "halt", "resume"]
+
+
+@pytest.fixture
+def person(office: DashboardsServer) -> str:
+    name = f"member{next(numbers)}"
+    add_users(office.database_url, {name: "user"})
+    return name
+
+
+def role_now(office: DashboardsServer, username: str) -> tuple[Role, bool]:
+    with office.database() as uow:
+        user = users.user_named(uow, username)
+    return user.role, user.is_active
+
+
+@pytest.mark.parametrize("path", ["admin", "admin/audit", "admin/system"])
+def test_it_is_for_admins(office: DashboardsServer, person: str, path: str) -> None:
+    with office.client() as stranger:
+        assert stranger.get(path).status_code == 302
+    with office.with_session(person) as client:
+        assert client.get(path).status_code == 403
+        assert "Administration" not in client.get("hello").text
+    for name in ("boss", "root"):
+        with office.with_session(name) as client:
+            answer = client.get(path)
+            assert answer.status_code == 200
+            assert answer.headers["cache-control"] == "no-store"
+            assert "'unsafe-inline'" not in answer.headers["content-security-policy"]
+    with office.with_session("boss") as client:
+        assert ">Administration</a>" in client.get("hello").text
+        assert client.get("admin/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_no_action_is_open_to_users(office: DashboardsServer, person: str, action: str) -> None:
+    target = str(user_id(office, "boss"))
+    fields = {"user": target, "role": "superadmin", "active": "no", "reason": "mine", "username": "eve",
+              "email": "eve@example.com", "halt": "1", "kernel": "x", "confirm_password": PASSWORD}  # fmt: skip
+    with office.with_session(person) as client:
+        token = form_token(client.get("account").text)
+        assert client.post(f"admin/{action}", data={"_xsrf": token, **fields}).status_code == 403
+    with office.client() as stranger:
+        token = form_token(stranger.get("login").text)
+        assert stranger.post(f"admin/{action}", data={"_xsrf": token, **fields}).status_code == 403
+    with office.with_session("root") as client:  # and another site cannot make an admin do it
+        assert client.post(f"admin/{action}", data=fields).status_code == 403
+        assert client.get(f"admin/{action}").status_code == 404
+    assert role_now(office, "boss") == (Role.ADMIN, True)
+    with office.database() as uow:
+        assert administration.system_halts(uow) == []
+
+
+def test_every_action_asks_for_the_password_again(office: DashboardsServer, person: str) -> None:
+    add_users(office.database_url, {f"super-{person}": "superadmin"})
+    fields = {"user": str(user_id(office, person)), "role": "admin", "active": "no", "username": f"new-{person}",
+              "email": f"new-{person}@example.com", "halt": "1"}  # fmt: skip
+    with office.with_session(f"super-{person}") as client:
+        forget_confirmation(office, f"super-{person}")
+        for action in ("create", "invite", "role", "active", "reset", "sign-out", "resume"):
+            answer = submit(client, f"admin/{action}", **fields)
+            assert answer.status_code == 403 and "Type your password" in problem(answer.text), action
+        assert submit(client, "admin/role", **fields, confirm_password="wrong").status_code == 403
+        assert role_now(office, person) == (Role.USER, True)
+        assert submit(client, "admin/role", **fields, confirm_password=PASSWORD).status_code == 303
+    assert role_now(office, person) == (Role.ADMIN, True)
+
+
+def test_a_created_user_sets_their_own_password(office: DashboardsServer, person: str) -> None:
+    name = f"new-{person}"
+    with office.with_session("boss") as client:
+        taken = submit(client, "admin/create", username=person, email="x@example.com", role="user")
+        assert taken.status_code == 400 and "is taken" in problem(taken.text)
+        refused = submit(client, "admin/create", username=name, email=f"{name}@example.com", role="admin")
+        assert refused.status_code == 403
+        made = submit(client, "admin/create", username=name, email=f"{name}@example.com", role="user")
+        assert made.status_code == 200
+    link = link_shown(made.text)
+    with office.client() as browser:
+        page = browser.get(link)
+        assert page.status_code == 200 and name in page.text
+        assert page.headers["referrer-policy"] == "same-origin"
+        secret = parse_qs(urlsplit(link).query)["link"][0]
+        for password, repeat, status in (
+            ("short", "short", 400),
+            (NEW, NEW + "x", 400),
+            (NEW, NEW, 303),
+            (NEW, NEW, 400),
+        ):
+            form = {"_xsrf": form_token(page.text), "link": secret, "password": password, "repeat": repeat}
+            assert browser.post("set-password", data=form).status_code == status
+        assert browser.get(link).status_code == 400
+        assert sign_in(browser, name, NEW).status_code == 303
+    assert secret not in office.log_text()
+    with office.database() as uow:
+        assert secret not in str(
+            uow.session.execute(text("SELECT string_agg(t::text, '') FROM account_tokens t")).scalar()
+        )
+
+
+@pytest.mark.parametrize("link", ["", "x" * 43, "' OR 1=1 --", "a" * 5000])
+def test_made_up_links_set_nothing(office: DashboardsServer, link: str) -> None:
+    with office.client() as browser:
+        assert browser.get("set-password", params={"link": link}).status_code == 400
+        form = {"_xsrf": form_token(browser.get("login").text), "link": link, "password": NEW, "repeat": NEW}
+        assert browser.post("set-password", data=form).status_code == 400
+
+
+def test_a_reset_link_ends_the_old_password_and_sessions(office: DashboardsServer, person: str) -> None:
+    with office.with_session(person) as old, office.with_session("boss") as client:
+        made = submit(client, "admin/reset", user=str(user_id(office, person)))
+        assert old.get("account").status_code == 200
+        link = link_shown(made.text)
+        with office.client() as browser:
+            form = {"_xsrf": form_token(browser.get(link).text), "password": NEW, "repeat": NEW,
+                    "link": parse_qs(urlsplit(link).query)["link"][0]}  # fmt: skip
+            assert browser.post("set-password", data=form).status_code == 303
+        assert old.get("account").status_code == 302
+        for above in ("root", "boss"):  # an admin resets users only, and not an account of their own rank
+            assert submit(client, "admin/reset", user=str(user_id(office, above))).status_code == 403
+
+
+def test_roles_and_disabling_follow_the_ranks(office: DashboardsServer, person: str) -> None:
+    number, boss, root = (str(user_id(office, name)) for name in (person, "boss", "root"))
+    with office.with_session("boss") as client:
+        for action, fields in (
+            ("role", {"user": number, "role": "admin"}),
+            ("role", {"user": boss, "role": "superadmin"}),
+            ("active", {"user": root, "active": "no"}),
+            ("sign-out", {"user": root}),
+        ):
+            assert submit(client, f"admin/{action}", **fields).status_code == 403, (action, fields)
+        assert submit(client, "admin/role", user="999999", role="user").status_code == 404
+        assert submit(client, "admin/role", user=number, role="god").status_code == 400
+        with office.with_session(person) as victim:
+            assert submit(client, "admin/sign-out", user=number).status_code == 303
+            assert victim.get("account").status_code == 302
+        with office.with_session(person) as victim:
+            assert submit(client, "admin/active", user=number, active="no").status_code == 303
+            assert victim.get("account").status_code == 302
+        assert role_now(office, person) == (Role.USER, False)
+        assert submit(client, "admin/reset", user=number).status_code == 400
+        assert submit(client, "admin/active", user=number, active="yes").status_code == 303
+    with office.with_session("root") as client, office.with_session(person) as raised:
+        assert raised.get("admin").status_code == 403
+        assert submit(client, "admin/role", user=number, role="admin").status_code == 303
+        assert raised.get("admin").status_code == 200
+        assert submit(client, "admin/role", user=number, role="user").status_code == 303
+        assert raised.get("admin").status_code == 403
+
+
+def test_what_people_write_stays_text(office: DashboardsServer, person: str) -> None:
+    marks = '<img src=x onerror="alert(1)">'
+    with office.with_session(person) as client:
+        assert submit(client, "account/profile", time_zone="UTC", full_name=marks).status_code == 303
+    with office.database() as uow:
+        accounts.open_session(uow, user_id(office, person), user_agent=marks, address=marks[:64])
+        audit.record(uow, "tested", actor_id=user_id(office, person), user_id=user_id(office, person), symbol=marks)
+        uow.commit()
+    with office.with_session("root") as client:
+        for path in ("admin", f"admin?search={person}", "admin/audit", "admin/system", f"admin?search={marks}",
+                     f"admin/audit?user={marks}", "admin?done=<b>x</b>"):  # fmt: skip
+            html = client.get(path).text
+            assert "<img src=x" not in html and "<b>x</b>" not in html, path
+        assert "&lt;img src=x" in client.get("admin").text
+    with office.with_session(person) as client:
+        assert "<img src=x" not in client.get("account").text and "<img src=x" not in client.get("hello").text
+
+
+def test_the_audit_log_is_shown_and_searched(office: DashboardsServer, person: str) -> None:
+    with office.signed_in(person):
+        pass
+    with office.with_session("boss") as client:
+        html = client.get("admin/audit", params={"user": person}).text
+        assert "<td>login</td>" in html and f"<td>{person}</td>" in html
+        assert "There is no entry about that user name" in client.get("admin/audit", params={"user": "nobody"}).text
+
+
+def test_open_pages_with_memory_can_be_ended(office: DashboardsServer, person: str) -> None:
+    with office.with_session(person) as owner, office.with_session("boss") as client:
+        kernel_id = kernel_of(owner.get("hello").text)
+        html = client.get("admin/system").text
+        row = next(part for part in html.split("<tr>") if kernel_id in part)
+        assert f"<td>{person}</td><td>hello</td>" in row
+        assert any(f">{size} MB<" in row for size in range(1, 2000)), row
+        assert submit(client, "admin/end-kernel", kernel=kernel_id).status_code == 303
+        assert owner.get(f"api/kernels/{kernel_id}").status_code == 404
+        assert submit(client, "admin/end-kernel", kernel=kernel_id).status_code == 404
+        superior = None
+        with office.with_session("root") as root:
+            superior = kernel_of(root.get("hello").text)
+            assert submit(client, "admin/end-kernel", kernel=superior).status_code == 403
+            assert root.get(f"api/kernels/{superior}").status_code == 200
+
+
+def test_jobs_and_settings_are_shown_without_secrets(office: DashboardsServer) -> None:
+    with office.database() as uow:
+        from dashtrade.services import housekeeping  # noqa: F401  declares the job
+
+        jobs.enqueue(uow, "delete_expired_sessions", hidden_argument="4711")
+        uow.commit()
+    with office.with_session("boss") as client:
+        html = client.get("admin/system").text
+        assert "delete_expired_sessions" in html and "4711" not in html
+        assert "Settings of this server" not in html
+    with office.with_session("root") as client:
+        html = client.get("admin/system").text
+        assert "Settings of this server" in html and "pages_per_user" in html
+    assert office.database_url.split("@")[0] not in html
+
+
+def test_the_halt_stops_everybody_and_a_superadmin_ends_it(office: DashboardsServer) -> None:
+    with office.with_session("boss") as client:
+        assert submit(client, "admin/halt", reason=" ").status_code == 400
+        assert submit(client, "admin/halt", reason="Broker is <b>down</b>").status_code == 303
+        html = client.get("admin/system").text
+        assert "Broker is &lt;b&gt;down&lt;/b&gt;" in html and "by boss" in html
+        with office.database() as uow:
+            (halt,) = administration.system_halts(uow)
+            own = kill_switches.set_halt(uow, reason="mine", set_by="root", user_id=user_id(office, "root"))
+        assert submit(client, "admin/resume", halt=str(halt.id)).status_code == 403
+    with office.with_session("root") as client:
+        assert submit(client, "admin/resume", halt=str(own.id)).status_code == 403
+        assert submit(client, "admin/resume", halt=str(halt.id)).status_code == 303
+    with office.database() as uow:
+        assert administration.system_halts(uow) == []
+        kill_switches.clear_halt(uow, own.id, cleared_by="root")
