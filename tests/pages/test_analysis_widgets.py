@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashtrade.analysis import signal
+from dashtrade.analysis import find_levels, signal
 from dashtrade.data.reach import YAHOO
+from dashtrade.data.sample import SampleSource
 from dashtrade.domain.market import HistoryRequest
 from dashtrade.errors import InvalidInput, NoDataInRange, SourceError, SourceUnreachable, UnknownSymbol
 from dashtrade.indicators import REGISTRY, indicator
 from dashtrade.pages.analysis.model import AnalysisModel, AnalysisServices
+from dashtrade.pages.analysis.risk import plan_at_close
 from dashtrade.pages.analysis.studies import Study, parse_studies
 from dashtrade.pages.analysis.view import AnalysisView
+from dashtrade.pages.sources import longer, warmed_history
+from dashtrade.patterns import chart_patterns
+from dashtrade.services.market import MarketData
 
 MakeBars = Callable[..., pd.DataFrame]
 
@@ -26,6 +31,7 @@ class House:
 
     def __init__(self, make_bars: MakeBars) -> None:
         self.bars = make_bars()
+        self.before = 0
         self.asked: list[tuple[HistoryRequest, str | None]] = []
         self.kept: list[Mapping[str, str]] = []
         self.error: Exception | None = None
@@ -35,18 +41,21 @@ class House:
             indicator=indicator,
             catalogue=REGISTRY,
             signal=signal,
+            levels=find_levels,
+            patterns=chart_patterns,
+            plan=plan_at_close,
             sources=("yahoo", "sample"),
             remember=self.kept.append,
         )
         self.model = AnalysisModel(services)
         self.view = AnalysisView(self.model)
 
-    def history(self, request: HistoryRequest, source: str | None) -> pd.DataFrame:
+    def history(self, request: HistoryRequest, source: str | None, warm_up: int) -> tuple[pd.DataFrame, int]:
         self.asked.append((request, source))
         if self.error is not None and source != "sample":
             raise self.error
         self.bars.attrs.update(source=source or "yahoo")
-        return self.bars
+        return self.bars, self.before
 
     def check(self, request: HistoryRequest, source: str | None) -> None:
         if source != "sample":
@@ -56,6 +65,11 @@ class House:
 @pytest.fixture
 def house(make_bars: MakeBars) -> House:
     return House(make_bars)
+
+
+@pytest.fixture
+def market_of_sample() -> MarketData:
+    return MarketData({"sample": SampleSource()}, ("sample",))
 
 
 def values_of(house: House, label: str) -> np.ndarray:
@@ -246,3 +260,78 @@ def test_cancelling_a_slow_load_frees_the_page(make_bars: MakeBars) -> None:
     assert house.model.busy and "Loading AAPL" in house.view.progress._text.value
     house.view.progress.cancel.click()
     assert not house.model.busy and "Cancelled" in house.view.messages.text
+
+
+def test_bars_in_front_of_the_period_warm_the_averages_and_are_not_drawn(house: House, make_bars: MakeBars) -> None:
+    house.bars = make_bars(520)
+    house.before = 260
+    house.view.load.click()
+    drawn = np.frombuffer(house.view.chart.bars, "<f8").reshape(-1, 6)
+    np.testing.assert_array_equal(drawn[:, 4], house.bars["close"].iloc[260:])
+    average = house.bars["close"].rolling(200).mean().iloc[199]
+    for close in house.bars["close"].iloc[200:261]:  # by the recurrence, from the simple average at bar 200
+        average += (close - average) * 2 / 201
+    np.testing.assert_allclose(values_of(house, "EMA 200")[0], average, rtol=1e-9)
+
+
+def test_more_bars_than_a_browser_bears_are_cut_and_counted(house: House, make_bars: MakeBars) -> None:
+    house.bars = make_bars(20_100, interval="5m")
+    house.view.source.value = "sample"
+    house.view.load.click()
+    assert len(house.view.chart.bars) == 20_000 * 48
+    assert "newest 20,000 of 20,100" in house.view.messages.text
+
+
+def test_levels_and_patterns_are_drawn_and_switched_off(house: House, market_of_sample: MarketData) -> None:
+    house.bars = market_of_sample.history(HistoryRequest.parse("AAPL", "1d", "2y"), "sample")
+    house.view.load.click()
+    last = float(house.bars["close"].iloc[-1])
+    levels = house.view.chart.levels
+    assert levels and all((level["price"] > last) == level["label"].startswith("R") for level in levels)
+    hits = chart_patterns(house.bars)
+    confirmed = hits[hits["confirmed_at"].notna()].sort_values("confirmed_at").tail(12)
+    assert len(confirmed) > 0
+    assert [m["time"] for m in house.view.chart.markers] == [time.timestamp() for time in confirmed["confirmed_at"]]
+    house.view.marks.value = False
+    assert house.view.chart.levels == [] and house.view.chart.markers == []
+    assert "marks=off" in house.view.shell.query and len(house.asked) == 1
+    house.model.restore({"marks": "perhaps"})
+    assert "marks" in house.view.messages.text
+
+
+def test_the_risk_card_sizes_a_trade(house: House) -> None:
+    assert "Load a symbol" in house.view.risk.result.value
+    house.view.load.click()
+    form = house.view.risk.form.controls
+    form["account"].value, form["risk"].value = "50000", "2"
+    plan = house.model.plan(50_000, 2, "long")
+    assert plan is not None
+    assert plan.entry == house.bars["close"].iloc[-1] > plan.stop
+    assert plan.shares == min(int(1000 // (plan.entry - plan.stop)), int(50_000 // plan.entry))
+    assert f'<td class="dt-num">{plan.shares:,}</td>' in house.view.risk.result.value
+    form["risk"].value = "200"
+    assert "Risk %" in house.view.risk.result.value and "0.01 to 100" in house.view.risk.result.value
+
+
+@pytest.mark.parametrize(
+    ("period", "interval", "warm_up", "expected"),
+    [
+        ("1y", "1d", 600, ["5y", "2y"]),
+        ("1y", "1d", 100, ["2y"]),
+        ("5y", "1wk", 300, ["max", "10y"]),
+        ("1d", "5m", 600, ["1mo", "5d"]),
+        ("5y", "1m", 600, []),
+        ("max", "1d", 600, []),
+    ],
+)
+def test_a_longer_period_holds_the_warm_up(period: str, interval: str, warm_up: int, expected: list[str]) -> None:
+    request = HistoryRequest.parse("AAPL", interval, period)
+    assert [str(more.period) for more in longer(request, warm_up)] == expected
+
+
+def test_the_sample_gives_the_period_and_the_bars_in_front(market_of_sample: MarketData) -> None:
+    request = HistoryRequest.parse("AAPL", "1d", "1y")
+    alone = market_of_sample.history(request, "sample")
+    bars, before = warmed_history(market_of_sample)(request, "sample", 600)
+    assert before == 600
+    pd.testing.assert_frame_equal(bars.iloc[before:], alone)

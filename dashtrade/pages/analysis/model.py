@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import traitlets as t
 
-from dashtrade.analysis import SignalReport
+from dashtrade.analysis import Level, RiskPlan, SignalReport
 from dashtrade.domain.market import HistoryRequest, Interval, Period, parse_interval, parse_period, parse_symbol
 from dashtrade.errors import BadBars, DashTradeError, InvalidInput, SourceUnreachable
-from dashtrade.pages.analysis.studies import Study, lay_out, make_study, parse_studies
+from dashtrade.pages.analysis.marks import level_lines, pattern_markers
+from dashtrade.pages.analysis.studies import Study, lay_out, make_study, parse_studies, warm_up
 from dashtrade.pages.background import Background, inline
 from dashtrade.pages.chart_data import ChartData, pack_bars
 from dashtrade.pages.guard import Message, describe, sentence
@@ -26,17 +27,23 @@ if TYPE_CHECKING:
 DEFAULT_STUDIES = "ema_ribbon,rsi"
 AUTOMATIC = ""
 SAMPLE = "sample"
+MOST_BARS = 20_000
+"""More would make a browser slow; the newest are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisServices:
-    """What the page needs done. ``check`` raises InvalidInput for a pair that the source cannot serve."""
+    """What the page needs done. ``history`` gives bars with so many more in front of the period asked, and how many
+    those are; ``check`` raises InvalidInput for a pair that the source cannot serve."""
 
-    history: Callable[[HistoryRequest, str | None], pd.DataFrame]
+    history: Callable[[HistoryRequest, str | None, int], tuple[pd.DataFrame, int]]
     check: Callable[[HistoryRequest, str | None], None]
     indicator: Callable[..., Any]
     catalogue: Mapping[str, Indicator]
     signal: Callable[[pd.DataFrame], SignalReport]
+    levels: Callable[[pd.DataFrame], tuple[Level, ...]]
+    patterns: Callable[[pd.DataFrame], pd.DataFrame]
+    plan: Callable[[pd.DataFrame, float, float, str], RiskPlan]
     sources: Sequence[str]
     remember: Callable[[Mapping[str, str]], None]
 
@@ -72,6 +79,8 @@ class Analysis:
     signal: SignalReport | None
     signal_note: str
     badge: DataBadge
+    left_out: int = 0
+    """Older bars of the period that are not drawn."""
 
 
 class AnalysisModel(PageModel):
@@ -82,6 +91,7 @@ class AnalysisModel(PageModel):
     interval: str = t.Unicode("1d")  # type: ignore[assignment]
     source: str = t.Unicode(AUTOMATIC)  # type: ignore[assignment]
     studies: tuple[Study, ...] = t.Any(())  # type: ignore[assignment]
+    marks: bool = t.Bool(True)  # type: ignore[assignment]
     result: Analysis | None = t.Instance(Analysis, allow_none=True)  # type: ignore[assignment]
     query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
 
@@ -91,6 +101,8 @@ class AnalysisModel(PageModel):
     def __init__(self, services: AnalysisServices, *, background: Background = inline, **traits: Any) -> None:
         self._services = services
         self._bars: pd.DataFrame | None = None
+        self._before = 0
+        self._warm_up = 0
         self._restoring = False
         self._address_problem: Message | None = None
         super().__init__(background=background, **traits)
@@ -114,6 +126,7 @@ class AnalysisModel(PageModel):
             "interval": lambda text: parse_interval(text).value,
             "source": self._parse_source,
             "studies": lambda text: parse_studies("" if text == "none" else text, self.catalogue),
+            "marks": _parse_switch,
         }
         self._restoring = True
         for name, read in readers.items():
@@ -138,9 +151,10 @@ class AnalysisModel(PageModel):
         self._restoring = True
         self.symbol = request.symbol  # as the sources write it
         self._restoring = False
-        source, studies = self.source or None, self.studies
+        source, studies, marks = self.source or None, self.studies, self.marks
+        self._warm_up = warm_up(studies, self.catalogue)
         self.in_background(
-            lambda _job: self._fetch(request, source, studies),
+            lambda _job: self._fetch(request, source, studies, marks, self._warm_up),
             self._loaded,
             label=f"Loading {request.symbol}…",
             failed=self._failed,
@@ -161,6 +175,10 @@ class AnalysisModel(PageModel):
     def remove_study(self, study: Study) -> None:
         self.studies = tuple(s for s in self.studies if s != study)
 
+    def plan(self, account: float, risk_percent: float, side: str) -> RiskPlan | None:
+        """Stop, targets and size for an entry at the last closed bar; None before a chart is there."""
+        return None if self._bars is None else self._services.plan(_closed(self._bars), account, risk_percent, side)
+
     def _parse_source(self, text: str) -> str:
         if text not in self.sources:
             raise InvalidInput("source", f"{text[:40]!r} is not a source.", allowed=self._services.sources)
@@ -179,15 +197,19 @@ class AnalysisModel(PageModel):
         elif not self.blockers:
             self.load()
 
-    @t.observe("studies")
+    @t.observe("studies", "marks")
     def _on_studies(self, _change: Any) -> None:
-        if self.result is not None and self._bars is not None:
-            try:
-                self.result = self._draw(self.result.request, self._bars, self.studies)
-            except DashTradeError as error:
-                self.say(describe(error))
-                return
-            self._write_query()
+        if self._restoring or self.result is None or self._bars is None:
+            return
+        if warm_up(self.studies, self.catalogue) > self._warm_up and not self.blockers:
+            self.load()  # it looks back further than the bars that are here
+            return
+        try:
+            self.result = self._draw(self.result.request, self._bars, self._before, self.studies, self.marks)
+        except DashTradeError as error:
+            self.say(describe(error))
+            return
+        self._write_query()
 
     def _block(self) -> None:
         try:
@@ -198,29 +220,46 @@ class AnalysisModel(PageModel):
         else:
             self.blockers = ()
 
-    def _fetch(self, request: HistoryRequest, source: str | None, studies: tuple[Study, ...]) -> tuple[Any, Analysis]:
-        bars = self._services.history(request, source)
-        return bars, self._draw(request, bars, studies)
+    def _fetch(
+        self, request: HistoryRequest, source: str | None, studies: tuple[Study, ...], marks: bool, warm: int
+    ) -> tuple[pd.DataFrame, int, Analysis]:
+        bars, before = self._services.history(request, source, warm)
+        return bars, before, self._draw(request, bars, before, studies, marks)
 
-    def _draw(self, request: HistoryRequest, bars: pd.DataFrame, studies: tuple[Study, ...]) -> Analysis:
-        lines, panels = lay_out(bars, studies, self.catalogue, self._services.indicator)
+    def _draw(
+        self, request: HistoryRequest, bars: pd.DataFrame, before: int, studies: tuple[Study, ...], marks: bool
+    ) -> Analysis:
+        """Indicators see every bar; ``before`` of them, and all but the newest MOST_BARS, are not drawn."""
+        first = max(before, len(bars) - MOST_BARS)
+        seen = bars.iloc[max(first - self._warm_up, 0) :]
+        lead = first - max(first - self._warm_up, 0)
+        lines, panels = lay_out(seen, studies, self.catalogue, self._services.indicator)
+        lines = tuple(replace(line, values=line.values[lead:]) for line in lines)
+        drawn, closed = bars.iloc[first:], _closed(seen)
         intraday = request.interval.intraday
-        rows = pack_bars(bars.index, [bars[c] for c in ("open", "high", "low", "close", "volume")], intraday=intraday)
+        rows = pack_bars(drawn.index, [drawn[c] for c in ("open", "high", "low", "close", "volume")], intraday=intraday)
         chart = ChartData(f"{request.symbol} · {request.interval.value}", rows, intraday, lines, panels)
-        closed = bars if bars.attrs.get("last_bar_closed", True) else bars.iloc[:-1]
         report: SignalReport | None = None
         note = ""
         try:
+            if marks and len(closed):
+                levels = level_lines(self._services.levels(closed))
+                markers = pattern_markers(self._services.patterns(closed), drawn.index[0])
+                chart = replace(chart, levels=levels, markers=markers)
             report = self._services.signal(closed)
         except BadBars as error:
             note = str(error)
-        return Analysis(request, chart, report, note, badge_of(bars))
+        return Analysis(request, chart, report, note, badge_of(bars), first - before)
 
-    def _loaded(self, loaded: tuple[Any, Analysis]) -> None:
-        self._bars, self.result = loaded
+    def _loaded(self, loaded: tuple[pd.DataFrame, int, Analysis]) -> None:
+        self._bars, self._before, self.result = loaded
         notes = self.result.badge.notes
         if notes:
             self.say(Message("warning", "Another source was used. " + " ".join(notes)))
+        elif self.result.left_out:
+            count = MOST_BARS + self.result.left_out
+            text = f"The newest {MOST_BARS:,} of {count:,} bars are shown. A longer interval shows more."
+            self.say(Message("info", text))
         elif self.message is not self._address_problem:  # the first chart must not wipe what was wrong in the address
             self.say(None)
         self._address_problem = None
@@ -235,8 +274,19 @@ class AnalysisModel(PageModel):
     def _write_query(self) -> None:
         studies = ",".join(map(str, self.studies)) or "none"
         values = {"symbol": self.symbol, "period": self.period, "interval": self.interval, "source": self.source}
-        self.query = values | ({"studies": studies} if studies != DEFAULT_STUDIES else {})
+        values |= {"studies": studies} if studies != DEFAULT_STUDIES else {}
+        self.query = values | ({} if self.marks else {"marks": "off"})
         self.attempt(self._services.remember, dict(self.query))
+
+
+def _closed(bars: pd.DataFrame) -> pd.DataFrame:
+    return bars if bars.attrs.get("last_bar_closed", True) else bars.iloc[:-1]
+
+
+def _parse_switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise InvalidInput("marks", f"{text[:40]!r} is not a choice.", allowed=("on", "off"))
+    return text == "on"
 
 
 def badge_of(bars: pd.DataFrame) -> DataBadge:

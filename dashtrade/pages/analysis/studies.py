@@ -70,6 +70,13 @@ def title_of(entry: Indicator, study: Study) -> str:
     return f"{entry.label} {shown}".strip()
 
 
+def warm_up(studies: Iterable[Study], catalogue: Mapping[str, Indicator]) -> int:
+    """Bars that must stand in front of the first one shown: three times the longest look back, after which a recursive
+    average keeps no trace of its beginning; 250 at the least, which the levels and the signal read."""
+    leading = (max(catalogue[s.key].leading(**dict(s.params)), default=0) for s in studies)
+    return min(max(250, 3 * max(leading, default=0)), 3000)
+
+
 def lay_out(
     bars: pd.DataFrame,
     studies: Iterable[Study],

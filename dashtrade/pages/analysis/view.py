@@ -8,8 +8,9 @@ from typing import Any
 
 import ipywidgets as w
 
-from dashtrade.analysis import SignalReport
+from dashtrade.analysis import SignalReport, Vote
 from dashtrade.pages.analysis.model import AnalysisModel, DataBadge
+from dashtrade.pages.analysis.risk import RiskCard
 from dashtrade.pages.analysis.studies import Study, title_of
 from dashtrade.pages.widgets.bits import (
     badge_html,
@@ -28,6 +29,7 @@ from dashtrade.pages.widgets.form import ParamForm, specs_of_indicator
 from dashtrade.pages.widgets.view import PageView
 
 _SOURCE_NAMES = {"": "Automatic", "sample": "Sample data (offline)"}
+SHOWN_VOTES = 4
 _SHAPES = {"BUY": "▲", "SELL": "▼", "HOLD": "■"}
 _TONES = {"BUY": "dt-up", "SELL": "dt-down", "HOLD": "dt-muted"}
 
@@ -54,6 +56,8 @@ class AnalysisView(PageView):
         self.study = w.Dropdown(options=_study_options(model), tooltip="Indicator")
         self.add = w.Button(description="Add indicator")
         self.form = ParamForm(())
+        self.marks = w.Checkbox(description="Levels and chart patterns", indent=False)
+        self.risk = RiskCard(model)
         self._build(help_text)
         self._link()
 
@@ -67,10 +71,15 @@ class AnalysisView(PageView):
             self.badge,
         )
         indicators = panel(
-            heading("Indicators"), self.chips, row(field("Add", self.study)), self.form.widget, row(self.add)
+            heading("On the chart"),
+            self.marks,
+            self.chips,
+            row(field("Add", self.study)),
+            self.form.widget,
+            row(self.add),
         )
-        side = stack(panel(self.signal), indicators)
-        body = styled(w.Box([stack(self.empty, self.chart_panel), side]), "dt-split")
+        side = stack(panel(self.signal), self.risk.widget)
+        body = styled(w.Box([stack(self.empty, self.chart_panel, indicators), side]), "dt-split")
         head = [inputs, self.blocker, self.messages.widget, self.progress.widget]
         self.widget = self.frame(stack(*head), body, help_panel(help_text))
 
@@ -80,6 +89,7 @@ class AnalysisView(PageView):
         self.bind("period", self.period)
         self.bind("interval", self.interval)
         self.bind("source", self.source)
+        self.bind("marks", self.marks)
         self.click(self.load, self._load)
         self.symbol.on_submit(model.guard(lambda _text: self._load()))
         self.click(self.add, lambda: model.add_study(self.study.value, self.form.values()))
@@ -106,9 +116,11 @@ class AnalysisView(PageView):
         result = self.model.result
         show_if(self.empty, result is None)
         show_if(self.chart_panel, result is not None)
+        self.risk.draw()
         if result is None:
             self.signal.value = signal_html(None, "Load a symbol to see its signal.")
             return
+        self.chart.zoom_key = result.request.period or ""
         self.chart.show(result.chart)
         self.badge.value = _badge(result.badge)
         self.signal.value = signal_html(result.signal, result.signal_note)
@@ -140,24 +152,39 @@ def _badge(badge: DataBadge) -> str:
 
 
 def signal_html(report: SignalReport | None, note: str) -> str:
-    """The signal card: the action in words and shape, the score on a scale, each vote with its date."""
+    """The signal card: the action in words and shape, the score on a scale, each vote with its date.
+
+    The votes that weigh most are shown; the others unfold.
+    """
     if report is None:
         return f'<h2>Signal</h2><p class="dt-muted">{escape(note)}</p>'
     action = report.action.value
-    votes = "".join(
-        f'<li><span class="{_lean(v.value)[1]}" title="{v.value:+.2f} × weight {v.weight:g}">{_lean(v.value)[0]}</span>'
-        f"<span>{escape(v.sentence)} "
-        f'<span class="dt-muted">({escape(v.group.value)}, {_when(v.time)})</span></span></li>'
-        for v in report.votes
-    )
+    votes = [_vote(v, report.time) for v in sorted(report.votes, key=lambda v: -abs(v.value * v.weight))]
     score = f"{report.score:+.0f}".replace("-", "−")
+    rest = (
+        f'<details class="dt-help"><summary>{len(votes) - SHOWN_VOTES} more reasons</summary>'
+        f'<ul class="dt-list">{"".join(votes[SHOWN_VOTES:])}</ul></details>'
+        if len(votes) > SHOWN_VOTES
+        else ""
+    )
     return (
         f'<h2>Signal</h2><div class="dt-signal" data-action="{action}"><strong class="{_TONES[action]}">'
         f'<span aria-hidden="true">{_SHAPES[action]}</span> {action}</strong>'
         f'<span>score {score} <span class="dt-muted">of −100…100</span></span></div>'
         f'<div class="dt-meter" aria-hidden="true"><i style="left:{(report.score + 100) / 2:.1f}%"></i></div>'
-        f'<p class="dt-muted">Bar of {_when(report.time)}, close {report.price:,.2f}. Closed bars only.</p>'
-        f'<ul class="dt-list">{votes}</ul>'
+        f'<p class="dt-muted">Close of {_when(report.time)}: {report.price:,.2f}</p>'
+        f'<ul class="dt-list">{"".join(votes[:SHOWN_VOTES])}</ul>{rest}'
+    )
+
+
+def _vote(vote: Vote, at: datetime) -> str:
+    """One reason; its date is written out where it is not the bar's own."""
+    sign, tone = _lean(vote.value)
+    when = "" if vote.time == at else f", {_when(vote.time)}"
+    tip = f"{vote.value:+.2f} × weight {vote.weight:g}, {_when(vote.time)}"
+    return (
+        f'<li><span class="{tone}" title="{tip}">{sign}</span><span>{escape(vote.sentence)} '
+        f'<span class="dt-muted">({escape(vote.group.value)}{when})</span></span></li>'
     )
 
 

@@ -34,7 +34,6 @@ class PriceChart(anywidget.AnyWidget):
     exchange_zone = t.Unicode("America/New_York").tag(sync=True)
     zone = t.Unicode("").tag(sync=True)
     zoom_key = t.Unicode("").tag(sync=True)
-    visible = t.Int(180).tag(sync=True)
     height = t.Int(560).tag(sync=True)
     clicked = t.Float(0.0).tag(sync=True)
 

@@ -196,7 +196,7 @@ function render({ model, el }) {
     const width = chart.timeScale().width();
     if (key === shownKey || !n || width < 40) return; // not laid out yet: the size change calls again
     shownKey = key;
-    const visible = Math.min(model.get("visible") || n, Math.max(30, Math.round(width / 5)));
+    const visible = Math.min(n, Math.round(width / 0.7)); // the whole period, as long as bars can be told apart
     chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, n - visible), to: n + 3 });
   }
 

@@ -1,0 +1,68 @@
+"""A trade's size from what one is ready to lose, and the card that shows it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from dashtrade.analysis import RiskPlan, plan_trade, stop_price
+from dashtrade.errors import DashTradeError
+from dashtrade.pages.analysis.model import AnalysisModel
+from dashtrade.pages.guard import sentence
+from dashtrade.pages.widgets.bits import heading, html, panel
+from dashtrade.pages.widgets.form import FieldSpec, ParamForm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIELDS = (
+    FieldSpec("account", "Account $", "float", 10_000.0, 1, 1e12, help="What you trade with"),
+    FieldSpec("risk", "Risk %", "float", 1.0, 0.01, 100, help="Of the account, lost where the stop is hit"),
+    FieldSpec("side", "Side", "choice", "long", choices=("long", "short")),
+)
+
+
+def plan_at_close(bars: pd.DataFrame, account: float, risk_percent: float, side: str) -> RiskPlan:
+    """Entry at the last close, stop two average ranges away. Raises BadBars where there are too few bars for it."""
+    stop, reason = stop_price(bars, side)
+    entry = float(bars["close"].dropna().iloc[-1])
+    return plan_trade(entry, stop, account, risk_percent, side, stop_reason=reason)
+
+
+class RiskCard:
+    """Account, risk and side in; stop, targets and size out, at once."""
+
+    def __init__(self, model: AnalysisModel) -> None:
+        self._model = model
+        self.form = ParamForm(FIELDS)
+        self.result = html("")
+        self.widget = panel(heading("Risk"), self.form.widget, self.result)
+        for control in self.form.controls.values():
+            control.observe(model.guard(lambda _change: self.draw()), "value")
+
+    def draw(self) -> None:
+        try:
+            values = self.form.values()
+            plan = self._model.plan(values["account"], values["risk"], values["side"])
+        except DashTradeError as error:
+            self.result.value = f'<p class="dt-blocker" role="status">⚠ {escape(sentence(error))}</p>'
+            return
+        self.result.value = plan_html(plan)
+
+
+def plan_html(plan: RiskPlan | None) -> str:
+    if plan is None:
+        return '<p class="dt-muted">Load a symbol to see its stop and size.</p>'
+    rows = [
+        ("Entry", f"{plan.entry:,.6g}", "the last close"),
+        ("Stop", f"{plan.stop:,.6g}", plan.stop_reason),
+        *(("Target", f"{t.price:,.6g}", f"{t.reward_to_risk:.1f} times the risk") for t in plan.targets),
+        ("Shares", f"{plan.shares:,}", f"costs ${plan.cost:,.2f}; limited by {plan.limited_by}"),
+        ("At risk", f"${plan.money_at_risk:,.2f}", f"{plan.risk_per_share:,.2f} a share"),
+    ]
+    body = "".join(
+        f'<tr><th scope="row">{escape(a)}</th><td class="dt-num">{escape(b)}</td><td>{escape(c)}</td></tr>'
+        for a, b, c in rows
+    )
+    note = "" if plan.shares else f'<p class="dt-blocker">⚠ {escape(plan.sentence)}</p>'
+    return f'<table class="dt-plan">{body}</table>{note}'
