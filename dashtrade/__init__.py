@@ -33,6 +33,7 @@ _PUBLIC: dict[str, str] = {
     "StrategyCondition": "dashtrade.backtest.classes",
     "CustomStrategy": "dashtrade.backtest.classes",
     "StrategyBuilder": "dashtrade.builder",
+    "AlertMonitor": "dashtrade.alert_monitor",
     "compare": "dashtrade.comparing",
     "ComparisonAnalyzer": "dashtrade.comparing",
 }

@@ -6,7 +6,7 @@ Heavy imports stay inside the functions, so that a process pays only for what it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,15 @@ class Runtime:
         from dashtrade.db.unit_of_work import UnitOfWork
 
         return UnitOfWork(self.engine)
+
+    def alert_market(self) -> MarketData:
+        """Market data whose cached bars are no older than alerts may be late."""
+        return _alert_market(self.settings)
+
+
+@lru_cache(maxsize=1)
+def _alert_market(settings: Settings) -> MarketData:
+    return make_market(settings, fresh=timedelta(seconds=20))
 
 
 def connect(settings: Settings) -> Runtime:
@@ -74,7 +83,7 @@ def runtime() -> Runtime:
 
 
 # modules of services that declare background jobs
-JOB_MODULES = ("dashtrade.services.housekeeping", "dashtrade.services.deliveries")
+JOB_MODULES = ("dashtrade.services.housekeeping", "dashtrade.services.deliveries", "dashtrade.services.alert_engine")
 
 
 def load_jobs() -> list[Job]:
@@ -88,14 +97,15 @@ def load_jobs() -> list[Job]:
     return list(JOBS.values())
 
 
-def bar_cache(settings: Settings) -> BarCache:
-    """The cache of bars the settings name."""
-    from dashtrade.data.cache import BarCache
+def bar_cache(settings: Settings, fresh: timedelta | None = None) -> BarCache:
+    """The cache of bars the settings name; ``fresh`` is for how long its newest bars are taken as they are."""
+    from dashtrade.data.cache import FRESH, BarCache
 
     return BarCache(
         settings.cache_url or settings.cache_dir,
         settings.data_dir / "locks",
         max_bytes=settings.cache_max_mb * 1_000_000,
+        fresh=FRESH if fresh is None else fresh,
     )
 
 
@@ -111,6 +121,7 @@ def make_market(
     *,
     order: tuple[str, ...] | None = None,
     alpaca_keys: tuple[SecretStr, SecretStr] | None = None,
+    fresh: timedelta | None = None,
 ) -> MarketData:
     """Market data with the sources and the cache the settings name; ``order`` and ``alpaca_keys`` are a user's own."""
     from dashtrade.data.sources import SOURCES, BuiltSources, SourceContext
@@ -124,7 +135,7 @@ def make_market(
     uncached = frozenset(key for key, entry in SOURCES.items() if not entry.cached)
     sources = BuiltSources(SourceContext(settings, budget, alpaca_keys))
     limits = {key: entry.limits for key, entry in SOURCES.items() if entry.limits is not None}
-    return MarketData(sources, order, cache=bar_cache(settings), uncached=uncached, limits=limits)
+    return MarketData(sources, order, cache=bar_cache(settings, fresh), uncached=uncached, limits=limits)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from dashtrade.cli import analyze, backtest, bot, data, doctor, lab, migrate, report, simulator, tradingview, up, user
+from dashtrade.cli import (
+    alert,
+    analyze,
+    backtest,
+    bot,
+    data,
+    doctor,
+    lab,
+    migrate,
+    report,
+    simulator,
+    tradingview,
+    up,
+    user,
+)
 from dashtrade.errors import DashTradeError
 
 app = typer.Typer(
@@ -18,7 +32,7 @@ app = typer.Typer(
 )
 
 # Each has ``register(app)``, or ``app``, a Typer of its own that is mounted under the module's name.
-for _area in (up, doctor, migrate, user, lab, data, analyze, backtest, report, bot, tradingview, simulator):
+for _area in (up, doctor, migrate, user, lab, data, analyze, backtest, report, alert, bot, tradingview, simulator):
     if hasattr(_area, "register"):
         _area.register(app)
     else:
