@@ -81,6 +81,8 @@ def provenance(
         "interval": str(first.attrs.get("interval", "unknown")),
         "adjustment": str(first.attrs.get("adjustment", "unknown")),
         "simulated": any(bool(a.get("simulated")) for a in attributes),
+        "delay_seconds": max(int(a.get("delay_seconds") or 0) for a in attributes),
+        "fetched_at": min((str(a["fetched_at"]) for a in attributes if a.get("fetched_at")), default="unknown"),
         "first_bar": str(min(f.index[0] for f in request.bars.values())),
         "last_bar": str(max(f.index[-1] for f in request.bars.values())),
         "bars": {symbol: len(frame) for symbol, frame in request.bars.items()},

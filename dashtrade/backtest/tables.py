@@ -153,6 +153,8 @@ def provenance(result: BacktestResult) -> Html:
     pairs = [
         ("Price source", f"{made['source']}{' (made-up sample data)' if made['simulated'] else ''}"),
         ("Prices corrected for", made["adjustment"]),
+        ("Prices fetched", made.get("fetched_at", "unknown")),
+        ("Delay of the source", f"{made.get('delay_seconds', 0) // 60} min"),
         ("Bars, SHA-256", made["bars_hash"]),
         ("Request, SHA-256", made["request_hash"]),
         ("Orders, SHA-256", made["result_hash"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ def analyze(
     """Read a symbol's chart: signal, votes, levels, volume, patterns and a risk plan."""
     from dashtrade.analysis import analyze as read
     from dashtrade.bootstrap import history
+    from dashtrade.services.market import provenance
 
     bars = history(symbol, period, interval, source=source)
     result = read(bars, symbol.upper(), balance, risk)
@@ -32,6 +34,7 @@ def analyze(
     )
     if bars.attrs.get("simulated"):
         typer.echo("Made-up sample prices.")
+    typer.echo(f"Prices: {provenance(bars, datetime.now(UTC))}")
     typer.echo(result.signal.sentence)
     for vote in result.signal.votes:
         typer.echo(f"  {vote.value:+.2f} × {vote.weight:g}  {vote.group}: {vote.sentence} [{vote.time:%Y-%m-%d}]")

@@ -53,8 +53,11 @@ def prefetch(
     source: Source = None,
 ) -> None:
     """Fetch bars into the cache. One symbol's failure does not stop the others; the exit code tells of any."""
+    from datetime import UTC, datetime
+
     from dashtrade.bootstrap import history
     from dashtrade.errors import DashTradeError
+    from dashtrade.services.market import provenance
 
     failed = 0
     for symbol in symbols:
@@ -64,7 +67,8 @@ def prefetch(
             failed += 1
             typer.echo(f"{symbol}: {error}", err=True)
             continue
-        typer.echo(f"{symbol}: {len(bars):,} bars to {bars.index[-1]:%Y-%m-%d %H:%M} from {bars.attrs['source']}")
+        origin = provenance(bars, datetime.now(UTC))
+        typer.echo(f"{symbol}: {len(bars):,} bars to {bars.index[-1]:%Y-%m-%d %H:%M} from {origin}")
         _quality(bars.attrs["quality"])
     if failed:
         raise typer.Exit(1)
@@ -108,8 +112,11 @@ def export(
     source: Source = None,
 ) -> None:
     """Write bars to a CSV or Parquet file that ``dashtrade data import`` reads again."""
+    from datetime import UTC, datetime
+
     from dashtrade.bootstrap import history
     from dashtrade.errors import ConfigurationError, InvalidInput
+    from dashtrade.services.market import provenance
 
     if file.suffix.lower() not in (".csv", ".parquet"):
         raise InvalidInput("file", f"{file.name} has an unknown ending.", allowed=[".csv", ".parquet"])
@@ -121,7 +128,8 @@ def export(
             bars.to_parquet(file)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror or error}.") from None
-    typer.echo(f"{len(bars):,} bars of {bars.attrs['symbol']} from {bars.attrs['source']} written to {file}")
+    origin = provenance(bars, datetime.now(UTC))
+    typer.echo(f"{len(bars):,} bars of {bars.attrs['symbol']} from {origin} written to {file}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from dashtrade.domain.market import Quote
 from dashtrade.pages.home.model import HomeModel
 from dashtrade.pages.widgets.bits import (
     Card,
@@ -139,6 +140,11 @@ class HomeView(PageView):
             yield {
                 "id": watched.symbol, "symbol": watched.symbol, "price": quote.price if quote else None,
                 "time": quote.time if quote else None,
-                "source": None if quote is None else "simulated" if made_up else quote.source,
+                "source": None if quote is None else "simulated" if made_up else _told(quote),
                 "tones": {"source": "warn" if made_up else "plain"}, "actions": [action("unwatch", "Remove")],
             }  # fmt: skip
+
+
+def _told(quote: Quote) -> str:
+    """The source, and its delay where it has one."""
+    return f"{quote.source}, {quote.delay_seconds // 60} min delayed" if quote.delay_seconds else quote.source
