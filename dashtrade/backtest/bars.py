@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,18 +132,25 @@ class Flags:
 
     def fill(self, k: int, signals: Signals, own: NDArray[np.int64], request: BacktestRequest) -> None:
         """Column ``k`` from decisions on its own bars, under the rules for what excludes what."""
+        Flags(*(getattr(self, n)[:, k : k + 1] for n in ("le", "lx", "se", "sx"))).fill_all(signals, own, request)
+
+    def fill_all(self, signals: Signals, own: NDArray[np.int64], request: BacktestRequest) -> None:
+        """All columns from decisions of shape (columns, bars), or (bars,) for one column."""
         lag = 1 if request.fill == Fill.NEXT_OPEN else 0
-        acts, size = own[lag:], len(own) - lag
+        whole = len(own) == len(self.le)
+        acts: Any = slice(lag, None) if whole else own[lag:]
+        size = len(own) - lag
+        decided = {n: np.atleast_2d(getattr(signals, n)).T[:size] for n in Signals.__slots__}
         if request.direction != Direction.SHORT_ONLY:
-            self.lx[acts, k] = signals.long_exit[:size]
-            self.le[acts, k] = (signals.long_entry & ~signals.long_exit)[:size]  # an exit forbids the entry of its side
+            self.lx[acts] = decided["long_exit"]
+            self.le[acts] = decided["long_entry"] & ~decided["long_exit"]  # an exit forbids the entry of its side
         if request.direction != Direction.LONG_ONLY:
-            self.sx[acts, k] = signals.short_exit[:size]
-            self.se[acts, k] = (signals.short_entry & ~signals.short_exit)[:size]
+            self.sx[acts] = decided["short_exit"]
+            self.se[acts] = decided["short_entry"] & ~decided["short_exit"]
         if request.direction == Direction.LONG_SHORT:
-            both = self.le[:, k] & self.se[:, k]  # entries to both sides cancel each other
-            self.le[:, k] &= ~both
-            self.se[:, k] &= ~both
+            both = self.le & self.se  # entries to both sides cancel each other
+            self.le[:] &= ~both
+            self.se[:] &= ~both
 
 
 def assemble(

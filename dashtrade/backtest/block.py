@@ -17,7 +17,7 @@ from dashtrade.backtest.request import BacktestRequest, RiskPercent
 from dashtrade.backtest.stops import StopPlan, plan_stops
 from dashtrade.backtest.trades import equity as equity_of
 from dashtrade.domain.strategy import Direction, Signals, Stops, Strategy
-from dashtrade.strategies import Operands, evaluate, signals, with_stops
+from dashtrade.strategies import Operands, evaluate_many, signals, with_stops
 
 METRICS = (
     "final_equity", "total_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "omega", "max_drawdown",
@@ -47,8 +47,8 @@ def run_block(
     flags = Flags.empty(len(grid.times), count)
     plans: list[StopPlan] = []
     known: dict[Stops, StopPlan] = {}
+    flags.fill_all(_needed(strategies, operands[symbol], request.direction), grid.where[0], request)
     for k, strategy in enumerate(strategies):
-        flags.fill(k, _needed(strategy, operands[symbol], request.direction), grid.where[0], request)
         stops = strategy.stops
         fixed = not (stops.uses_atr or isinstance(request.size, RiskPercent))
         fixed = fixed and not (stops.loss is not None and stops.trail is not None)
@@ -65,14 +65,19 @@ def run_block(
     return measures(records, values, positions, count, request, factor)
 
 
-def _needed(strategy: Strategy, operands: Operands, direction: Direction | str) -> Signals:
-    """Only the side that may trade is evaluated."""
-    if direction == Direction.LONG_SHORT or strategy.session is not None:
-        return signals(strategy, operands)
-    none = np.zeros(operands.size, dtype=bool)
-    if direction == Direction.LONG_ONLY:
-        return Signals(evaluate(strategy.long_entry, operands), evaluate(strategy.long_exit, operands), none, none)
-    return Signals(none, none, evaluate(strategy.short_entry, operands), evaluate(strategy.short_exit, operands))
+def _needed(strategies: Sequence[Strategy], operands: Operands, direction: Direction | str) -> Signals:
+    """Signals of shape (strategies, bars); only the side that may trade is evaluated."""
+    if any(s.session is not None for s in strategies):
+        each = [signals(s, operands) for s in strategies]
+        return Signals(*(np.stack([getattr(e, n) for e in each]) for n in Signals.__slots__))
+    skipped = {Direction.LONG_ONLY: "short", Direction.SHORT_ONLY: "long"}.get(Direction(direction), "none")
+    none = np.zeros((1, operands.size), dtype=bool)
+    return Signals(
+        *(
+            none if name.startswith(skipped) else evaluate_many([getattr(s, name) for s in strategies], operands)
+            for name in Signals.__slots__
+        )
+    )
 
 
 def _alone(
@@ -119,6 +124,20 @@ def _trade_pnl(records: NDArray[Any]) -> Floats:
     return np.diff(flow[flat], prepend=0.0)
 
 
+def _closed(records: NDArray[Any], count: int) -> tuple[NDArray[np.int64], Floats]:
+    """(column, money after fees) of every closed trade, by column and time."""
+    owner = records["col"]
+    starts = np.searchsorted(owner, np.arange(count + 1))
+    leaving = (np.arange(len(records)) - starts[owner]) % 2 == 1
+    exits = np.flatnonzero(leaving)
+    size, side = records["size"], records["side"]
+    if (size[exits] == size[exits - 1]).all() and (side[exits] != side[exits - 1]).all():  # in, out, in, out …
+        flow = np.where(side == 0, -size, size) * records["price"] - records["fees"]
+        return owner[exits], flow[exits] + flow[exits - 1]
+    each = [_trade_pnl(records[starts[k] : starts[k + 1]]) for k in range(count)]
+    return np.repeat(np.arange(count), [len(p) for p in each]), np.concatenate(each)
+
+
 def measures(
     records: NDArray[Any],
     values: Floats,
@@ -139,19 +158,26 @@ def measures(
         ruined = (values <= 0).any(axis=1)
         if ruined.any():
             returns[:, 1:][values[:, :-1] <= 0] = np.nan
-        excess = returns - free
-        n = np.sum(np.isfinite(returns), axis=1)
-        mean = np.nansum(excess, axis=1) / n
-        spread = np.sqrt(np.nansum((excess - mean[:, None]) ** 2, axis=1) / (n - 1))
-        down = np.minimum(excess, 0.0)
-        down_risk = np.sqrt(np.nansum(down * down, axis=1) / n)
-        lost = -np.nansum(down, axis=1)
-        won = np.nansum(excess, axis=1) + lost
+        excess = np.subtract(returns, free, out=returns)
+        known = np.isfinite(excess)
+        total = np.sum
+        if not known.all():
+            total = np.nansum
+        n = known.sum(axis=1)
+        sums = total(excess, axis=1)
+        mean = sums / n
+        apart = excess - mean[:, None]
+        spread = np.sqrt(total(np.multiply(apart, apart, out=apart), axis=1) / (n - 1))
+        largest = (np.nanmax if total is np.nansum else np.max)(np.abs(excess, out=apart), axis=1)
+        down = np.minimum(excess, 0.0, out=apart)
+        lost = -total(down, axis=1)
+        down_risk = np.sqrt(total(np.multiply(down, down, out=down), axis=1) / n)
+        won = sums + lost
         peak = np.maximum(np.maximum.accumulate(values, axis=1), cash)
         deepest = np.minimum((values / peak - 1).min(axis=1), 0.0)
         growth = values[:, -1] / cash
         cagr = np.where(growth > 0, np.power(np.maximum(growth, 1e-300), factor / bars) - 1, -1.0)
-        moves = spread > 1e-14 * np.maximum(np.nanmax(np.abs(excess), axis=1), 1e-300)
+        moves = spread > 1e-14 * np.maximum(largest, 1e-300)
         root = math.sqrt(factor)
         out = {
             "final_equity": values[:, -1],
@@ -165,15 +191,15 @@ def measures(
             "max_drawdown": deepest,
             "exposure": held.mean(axis=1),
         }
-    trades, wins, factors = np.zeros(count), np.full(count, np.nan), np.full(count, np.nan)
-    ends = np.searchsorted(records["col"], np.arange(count + 1)) if pnl_of_all is None else None
-    for k in range(count):
-        pnl = pnl_of_all if ends is None else _trade_pnl(records[ends[k] : ends[k + 1]])
-        assert pnl is not None
-        trades[k] = len(pnl)
-        if len(pnl):
-            gains, losses = pnl[pnl > 0].sum(), -pnl[pnl < 0].sum()
-            wins[k] = np.mean(pnl > 0)
-            factors[k] = gains / losses if losses > 0 else (np.inf if gains > 0 else np.nan)
+    if pnl_of_all is None:
+        owner, pnl = _closed(records, count)
+    else:
+        owner, pnl = np.zeros(len(pnl_of_all), dtype=np.int64), pnl_of_all
+    trades = np.bincount(owner, minlength=count).astype(np.float64)
+    gains = np.bincount(owner, weights=np.maximum(pnl, 0.0), minlength=count)
+    losses = np.bincount(owner, weights=np.maximum(-pnl, 0.0), minlength=count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wins = np.bincount(owner, weights=pnl > 0, minlength=count) / trades
+        factors = gains / losses
     out |= {"trades": trades, "win_rate": wins, "profit_factor": factors}
     return np.stack([np.broadcast_to(out[m], (count,)) for m in METRICS], axis=1)

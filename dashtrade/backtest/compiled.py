@@ -64,7 +64,15 @@ def _compile(base: Any, moved: Mapping[str, Any], old: Mapping[str, Any], new: M
         if isinstance(base, Arithmetic):
             sign, left, right = base.operator, fields["left"], fields["right"]
             return lambda values: Arithmetic(sign, left(values), right(values))
-        return lambda values: replace(base, **{n: part(values) for n, part in fields.items()})
+        left_of, right_of, upper_of = (fields.get(n) for n in ("left", "right", "upper"))
+        assert left_of is not None
+        return lambda values: Condition(
+            left_of(values),
+            base.operator,
+            right_of(values) if right_of else None,
+            upper_of(values) if upper_of else None,
+            base.bars,
+        )
     raise NotPlain
 
 
@@ -85,9 +93,17 @@ def _operand(base: Operand, changed: Mapping[str, Operand], old: Mapping[str, An
     defaults = entry.defaults
     order = [(p.name, taken.get(p.name), fixed[p.name]) for p in entry.params]
 
+    settings = tuple(taken.values())
+    made: dict[tuple[Any, ...], Operand] = {}  # few settings, many combinations
+
     def build(values: Mapping[str, Any]) -> Operand:
+        key = tuple(values[name] for name in settings)
+        known = made.get(key)
+        if known is not None:
+            return known
         full = ((param, values[name] if name else value) for param, name, value in order)
         params = tuple((param, value) for param, value in full if value != defaults[param])
-        return Operand(base.name, params, base.output, base.offset, base.timeframe)
+        made[key] = Operand(base.name, params, base.output, base.offset, base.timeframe)
+        return made[key]
 
     return build

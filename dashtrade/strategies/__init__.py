@@ -17,7 +17,7 @@ from dashtrade.domain.strategy import (
     Stops,
     Strategy,
 )
-from dashtrade.strategies.evaluate import evaluate, signals
+from dashtrade.strategies.evaluate import evaluate, evaluate_many, signals
 from dashtrade.strategies.names import operand_names
 from dashtrade.strategies.operands import Operands
 from dashtrade.strategies.parser import RuleSyntaxError, parse_condition
@@ -43,6 +43,7 @@ __all__ = [
     "Stops",
     "Strategy",
     "evaluate",
+    "evaluate_many",
     "from_dict",
     "operand_names",
     "parse_condition",

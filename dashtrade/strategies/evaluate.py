@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import time
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashtrade.domain.strategy import AllOf, AnyOf, Condition, NotOf, Operator, Rule, Session, Signals, Strategy
+from dashtrade.domain.strategy import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Expression,
+    NotOf,
+    Operator,
+    Rule,
+    Session,
+    Signals,
+    Strategy,
+)  # fmt: skip
 from dashtrade.errors import InvalidInput
-from dashtrade.strategies.operands import Operands
+from dashtrade.strategies.operands import Operands, Values
 
 Flags = NDArray[np.bool_]
 
@@ -53,7 +65,14 @@ def _evaluate(rule: Rule, operands: Operands) -> tuple[Flags, Flags]:
         true, known = _evaluate(rule.rule, operands)
         return ~true & known, known
     parts = [_evaluate(r, operands) for r in rule.rules]
+    return _join(rule, parts)
+
+
+def _join(rule: AllOf | AnyOf, parts: Sequence[tuple[Flags, Flags]]) -> tuple[Flags, Flags]:
     trues, knowns = [p[0] & p[1] for p in parts], [p[1] for p in parts]
+    if len({t.shape for t in trues}) > 1:  # what all rules share has one row
+        shape = np.broadcast_shapes(*(t.shape for t in trues))
+        trues, knowns = ([np.broadcast_to(f, shape) for f in group] for group in (trues, knowns))
     if isinstance(rule, AllOf):
         true = np.logical_and.reduce(trues)
         false = np.logical_or.reduce([k & ~t for t, k in zip(trues, knowns, strict=True)])
@@ -64,7 +83,53 @@ def _evaluate(rule: Rule, operands: Operands) -> tuple[Flags, Flags]:
 
 
 def _condition(condition: Condition, operands: Operands) -> tuple[Flags, Flags]:
-    left = operands.values(condition.left)
+    sides = (condition.left, condition.right, condition.upper)
+    return _compare(condition, *(None if side is None else operands.values(side) for side in sides))
+
+
+def evaluate_many(rules: Sequence[Rule | None], operands: Operands) -> Flags:
+    """Where each of many rules is true, of shape (rules, bars). Rules that differ in their settings only are compared
+    all at once."""
+    if all(rule == rules[0] for rule in rules[1:]):
+        return np.broadcast_to(evaluate(rules[0], operands), (len(rules), operands.size))
+    true, known = _many(rules, operands)
+    return true & known
+
+
+def _many(rules: Sequence[Rule | None], operands: Operands) -> tuple[Flags, Flags]:
+    first = rules[0]
+    kind = type(first)
+    same = all(type(rule) is kind for rule in rules)
+    if same and isinstance(first, Condition):
+        given: list[Condition] = rules  # type: ignore[assignment]
+        if len({(c.operator, c.bars, c.right is None) for c in given}) == 1:
+            sides = (_stack([getattr(c, side) for c in given], operands) for side in ("left", "right", "upper"))
+            return _compare(first, *sides)
+    if same and isinstance(first, NotOf):
+        true, known = _many([rule.rule for rule in rules], operands)  # type: ignore[union-attr]
+        return ~true & known, known
+    if same and isinstance(first, AllOf | AnyOf) and len({len(rule.rules) for rule in rules}) == 1:  # type: ignore[union-attr]
+        parts = [_many([rule.rules[n] for rule in rules], operands) for n in range(len(first.rules))]  # type: ignore[union-attr]
+        return _join(first, parts)
+    nothing = np.zeros(operands.size, dtype=bool)
+    each = [(nothing, nothing) if rule is None else _evaluate(rule, operands) for rule in rules]
+    return np.stack([true for true, _ in each]), np.stack([known for _, known in each])
+
+
+def _stack(sides: Sequence[Expression | None], operands: Operands) -> Values | None:
+    """Values of each expression, of shape (expressions, bars), or (1, bars) where all are the same."""
+    if sides[0] is None:
+        return None
+    if all(side == sides[0] for side in sides[1:]):
+        return operands.values(sides[0])[None, :]
+    return np.stack([operands.values(side) for side in sides if side is not None])
+
+
+def _compare(
+    condition: Condition, left: Values | None, right: Values | None, upper: Values | None
+) -> tuple[Flags, Flags]:
+    """(true, known); time runs along the last axis."""
+    assert left is not None
     operator = condition.operator
     if operator is Operator.OCCURS:
         return left > 0, ~np.isnan(left)
@@ -76,12 +141,10 @@ def _condition(condition: Condition, operands: Operands) -> tuple[Flags, Flags]:
             true &= _shifted(moved, back)
             known &= _shifted(~np.isnan(step), back)
         return true, known
-    assert condition.right is not None
-    right = operands.values(condition.right)
+    assert right is not None
     known = ~(np.isnan(left) | np.isnan(right))
     if operator is Operator.BETWEEN:
-        assert condition.upper is not None
-        upper = operands.values(condition.upper)
+        assert upper is not None
         return (left >= right) & (left <= upper), known & ~np.isnan(upper)
     if operator in {Operator.CROSSES_ABOVE, Operator.CROSSES_BELOW}:
         above = left > right if operator is Operator.CROSSES_ABOVE else left < right
@@ -97,7 +160,8 @@ def _condition(condition: Condition, operands: Operands) -> tuple[Flags, Flags]:
 
 def _shifted(flags: Flags, bars: int) -> Flags:
     out = np.zeros_like(flags)
-    out[bars:] = flags[:-bars] if bars < len(flags) else False
+    if bars < flags.shape[-1]:
+        out[..., bars:] = flags[..., :-bars]
     return out
 
 

@@ -273,3 +273,33 @@ def test_preset_settings_are_checked():
     with pytest.raises(InvalidInput, match="not a setting"):
         preset("ema_cross", speed=3)
     assert len(PRESETS) >= 13
+
+
+MANY = [
+    ["ema_9 crosses_above ema_21", "ema_5 crosses_above ema_50", "ema_9 crosses_above ema_50"],
+    ["rsi < 30", "rsi < 40", "rsi < 50"],
+    ["rsi between 30 and 60 and close > sma_20", "rsi between 20 and 70 and close > sma_50"],
+    ["not (rsi < 30) or macd.histogram rising 2", "not (rsi < 45) or macd.histogram rising 2"],
+    ["close > sma_20 and close > sma_30", "close > sma_20 and close > sma_200", "close > sma_20 and rsi > 55"],
+    ["close > sma_20", "rsi < 30 or close < sma_20", "hammer"],
+    ["not (close > sma_200)", "not (rsi < 30 and close > 1)"],
+    ["close rising 2", "close rising 3"],
+    ["hammer", "hammer"],
+]
+
+
+@pytest.mark.parametrize("texts", MANY)
+def test_many_rules_at_once_are_each_alone(texts):
+    from dashtrade.strategies import evaluate_many
+
+    rng = np.random.default_rng(8)
+    closes = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, 300)))
+    closes[120] = np.nan
+    frame = pd.DataFrame(
+        {"open": closes * 0.995, "high": closes * 1.01, "low": closes * 0.97, "close": closes, "volume": 1e6},
+        index=pd.date_range("2020-01-01", periods=300, freq="D", tz="UTC"),
+    )
+    rules = [parse_condition(text) for text in texts]
+    alone = [evaluate(rule, Operands(frame)) for rule in rules]
+    np.testing.assert_array_equal(evaluate_many(rules, Operands(frame)), alone)
+    np.testing.assert_array_equal(evaluate_many([None, *rules], Operands(frame)), [np.zeros(300, dtype=bool), *alone])
