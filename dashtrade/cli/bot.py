@@ -228,6 +228,34 @@ def trades(user: User, limit: Annotated[int, typer.Option(help="Most rows.")] = 
 
 
 @app.command()
+def performance(
+    bot_id: BotId,
+    user: User,
+    since: Annotated[str | None, typer.Option(help="First day, such as 2026-03-01; else the bot's creation.")] = None,
+    source: Annotated[str | None, typer.Option(help="Price source; else the one in the settings.")] = None,
+) -> None:
+    """Compare a bot's fills with its strategy's backtest over the same days."""
+    from datetime import UTC, datetime
+
+    from dashtrade.bootstrap import market, runtime
+    from dashtrade.services.bot_performance import bot_performance
+
+    try:
+        start = None if since is None else datetime.fromisoformat(since).replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidInput("since", f"{since!r} is not a day such as 2026-03-01.") from None
+    made = runtime()
+    found = bot_performance(made.uow(), market(), _user_id(made.uow(), user), bot_id, start=start, source=source)
+    typer.echo(found.sentence)
+    typer.echo(f"Realised result: ${found.realized_pnl:,.2f}.")
+    rows = [
+        (f"{p.expected.time:%Y-%m-%d %H:%M}", p.expected.side, f"{p.expected.price:.2f}", f"{p.actual.price:.2f}",
+         f"{p.slippage_bps:+.1f}") for p in found.pairs
+    ] + [(f"{f.time:%Y-%m-%d %H:%M}", f.side, f"{f.price:.2f}", "missed", "") for f in found.missed]  # fmt: skip
+    _table(("time", "side", "backtest", "bot", "bps"), sorted(rows))
+
+
+@app.command()
 def halt(
     reason: Annotated[str, typer.Option(help="Why; shown wherever an entry is refused.")],
     user: Annotated[

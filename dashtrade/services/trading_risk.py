@@ -50,6 +50,8 @@ def tell_user(uow: UnitOfWork, user_id: int, now: datetime) -> int:
 
     Returns the number of messages. It is a transaction of its own: no failure of a channel may touch an order.
     """
+    import dashtrade.services.deliveries  # noqa: F401 - declares the job that carries messages to channels
+
     with uow:
         query = select(RiskEventRow).where(
             RiskEventRow.user_id == user_id,
