@@ -18,6 +18,8 @@ from dashtrade.indicators import EMA_RIBBON, REGISTRY, Columns, compute
 from dashtrade.patterns import CANDLESTICKS, INDECISION, ChartHit, ChartScanner, candlestick_patterns
 
 _RECENT_CANDLES = 3
+_CANDLE_WEIGHT = (0.6, 0.35, 0.2)
+_CANDLE_AGE = ("at the last bar", "one bar before", "two bars before")
 _RECENT_CHART = 20
 _NEWS_AGE = pd.Timedelta(days=7)
 
@@ -169,22 +171,31 @@ def _money_flow(bars: Evidence) -> Reading | None:
 
 
 def _candlesticks(bars: Evidence) -> Reading | None:
+    """Of the usual 15, the one that spans most candles at each of the last three bars; shorter ones within it, which
+    may say the opposite, are left out."""
     if bars.columns.size < 20:
         return None
     recent = bars.bars.index[-_RECENT_CANDLES:]
-    total, names, newest = 0.0, [], None
     candles = bars.candles
     candles = candles.iloc[int(candles["time"].searchsorted(recent[0])) :]
-    for time, key, direction in zip(*(candles[c] for c in ("time", "pattern", "direction")), strict=True):
-        age = len(recent) - 1 - int(recent.searchsorted(time))
-        if CANDLESTICKS[key].meaning == INDECISION:
-            continue
-        total += direction * (1.0, 0.6, 0.3)[age]
-        names.append(f"{CANDLESTICKS[key].name.lower()} ({'bullish' if direction > 0 else 'bearish'})")
-        newest = time
-    if not names:
+    telling: dict[int, tuple[int, int, str, int]] = {}
+    for time, key, direction, strength in zip(
+        *(candles[c] for c in ("time", "pattern", "direction", "strength")), strict=True
+    ):
+        entry = CANDLESTICKS[key]
+        if entry.usual and entry.meaning != INDECISION:
+            age = len(recent) - 1 - int(recent.searchsorted(time))
+            found = (entry.bars, int(strength), key, int(direction))
+            telling[age] = max(telling.get(age, found), found)
+    if not telling:
         return Reading(0.0, "No telling candlestick in the last three bars.")
-    return Reading(float(np.clip(total / 2.0, -1, 1)), f"Candlesticks: {', '.join(dict.fromkeys(names))}.", newest)
+    total = sum(direction * _CANDLE_WEIGHT[age] for age, (*_, direction) in telling.items())
+    said = [
+        f"{CANDLESTICKS[key].name.lower()} ({'bullish' if direction > 0 else 'bearish'}) {_CANDLE_AGE[age]}"
+        for age, (_, _, key, direction) in sorted(telling.items())
+    ]
+    newest = recent[len(recent) - 1 - min(telling)]
+    return Reading(float(np.clip(total, -1, 1)), f"Candlesticks: {', '.join(said)}.", newest)
 
 
 def _chart(bars: Evidence) -> Reading | None:

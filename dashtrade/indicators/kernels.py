@@ -6,7 +6,8 @@ Imported only when such an indicator is computed, since it brings in numba. Comp
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dashtrade.compile_cache import njit
 
 
 @njit(cache=True, nogil=True)

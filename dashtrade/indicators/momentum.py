@@ -46,9 +46,10 @@ register(
 
 def _cci(high: np.ndarray, low: np.ndarray, close: np.ndarray, *, window: int) -> np.ndarray:
     out: np.ndarray = talib.CCI(high, low, close, window)
-    if np.count_nonzero(close[1:] == close[:-1]) >= window - 1:  # a flat window has at least so many flat steps
-        typical = (high + low + close) / 3.0
-        flat.blank(out, talib.MAX(typical, window) == talib.MIN(typical, window))
+    typical = (high + low + close) / 3.0
+    highest, lowest = talib.MAX(typical, window), talib.MIN(typical, window)
+    # the sum of three prices rounds differently at each bar, so a flat window can have this much of a range
+    flat.blank(out, highest - lowest <= 1e-14 * np.abs(highest))
     return out
 
 

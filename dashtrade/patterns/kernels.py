@@ -12,7 +12,8 @@ in numba. Compiled code is kept on disk.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dashtrade.compile_cache import njit
 
 # columns of the zigzag's state
 ATR, SUM, LAST_CLOSE, LEG, EXTREME, EXTREME_AT, LOW, LOW_AT, SEEN = range(9)

@@ -158,6 +158,7 @@ SHAPES = {
     ],
     "rising_wedge": [*CALM, (70, 130), (80, 115), (90, 137), (100, 127), (109, 143), (116, 137), (150, 95)],
     "bear_flag": [*CALM, (70, 160), (76, 125), (80, 132), (84, 127), (88, 134), (110, 80)],
+    "bear_pennant": [*CALM, (70, 160), (76, 125), (81, 135), (86, 127.5), (90, 132.5), (110, 80)],
     "inverse_cup_and_handle": [(b, 400 - p) for b, p in [(0, 100.0), *CUP]],
     "diamond_top": [*CALM, (70, 140), (78, 128), (88, 150), (98, 118), (108, 141), (116, 128), (121, 134), (150, 90)],
     "rectangle_top": [*CALM, (70, 140), (80, 120), (90, 140), (100, 120), (110, 140), (150, 90)],
@@ -181,6 +182,7 @@ MIRRORED = {
     "descending_triangle": "ascending_triangle",
     "rising_wedge": "falling_wedge",
     "bear_flag": "bull_flag",
+    "bear_pennant": "bull_pennant",
     "inverse_cup_and_handle": "cup_and_handle",
     "diamond_top": "diamond_bottom",
     "rectangle_top": "rectangle_bottom",
@@ -214,12 +216,13 @@ def test_a_drawn_pattern_with_noise_is_found_and_confirmed(shape: str, seed: int
         assert len(mine) >= 1, (name, list(zip(hits["pattern"], hits["direction"], hits["confirmed_at"], strict=True)))
 
 
-def test_pennants_are_found() -> None:
-    corners = [*CALM, (70, 160), (76, 125), (81, 135), (86, 127.5), (90, 132.5), (110, 80)]
-    found = [set(chart_patterns(drawn(corners, noise=0.1, seed=s))["pattern"]) for s in range(5)]
-    assert sum("bear_pennant" in f for f in found) >= 3
-    mirrored = [set(chart_patterns(upside_down(drawn(corners, noise=0.1, seed=s)))["pattern"]) for s in range(5)]
-    assert sum("bull_pennant" in f for f in mirrored) >= 3
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_drawn_pattern_over_more_bars_is_found_and_confirmed(shape: str, times: int) -> None:
+    """The same drawing over twice or three times the bars, as of half-day bars instead of daily ones."""
+    slower = [(bar * times, price) for bar, price in SHAPES[shape]]
+    hits = chart_patterns(drawn(slower, seed=times))
+    assert ((hits["pattern"] == shape) & (hits["direction"] == -1) & hits["confirmed_at"].notna()).any()
 
 
 def test_double_top_by_hand() -> None:

@@ -29,6 +29,7 @@ from dashtrade.analysis import (
 from dashtrade.domain.market import NewsItem
 from dashtrade.errors import BadBars, InvalidInput
 from dashtrade.indicators import REGISTRY, indicator
+from dashtrade.patterns import CANDLESTICKS, USUAL
 
 
 def walk(n: int, seed: int, drift: float = 0.0) -> pd.DataFrame:
@@ -376,6 +377,56 @@ def test_the_documented_class() -> None:
     pd.testing.assert_frame_equal(bars, before)
     with pytest.raises(BadBars):
         reader.generate_signals([1, 2, 3])  # type: ignore[arg-type]
+    with pytest.raises(BadBars, match="no bars"):
+        reader.generate_signals()
+
+
+def test_the_documented_class_with_bars_given_once() -> None:
+    bars = walk(400, 15)
+    reader = TechnicalAnalyzer(bars.rename(columns=str.capitalize))
+    whole = reader.run_complete_analysis()
+    table = whole["dataframe"]
+    assert len(table) == 400
+    assert whole["latest_price"] == bars["close"].iloc[-1]
+    assert whole["signals"] == signal(bars)
+    assert {"ema_200", "ma_cloud_short", "ma_cloud_long", "ma_cloud_sma", "qqe_long", "vwap_lower_3"} <= set(table)
+    above = table["ma_cloud_short"] > table[["ma_cloud_long", "ma_cloud_sma"]].max(axis=1)
+    known = table["ma_cloud_sma"].notna()
+    assert ((table["ma_cloud_trend"] == "bullish") == (above & known)).all()
+    assert (table["ma_cloud_trend"][~known] == "unknown").all()
+    width = table["vwap_upper_3"] - table["vwap"]
+    np.testing.assert_allclose(width, 3 * table["vwap_std"], atol=1e-9)
+    turned = table["qqe_trend"].ne(table["qqe_trend"].shift()) & table["qqe_trend"].shift().notna()
+    history = reader.get_signal_history()
+    assert [s["timestamp"] for s in history] == list(table.index[turned])
+    assert {s["type"] for s in history} == {"LONG", "SHORT"}
+    counted = reader.count_signals_by_period(hours_back=24 * 100)
+    assert counted["long_count"] + counted["short_count"] == counted["total_signals"] == len(counted["signals"])
+    assert all(s["timestamp"] >= bars.index[-101] for s in counted["signals"])
+    pd.testing.assert_series_equal(reader.calculate_rsi(21), indicator(bars, "rsi", window=21))
+    pd.testing.assert_series_equal(reader.calculate_atr(), indicator(bars, "atr"))
+
+
+def test_the_candlestick_vote_names_at_most_one_usual_pattern_a_bar() -> None:
+    bars = walk(260, 16)
+    named = 0
+    for n in range(200, 260):
+        vote = next(v for v in signal(bars.iloc[:n]).votes if v.name == "candlesticks")
+        if vote.value == 0 and "No telling" in vote.sentence:
+            continue
+        parts = vote.sentence.removeprefix("Candlesticks: ").removesuffix(".").split(", ")
+        named += len(parts)
+        assert len(parts) <= 3
+        usual = {CANDLESTICKS[key].name.lower() for key in USUAL}
+        ages = []
+        for part in parts:
+            name, rest = part.split(" (")
+            side, age = rest.split(") ")
+            assert name in usual
+            assert side in ("bullish", "bearish")
+            ages.append(age)
+        assert len(set(ages)) == len(ages)
+    assert named > 20
 
 
 def test_times_are_utc() -> None:

@@ -197,3 +197,14 @@ def test_qqe_connors_and_fisher_written_out() -> None:
         place = min(max(place, -0.999), 0.999)
         last = 0.5 * np.log((1 + place) / (1 - place)) + 0.5 * last
         assert fisher["fisher"].iloc[i] == pytest.approx(last, rel=1e-6, abs=1e-9)
+
+
+def test_cci_is_undefined_while_the_typical_price_stands_still() -> None:
+    """High and low move apart around one close, then also the close against them: the typical price stays 100."""
+    n = 60
+    index = pd.date_range("2024-01-01", periods=n, tz="UTC", name="time")
+    reach = np.arange(1, n + 1) / 7
+    bars = pd.DataFrame({"open": 100.0, "high": 100 + reach, "low": 100 - reach, "close": 100.0, "volume": 1.0}, index)
+    assert indicator(bars, "cci").isna().all()
+    tilted = bars.assign(high=100 + reach, low=100 - reach / 2, close=100 - reach / 2)
+    assert indicator(tilted, "cci").isna().all()
