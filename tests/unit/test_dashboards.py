@@ -59,7 +59,8 @@ def test_below_a_base_path_only_that_is_ours() -> None:
 
 def test_pages_come_from_the_registry_or_describe_themselves(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_page(tmp_path, "analysis", "", role="user")
-    write_page(tmp_path, "admin", "", role="admin", title="Administration")
+    write_page(tmp_path, "desk", "", role="admin", title="Administration")
+    write_page(tmp_path, "admin", "", role="user")  # an address of the server itself
     write_page(tmp_path, "nobody", "", role=None)
     write_page(tmp_path, "wrong", "", role="emperor")
     write_page(tmp_path, "Upper", "", role="user")
@@ -68,11 +69,11 @@ def test_pages_come_from_the_registry_or_describe_themselves(tmp_path: Path, cap
     registered = {"analysis": PageInfo("analysis", "Analysis", Role.ADMIN, 10)}
     with caplog.at_level(logging.ERROR):
         pages = Catalogue(tmp_path, registered).pages()
-    assert list(pages) == ["analysis", "admin"]
+    assert list(pages) == ["analysis", "desk"]
     assert pages["analysis"].role is Role.ADMIN  # what the code says counts, not what the file says
-    assert pages["admin"] == PageInfo("admin", "Administration", Role.ADMIN, 500)
+    assert pages["desk"] == PageInfo("desk", "Administration", Role.ADMIN, 500)
     assert {record.args[0] for record in caplog.records if isinstance(record.args, tuple)} == {
-        "nobody.ipynb", "wrong.ipynb", "Upper.ipynb", "login.ipynb", "broken.ipynb",
+        "nobody.ipynb", "wrong.ipynb", "Upper.ipynb", "login.ipynb", "admin.ipynb", "broken.ipynb",
     }  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""Account and administration in Chromium: usable, contained, and safe with what people write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from dashboards_server import DashboardsServer, add_users
+from playwright.sync_api import Page, expect
+from sqlalchemy import select
+
+from dashtrade.db.tables.accounts import UserRow
+from dashtrade.domain.bot_views import NewBot
+from dashtrade.domain.users import Role
+from dashtrade.services import bots, kill_switches, users, watchlist
+
+MARK = '<img src=x onerror="window.attacked=1"><script>window.attacked=1</script>'
+
+
+def number_of(dashboards: DashboardsServer, name: str) -> int:
+    with dashboards.database() as uow:
+        found = uow.session.scalar(select(UserRow.id).where(UserRow.username == name))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_pages_fit_and_break_no_rule(
+    dashboards: DashboardsServer, new_page: Callable[..., Page], sign_in: Callable[..., None], width: int
+) -> None:
+    page = new_page(viewport={"width": width, "height": 800})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    sign_in(page, "grace", "/account")
+    for path, heading in (("account", "Signed-in browsers"), ("admin", "Create a user"), ("admin/audit", "Audit log"),
+                          ("admin/system", "Background jobs")):  # fmt: skip
+        page.goto(dashboards.url + path)
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        unnamed = "input:not([type=hidden]):not([hidden]), select"
+        for field in page.locator(unnamed).all():
+            assert field.evaluate("node => node.labels.length") > 0, field.evaluate("node => node.outerHTML")
+    assert complaints == []
+
+
+def test_a_password_is_changed_and_deleting_asks_first(
+    dashboards: DashboardsServer, page: Page, sign_in: Callable[..., None]
+) -> None:
+    add_users(dashboards.database_url, {"changer": "user"})
+    sign_in(page, "changer", "/account")
+    page.fill("#current", dashboards.password)
+    page.fill("#new", "four unrelated words here")
+    page.fill("#repeat", "four unrelated words here")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("status")).to_contain_text("Your password is changed")
+    page.fill("#delete-name", "changer")
+    page.fill("#delete-password", "four unrelated words here")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.get_by_role("button", name="Delete my account").click()
+    page.reload()
+    expect(page.get_by_role("heading", name="Delete my account")).to_be_visible()
+    page.fill("#delete-name", "changer")
+    page.fill("#delete-password", "four unrelated words here")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete my account").click()
+    expect(page.get_by_role("status")).to_contain_text("deleted")
+
+
+def test_what_people_write_never_becomes_markup(
+    dashboards: DashboardsServer, page: Page, open_page: Callable[..., None]
+) -> None:
+    """Names, notes, reasons and addresses, in every page that shows them."""
+    add_users(dashboards.database_url, {"writer": "user"})
+    number = number_of(dashboards, "writer")
+    with dashboards.database() as uow:
+        users.set_profile(uow, number, full_name=MARK, email_enabled=True)
+        watchlist.watch(uow, number, "AAPL", name=MARK, notes=MARK)
+        bots.create_bot(uow, number, NewBot("MSFT", "1h", Decimal(100), strategy_name=MARK[:100]))
+        bots.create_token(uow, number, label=MARK[:100])
+        kill_switches.set_halt(uow, reason=MARK, set_by="writer", user_id=number)
+        kill_switches.set_halt(uow, reason=MARK, set_by="writer", user_id=number, symbol="MSFT")
+    for path in ("home", "bot", f"analysis?symbol={MARK}", f"backtest?symbol={MARK}&strategy={MARK}", "account"):
+        if path == "account":
+            page.goto(dashboards.url + path)
+        else:
+            open_page(page, path, "writer")
+        expect(page.locator(".dt-name")).to_have_text("writer")
+        page.wait_for_timeout(300)
+        assert page.evaluate("window.attacked") is None, path
+        assert page.locator("img[src=x]").count() == 0, path
+    with dashboards.database() as uow:
+        assert users.set_role(uow, number, Role.ADMIN).role is Role.ADMIN
+    page.goto(dashboards.url + "admin")
+    expect(page.locator("td", has_text="<img src=x").first).to_be_visible()
+    assert page.evaluate("window.attacked") is None and page.locator("img[src=x]").count() == 0
