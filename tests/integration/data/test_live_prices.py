@@ -6,11 +6,14 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from alpaca_stream_server import CRYPTO, SECRET, stream_server
 from price_servers import wait_until
 from sqlalchemy import Engine
 
+from dashtrade import bootstrap
 from dashtrade.data.sample import SampleSource
 from dashtrade.data.sessions import ExchangeHours
 from dashtrade.db.engine import make_engine
@@ -19,6 +22,7 @@ from dashtrade.domain.market import Quote
 from dashtrade.errors import RateLimited, SourceUnreachable
 from dashtrade.services.live import CHANNEL, LivePoller, LivePrices
 from dashtrade.services.market import MarketData
+from dashtrade.settings import load_settings
 
 OPEN = datetime(2024, 1, 3, 16, 0, tzinfo=UTC)
 
@@ -326,3 +330,50 @@ def test_a_closed_markets_last_price_stays(prices: LivePrices, poller: LivePolle
         assert prices.latest(["AAPL"], "yahoo")["AAPL"].price == Decimal("10.5")
         poller.poll()
     assert len(feed.asked) == 1
+
+
+def test_from_alpacas_socket_to_a_page(engine: Engine, tmp_path: Path) -> None:
+    """The settings' stream, the poller's thread, the shared table: a trade reaches who looks, and nobody polled."""
+    now = datetime.now(UTC)
+    with stream_server() as server:
+        settings = load_settings(
+            data_dir=tmp_path,
+            alpaca_key="KEYID",
+            alpaca_secret=SECRET,
+            alpaca_stream_url=server.url,
+            # nobody answers polls here
+            alpaca_data_url="http://127.0.0.1:9",
+        )
+        poller = bootstrap.live_poller(bootstrap.Runtime(settings, engine))
+        poller._market = lambda: bootstrap.make_market(settings)
+        prices = LivePrices(engine)
+        stop = threading.Event()
+        thread = threading.Thread(target=poller.run, args=(engine, stop), kwargs={"tick": 0.02}, daemon=True)
+        prices.latest(["BTC-USD"], "alpaca")
+        thread.start()
+        try:
+            assert wait_until(lambda: server.subscribed.get(CRYPTO) == {"BTC/USD"})
+            server.trade(CRYPTO, "BTC/USD", 45000.25, now.timestamp())
+            assert wait_until(lambda: "BTC-USD" in prices.latest(["BTC-USD"], "alpaca"))
+            found = prices.latest(["BTC-USD"], "alpaca")["BTC-USD"]
+            assert (found.price, found.simulated, found.delay_seconds) == (Decimal("45000.25"), False, 0)
+            stop.set()
+            thread.join(20)
+            assert not thread.is_alive()
+            assert wait_until(lambda: server.sockets[CRYPTO].state.name == "CLOSED")
+        finally:
+            stop.set()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, False),
+        ({"alpaca_key": "KEYID"}, False),
+        ({"alpaca_key": "KEYID", "alpaca_secret": SECRET}, True),
+        # a test's or a proxy's address for the data: the keys go nowhere else
+        ({"alpaca_key": "KEYID", "alpaca_secret": SECRET, "alpaca_data_url": "http://127.0.0.1:9"}, False),
+    ],
+)
+def test_a_stream_needs_keys(given: dict[str, str], expected: bool) -> None:
+    assert (bootstrap.price_stream(load_settings(**given)) is not None) is expected
