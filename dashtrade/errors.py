@@ -125,7 +125,7 @@ class BudgetUsedUp(RateLimited):
 
 
 class SourceUnreachable(SourceError):
-    """The source did not answer: check the network, try again, or choose sample data."""
+    """No answer, or the source's own fault (HTTP 5xx): check the network, try again, or choose sample data."""
 
     code = "UNREACHABLE"
 
