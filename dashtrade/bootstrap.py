@@ -83,7 +83,12 @@ def runtime() -> Runtime:
 
 
 # modules of services that declare background jobs
-JOB_MODULES = ("dashtrade.services.housekeeping", "dashtrade.services.deliveries", "dashtrade.services.alert_engine")
+JOB_MODULES = (
+    "dashtrade.services.housekeeping",
+    "dashtrade.services.deliveries",
+    "dashtrade.services.alert_engine",
+    "dashtrade.services.report_schedules",
+)
 
 
 def load_jobs() -> list[Job]:

@@ -83,6 +83,8 @@ class Settings(BaseSettings):
         default="always", description="when the simulated market is open: around the clock, or New York's sessions"
     )
     simulator_faults: bool = Field(default=False, description="lets rehearsals break the simulator over loopback")
+    report_seconds: float = Field(default=900.0, gt=0, description="how long a scheduled report may take")
+    report_memory_mb: int = Field(default=4096, ge=256, description="memory for each process of a scheduled report")
     private_channels: bool = Field(
         default=False, description="lets notifications go to private addresses, such as a server in the same network"
     )

@@ -1,0 +1,102 @@
+"""Runs one report in a process of its own, which can be limited in time and memory and knows no secret.
+
+``python -m dashtrade.services.report_child``: the order comes as JSON on stdin, the result goes as JSON to the file the
+order names, since libraries print what they like.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dashtrade.errors import DashTradeError
+from dashtrade.services.report_kernel import SECRETS
+from dashtrade.services.reports import FOLDER, ReportFailed, run_report
+
+
+def run_limited(
+    name: str,
+    parameters: Mapping[str, Any],
+    *,
+    data_dir: Path,
+    user_id: int,
+    seconds: float,
+    memory_mb: int,
+    folder: Path = FOLDER,
+) -> Path:
+    """The HTML's path. Raises ReportFailed with the report's own error, or with the limit that ended it.
+
+    ``memory_mb`` bounds the data of each process of the report, on Linux.
+    """
+    with tempfile.TemporaryDirectory(prefix="dashtrade-report-") as scratch:
+        result = Path(scratch) / "result.json"
+        order = {
+            "name": name,
+            "parameters": dict(parameters),
+            "data_dir": str(data_dir),
+            "user_id": user_id,
+            "memory_mb": memory_mb,
+            "folder": str(folder),
+            "result": str(result),
+        }
+        child = subprocess.Popen(
+            [sys.executable, "-m", "dashtrade.services.report_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={key: value for key, value in os.environ.items() if key not in SECRETS},
+            start_new_session=True,
+            text=True,
+        )
+        try:
+            child.communicate(json.dumps(order), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise ReportFailed(f"The report took longer than {seconds:g} seconds and was ended.") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)  # the kernel is in the same group
+            child.wait()
+        try:
+            told = json.loads(result.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ReportFailed(
+                f"The report's process ended (code {child.returncode}); it may have needed more than {memory_mb} MB."
+            ) from None
+    if "error" in told:
+        raise ReportFailed(told["error"])
+    return Path(told["path"])
+
+
+def main() -> int:
+    order = json.load(sys.stdin)
+    with contextlib.suppress(ImportError, ValueError):  # not on every system
+        import resource
+
+        size = int(order["memory_mb"]) * 1_000_000
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+    target = Path(order["result"])
+    try:
+        path = run_report(
+            order["name"],
+            order["parameters"],
+            data_dir=Path(order["data_dir"]),
+            user_id=order["user_id"],
+            folder=Path(order["folder"]),
+        )
+        told = {"path": str(path)}
+    except DashTradeError as error:
+        told = {"error": str(error)}
+    target.write_text(json.dumps(told), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
