@@ -242,4 +242,10 @@ def _varies(deviation: float | np.floating[Any], values: Floats) -> bool:
 def _moment(values: Floats, order: int) -> float:
     r = _clean(values)
     deviation = np.std(r) if len(r) else 0.0
-    return float(np.mean(((r - r.mean()) / deviation) ** order)) if _varies(deviation, r) else math.nan
+    if not _varies(deviation, r):
+        return math.nan
+    apart = (r - r.mean()) / deviation
+    power = apart * apart
+    for _ in range(order - 2):  # many times quicker than ``**``
+        power *= apart
+    return float(np.mean(power))

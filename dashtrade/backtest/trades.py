@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -64,30 +65,35 @@ def why(records: NDArray[Any], rows: Rows, layout: Layout) -> NDArray[Any]:
     reasons = np.full(len(records), "entry", dtype=object)
     slip = rows.slippage
     for column in range(rows.shape[1]):
-        own = np.flatnonzero(records["col"] == column)
         position = 0.0
         entry_row, entry_price = 0, 0.0
-        for n in own:
-            record = records[n]
-            signed = record["size"] if record["side"] == 0 else -record["size"]
-            row = int(record["idx"])
+        for n, row, size, price, _, side_of in _of_column(records, column):
+            signed = size if side_of == 0 else -size
             if position == 0:
-                entry_row, entry_price = row, record["price"]
+                entry_row, entry_price = row, price
             elif position * signed < 0:
                 exits = rows.long_exit if position > 0 else rows.short_exit
                 side = 1.0 if position > 0 else -1.0
-                raw = record["price"] / (1 - side * slip)
+                raw = price / (1 - side * slip)
                 target = _at(rows.profit, entry_row, column)
-                if exits[row, column] and np.isclose(raw, rows.close[row, column], rtol=1e-12, atol=0):
+                close = rows.close[row, column]
+                if exits[row, column] and abs(raw - close) <= 1e-12 * close:
                     reasons[n] = "exit"
                 elif side * (raw - entry_price * (1 + side * target)) >= -_CLOSE_ENOUGH * raw:
                     reasons[n] = "target"
                 else:
                     reasons[n] = "trail" if _at(rows.trailing, entry_row, column) else "stop"
             position += signed
-            if abs(position) < _CLOSE_ENOUGH * record["size"]:
+            if abs(position) < _CLOSE_ENOUGH * size:
                 position = 0.0
     return reasons
+
+
+def _of_column(records: NDArray[Any], column: int) -> Iterator[tuple[int, int, float, float, float, int]]:
+    """(place among all records, row, size, price, fees, side: 0 for a purchase) of one column's orders."""
+    own = np.flatnonzero(records["col"] == column)
+    found = (records[name][own].tolist() for name in ("idx", "size", "price", "fees", "side"))
+    return zip(own.tolist(), *found, strict=True)
 
 
 def _at(values: NDArray[Any], row: int, column: int) -> Any:
@@ -103,16 +109,13 @@ def trade_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
     marks = grid.marks[-1]
     last = len(grid.times) - 1
     for column, symbol in enumerate(grid.symbols):
-        own = np.flatnonzero(records["col"] == column)
         state: _Open | None = None
-        for n in own:
-            record = records[n]
-            size, price, fees = float(record["size"]), float(record["price"]), float(record["fees"])
-            signed = size if record["side"] == 0 else -size
-            bar = int(record["idx"]) // layout.per_bar
+        for n, row, size, price, fees, side_of in _of_column(records, column):
+            side = 1.0 if side_of == 0 else -1.0
+            bar = row // layout.per_bar
             if state is None:
-                state = _Open(np.sign(signed), bar)
-            if np.sign(signed) == state.side:
+                state = _Open(side, bar)
+            if side == state.side:
                 state.enter(size, price, fees)
             else:
                 state.leave(size, price, fees)
