@@ -12,7 +12,7 @@ import pandas as pd
 import talib
 
 from dashtrade.errors import BadBars, InvalidInput
-from dashtrade.patterns.pivots import ATR_WINDOW, PricesOf, Zigzag
+from dashtrade.patterns.pivots import ATR_WINDOW, PricesOf, Zigzag, whole_between
 
 COLUMNS = (
     *("price", "kind", "source", "touches", "strength", "first_at", "known_at", "last_test"),
@@ -74,8 +74,9 @@ def volume_profile(bars: pd.DataFrame, bins: int = PROFILE_BINS, lookback: int |
 
     None when there is no volume or no range. Raises InvalidInput for fewer than 5 or more than 1,000 bins.
     """
-    if not 5 <= bins <= 1000:
-        raise InvalidInput("bins", f"{bins!r} is not allowed; use 5 to 1000.")
+    whole_between("bins", bins, 5, 1000)
+    if lookback is not None:
+        whole_between("lookback", lookback, 1, 10**9, " bars")
     return _profile(PricesOf.of(bars if lookback is None else bars.iloc[-lookback:]), slice(None), bins)
 
 
@@ -166,9 +167,8 @@ def find_levels(
     ``factor``: the least swing of a pivot in average ranges; ``tolerance``: how far apart, in average ranges, touches
     of one level may be. Raises InvalidInput and BadBars.
     """
-    if not 5 <= lookback <= 100_000:
-        raise InvalidInput("lookback", f"{lookback!r} is not allowed; use 5 to 100000 bars.")
-    if not 0.01 <= tolerance <= 10:
+    whole_between("lookback", lookback, 5, 100_000, " bars")
+    if not isinstance(tolerance, int | float) or not 0.01 <= tolerance <= 10:
         raise InvalidInput("tolerance", f"{tolerance!r} is not allowed; use 0.01 to 10 average ranges.")
     unknown = set(sources) - {"pivots", "classic", "fibonacci", "volume"}
     if unknown:

@@ -11,6 +11,7 @@ import pandas as pd
 import talib
 
 from dashtrade.errors import BadBars, InvalidInput
+from dashtrade.patterns.pivots import numbers_of
 
 REWARDS = (1.0, 2.0, 3.0)
 """Targets when none are given: so many times the risk."""
@@ -53,7 +54,7 @@ class RiskPlan:
 
 def _side(side: int | str) -> int:
     known = {1: 1, -1: -1, "long": 1, "short": -1, "buy": 1, "sell": -1, "BUY": 1, "SELL": -1}
-    if side not in known:
+    if not isinstance(side, int | str) or side not in known:
         raise InvalidInput("side", f"{side!r} is not a side.", allowed=("long", "short"))
     return known[side]
 
@@ -121,6 +122,7 @@ def stop_price(
     way = _side(side)
     if method not in ("atr", "percent", "level"):
         raise InvalidInput("method", f"{method!r} is not a way to set a stop.", allowed=("atr", "percent", "level"))
+    numbers_of(bars.iloc[-1000:] if isinstance(bars, pd.DataFrame) else bars, ("high", "low", "close"))
     tail = bars[["high", "low", "close"]].iloc[-1000:].dropna()
     if tail.empty:
         raise BadBars("There are no bars to set a stop from.")

@@ -58,7 +58,7 @@ class Analysis:
         return {
             "symbol": self.symbol,
             "time": self.time.isoformat(),
-            "price": self.price,
+            "price": _plain(self.price),
             "bars": self.bars,
             "signal": _plain(self.signal) | {"sentence": self.signal.sentence, "with_trend": self.signal.with_trend},
             "levels": [_plain(level) | {"sentence": level.sentence} for level in self.levels],

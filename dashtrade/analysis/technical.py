@@ -57,7 +57,7 @@ class TechnicalAnalyzer:
         self, df: pd.DataFrame | None = None, fast: int = 4, slow: int = 20, window: int = 20
     ) -> pd.DataFrame:
         """Adds ``ema_4``, ``ema_20``, ``sma_20``, by their lengths (also as ``ma_cloud_short``, ``ma_cloud_long``,
-        ``ma_cloud_sma``), and ``cloud``: 1 while the fast line is above both, −1 below both, 0 between, NaN during warm-up;
+        ``ma_cloud_sma``), ``cloud``: 1 while the fast line is above both, −1 below both, 0 between, NaN during warm-up,
         and ``ma_cloud_trend``: the same as bullish, bearish, neutral, unknown."""
         bars = self._bars(df)
         lines = _table(bars, "ma_cloud", fast=fast, slow=slow, window=window)
@@ -100,7 +100,7 @@ class TechnicalAnalyzer:
         ``qqe_long`` (to 1) and ``qqe_short`` (to −1)."""
         bars = self._bars(df)
         lines = _table(bars, "qqe", window=window, smooth=smooth, factor=factor)
-        turn = lines["direction"].dropna().diff().reindex(bars.index)
+        turn = lines["direction"] - lines["direction"].ffill().shift()  # bars with gaps have no direction
         return bars.assign(
             qqe=lines["qqe"],
             qqe_signal=lines["signal"],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import talib
 
-from dashtrade.errors import BadBars, InvalidInput
+from dashtrade.patterns.pivots import numbers_of, whole_between
 
 FLAT_TREND = 0.2
 """Volume is flat when the line through it changes by less than this share of its mean over the window."""
@@ -17,6 +17,7 @@ CLEAR_SHAPE = 0.25
 BREAKOUT = 1.5
 CLIMAX = 2.5
 DRY = 0.5
+_COLUMNS = ("high", "low", "close", "volume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,8 @@ def read_volume(bars: pd.DataFrame, window: int = 20) -> VolumeReading | None:
 
     Raises InvalidInput for a window outside 5 to 1,000, BadBars for a missing column.
     """
-    if not 5 <= window <= 1000:
-        raise InvalidInput("window", f"{window!r} is not allowed; use 5 to 1000 bars.")
-    for name in ("high", "low", "close", "volume"):
-        if name not in bars.columns:
-            raise BadBars(f"The bars have no column {name!r}; reading volume needs high, low, close and volume.")
+    whole_between("window", window, 5, 1000, " bars")
+    numbers_of(bars.iloc[-(4 * window + 60) :] if isinstance(bars, pd.DataFrame) else bars, _COLUMNS)
     tail = bars[["high", "low", "close", "volume"]].iloc[-(4 * window + 60) :].dropna()
     volume = np.ascontiguousarray(tail["volume"].to_numpy(dtype=np.float64))
     if volume.size < window + 5 or not volume[-window:].sum() > 0:

@@ -54,6 +54,8 @@ class Columns(Mapping[str, np.ndarray]):
             raise BadBars(
                 f"The bars have no column {name!r}; they have {have}. Bars need open, high, low, close, volume."
             )
+        if self._bars[name].ndim != 1:
+            raise BadBars(f"The bars have more than one column {name!r}.")
         try:
             return np.ascontiguousarray(self._bars[name].to_numpy(dtype=np.float64, na_value=np.nan))
         except (TypeError, ValueError):
@@ -97,7 +99,8 @@ def compute(entry: Indicator, columns: Columns, params: Mapping[str, Any]) -> Ar
 def _run(entry: Indicator, inputs: list[np.ndarray], size: int, params: Mapping[str, Any]) -> Arrays:
     if size <= min(entry.leading(**params)):
         return tuple(np.full(size, np.nan) for _ in entry.outputs)
-    result = entry.compute(*inputs, **params)
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 is NaN here, by rule, not an accident
+        result = entry.compute(*inputs, **params)
     return result if isinstance(result, tuple) else (result,)
 
 

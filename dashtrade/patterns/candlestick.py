@@ -14,6 +14,7 @@ import pandas as pd
 import talib
 
 from dashtrade.errors import BadBars, UnknownOption
+from dashtrade.patterns.pivots import numbers_of, whole_between
 from dashtrade.registry import Registry
 
 _REVERSAL_UP = "a fall may be ending"
@@ -130,13 +131,14 @@ def candlestick_patterns(
     for key in chosen:
         if key not in CANDLESTICKS:
             raise UnknownOption("candlestick pattern", key, CANDLESTICKS)
-    missing = [c for c in _COLUMNS if c not in bars.columns]
-    if missing:
-        raise BadBars(f"The bars have no column {missing[0]!r}; candlesticks need open, high, low and close.")
+    if last is not None:
+        whole_between("last", last, 0, 10**9, " bars")
+    if not isinstance(bars, pd.DataFrame):
+        numbers_of(bars, _COLUMNS)
     if not bars.index.is_monotonic_increasing:
         raise BadBars("The bars are not in order of time, oldest first: sort them by their index.")
     part = bars if last is None else bars.iloc[-(last + _TAIL) :]
-    arrays = [np.ascontiguousarray(part[c].to_numpy(dtype=np.float64, na_value=np.nan)) for c in _COLUMNS]
+    arrays = numbers_of(part, _COLUMNS)
     index = part.index
     complete = np.isfinite(arrays[0] + arrays[1] + arrays[2] + arrays[3])
     if not complete.all():

@@ -12,9 +12,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from dashtrade.errors import InvalidInput
+from dashtrade.errors import BadBars, InvalidInput
 from dashtrade.patterns.chart import ChartHit, ChartScanner
-from dashtrade.patterns.pivots import ATR_WINDOW, PricesOf
+from dashtrade.patterns.pivots import ATR_WINDOW, PricesOf, whole_between
 
 _Z = {0.8: 1.2815515655446004, 0.9: 1.6448536269514722, 0.95: 1.959963984540054, 0.99: 2.5758293035489004}
 
@@ -56,16 +56,18 @@ def pattern_evidence(
     one symbol overlap, so it is rather too narrow), and ``clear``: whether the interval leaves out 0. Raises
     InvalidInput, BadBars.
     """
-    if confidence not in _Z:
+    if not isinstance(confidence, float) or confidence not in _Z:
         raise InvalidInput("confidence", f"{confidence!r} is not offered.", allowed=_Z)
-    if not 1 <= matches <= 1000:
-        raise InvalidInput("matches", f"{matches!r} is not allowed; use 1 to 1000.")
+    whole_between("matches", matches, 1, 1000)
+    whole_between("seed", seed, 0, 2**63)
     from dashtrade.patterns.kernels import first_touch
 
     scanner = ChartScanner(factor, percent)
     scanner.follow(bars)
     hits = scanner.hits()
     prices = PricesOf.of(bars)
+    if not prices.index.is_unique:
+        raise BadBars("Two bars have the same time: keep one of them.")
     ranges = _average_range(prices)
     usable = np.flatnonzero(ranges > 0)
     rng = np.random.default_rng(seed)

@@ -22,6 +22,30 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return view
 
 
+def numbers_of(bars: pd.DataFrame, names: tuple[str, ...]) -> list[np.ndarray]:
+    """The columns as contiguous float64 arrays; BadBars for anything that is no frame of bars with these columns."""
+    if not isinstance(bars, pd.DataFrame):
+        raise BadBars(f"Bars are a DataFrame with open, high, low, close, volume, not {type(bars).__name__}.")
+    arrays = []
+    for name in names:
+        if name not in bars.columns:
+            raise BadBars(f"The bars have no column {name!r}; needed here are {', '.join(names)}.")
+        column = bars[name]
+        if column.ndim != 1:
+            raise BadBars(f"The bars have more than one column {name!r}.")
+        try:
+            arrays.append(np.ascontiguousarray(column.to_numpy(dtype=np.float64, na_value=np.nan)))
+        except (TypeError, ValueError):
+            raise BadBars(f"The column {name!r} holds something that is not a number.") from None
+    return arrays
+
+
+def whole_between(field: str, value: object, low: int, high: int, unit: str = "") -> None:
+    """InvalidInput unless ``value`` is a whole number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise InvalidInput(field, f"{value!r} is not allowed; use {low} to {high}{unit}.")
+
+
 @dataclass(slots=True)
 class PricesOf:
     """High, low and close of the complete bars (a bar missing one of them is skipped), with their times and volume."""
@@ -34,15 +58,10 @@ class PricesOf:
 
     @classmethod
     def of(cls, bars: pd.DataFrame) -> PricesOf:
+        arrays = numbers_of(bars, ("high", "low", "close"))
         if not isinstance(bars.index, pd.DatetimeIndex) or not bars.index.is_monotonic_increasing:
             raise BadBars("Patterns and levels need the time of each bar: a DatetimeIndex in UTC, oldest bar first.")
-        missing = [c for c in ("high", "low", "close") if c not in bars.columns]
-        if missing:
-            raise BadBars(f"The bars have no column {missing[0]!r}; pivots need high, low and close.")
-        arrays = [
-            np.ascontiguousarray(bars[c].to_numpy(dtype=np.float64, na_value=np.nan)) for c in ("high", "low", "close")
-        ]
-        volume = bars["volume"].to_numpy(dtype=np.float64, na_value=np.nan) if "volume" in bars.columns else None
+        volume = numbers_of(bars, ("volume",))[0] if "volume" in bars.columns else None
         index = bars.index
         complete = np.isfinite(arrays[0] + arrays[1] + arrays[2])
         if not complete.all():
@@ -75,9 +94,9 @@ class Zigzag:
     state: np.ndarray = field(default_factory=lambda: np.zeros(9))
 
     def __post_init__(self) -> None:
-        if self.percent is None and not 0.1 <= self.factor <= 100:
+        if self.percent is None and not (isinstance(self.factor, int | float) and 0.1 <= self.factor <= 100):
             raise InvalidInput("factor", f"{self.factor!r} is not allowed; use 0.1 to 100 average ranges.")
-        if self.percent is not None and not 0.001 <= self.percent <= 90:
+        if self.percent is not None and not (isinstance(self.percent, int | float) and 0.001 <= self.percent <= 90):
             raise InvalidInput("percent", f"{self.percent!r} is not allowed; use 0.001 to 90.")
 
     def update(self, prices: PricesOf) -> None:

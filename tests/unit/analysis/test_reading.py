@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from dashtrade.analysis import (
 from dashtrade.domain.market import NewsItem
 from dashtrade.errors import BadBars, InvalidInput
 from dashtrade.indicators import REGISTRY, indicator
-from dashtrade.patterns import CANDLESTICKS, USUAL
+from dashtrade.patterns import CANDLESTICKS, USUAL, candlestick_patterns, chart_patterns, pivots
 
 
 def walk(n: int, seed: int, drift: float = 0.0) -> pd.DataFrame:
@@ -432,3 +433,48 @@ def test_the_candlestick_vote_names_at_most_one_usual_pattern_a_bar() -> None:
 def test_times_are_utc() -> None:
     naive = walk(100, 15).tz_localize(None)
     assert signal(naive).time == datetime(2019, 4, 10, tzinfo=UTC)
+
+
+BROKEN = {
+    "no frame": [1, 2, 3],
+    "nothing": None,
+    "no bars": walk(300, 17).iloc[:0],
+    "no close": walk(300, 17).drop(columns="close"),
+    "newest first": walk(300, 17).iloc[::-1],
+    "words": walk(300, 17).astype({"close": object}).assign(close="high"),
+    "two closes": pd.concat([walk(300, 17), walk(300, 17)[["close"]]], axis=1),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("read", [analyze, signal, levels, TechnicalAnalyzer().run_complete_analysis])
+def test_broken_bars_are_refused_with_a_sentence(case: str, read: Any) -> None:
+    with pytest.raises(BadBars):
+        read(BROKEN[case])
+
+
+@pytest.mark.parametrize("case", ["no frame", "nothing", "no close", "words", "two closes"])
+@pytest.mark.parametrize("read", [candlestick_patterns, chart_patterns, pivots, read_volume, stop_price])
+def test_parts_refuse_broken_bars_too(case: str, read: Any) -> None:
+    with pytest.raises(BadBars):
+        read(BROKEN[case])
+
+
+def test_settings_of_another_type_are_refused() -> None:
+    bars = walk(300, 18)
+    for call in (
+        lambda: chart_patterns(bars, "3"),  # type: ignore[arg-type]
+        lambda: pivots(bars, percent="3"),  # type: ignore[arg-type]
+        lambda: levels(bars, lookback="50"),  # type: ignore[arg-type]
+        lambda: read_volume(bars, "20"),  # type: ignore[arg-type]
+        lambda: stop_price(bars, []),  # type: ignore[arg-type]
+        lambda: candlestick_patterns(bars, last=-1),
+    ):
+        with pytest.raises(InvalidInput):
+            call()
+
+
+def test_a_last_bar_without_a_close_gives_json() -> None:
+    bars = walk(300, 19)
+    bars.iloc[-1, 3] = np.nan
+    assert json.loads(json.dumps(analyze(bars).as_dict(), allow_nan=False))["price"] is None
