@@ -5,6 +5,7 @@ Heavy imports stay inside the functions, so that a process pays only for what it
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -52,10 +53,14 @@ def _alert_market(settings: Settings) -> MarketData:
 def connect(settings: Settings) -> Runtime:
     """A runtime without a look at the schema. Without DATABASE_URL the embedded server in the data folder is joined,
     or started for as long as this process lives."""
+    from sqlalchemy import NullPool
+
     from dashtrade.db.engine import make_engine
 
     if settings.database_url is not None:
-        return Runtime(settings, make_engine(settings.database_url.get_secret_value()))
+        # a page that nobody touches keeps no connection: many open pages must not use up the server's
+        pool = {"poolclass": NullPool} if "DASHTRADE_USER_ID" in os.environ else {}
+        return Runtime(settings, make_engine(settings.database_url.get_secret_value(), **pool))
     import atexit
 
     from dashtrade.db.embedded import EmbeddedPostgres
