@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from dashtrade.auth.passwords import verify_password
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import User
 from dashtrade.errors import AuthFailed, TooManyAttempts
@@ -32,6 +33,8 @@ class AccountsGate:
         self._passwords = ThreadPoolExecutor(PASSWORD_WORKERS, thread_name_prefix="password")
         self._sessions = ThreadPoolExecutor(SESSION_WORKERS, thread_name_prefix="session")
         self._checking = 0
+        # makes the hash that unknown names are checked against: the first of them must not take longer than a known one
+        self._passwords.submit(verify_password, "nobody", None)
 
     async def sign_in(self, username: str, password: str, address: str, agent: str, replaces: str | None) -> str | None:
         """The token of a new session, or None when name and password do not belong together.

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from dashboards_server import PASSWORD, DashboardsServer, add_users, form_token, kernel_of, sign_in
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
-from dashtrade.db.tables.accounts import UserRow, UserSessionRow
+from dashtrade.db.tables.accounts import LoginFailureRow, UserRow, UserSessionRow
 from dashtrade.services import accounts, throttle
 
 COOKIE = "dashtrade_session"
@@ -205,3 +205,21 @@ def test_refusals_take_the_same_time(guarded: DashboardsServer) -> None:
                 assert client.post("login", data=form).status_code == 401
                 seen.append(time.perf_counter() - begin)
     assert min(times["known"] + times["absent"]) >= 0.5
+
+
+def test_one_password_tried_on_many_accounts_is_slowed_down(guarded: DashboardsServer) -> None:
+    with guarded.database() as uow:  # all but one of the tries, without their time
+        uow.session.execute(delete(LoginFailureRow).where(LoginFailureRow.address == "127.0.0.1"))
+        for number in range(throttle.ADDRESS.failures - 1):
+            throttle.count_failure(uow, f"sprayed{number}", "127.0.0.1", datetime.now(UTC))
+        uow.commit()
+    try:
+        with guarded.client() as client:
+            assert sign_in(client, "sprayed-last", "Summer2026!!").status_code == 401
+            assert sign_in(client, "bob", "Summer2026!!").status_code == 429
+            client.headers["X-Forwarded-For"] = "203.0.113.9"  # what a browser says of its address is not believed
+            assert sign_in(client, "mallory", "Summer2026!!").status_code == 429
+    finally:
+        with guarded.database() as uow:
+            uow.session.execute(delete(LoginFailureRow).where(LoginFailureRow.address == "127.0.0.1"))
+            uow.commit()

@@ -77,3 +77,10 @@ def test_fewer_rounds_ask_for_a_new_hash():
     assert needs_rehash(hash_password("correct horse battery", rounds=4))
     assert needs_rehash("not a hash")
     assert not needs_rehash("$2b$12$" + "x" * 53)
+
+
+def test_an_unknown_user_costs_as_much_as_a_known_one():
+    """bcrypt's cost is in the hash: the one unknown names are checked against must have that of new passwords."""
+    from dashtrade.auth import passwords
+
+    assert passwords._decoy().split("$")[1:3] == passwords.hash_password("a long password").split("$")[1:3]

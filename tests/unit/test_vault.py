@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from cryptography.fernet import Fernet
 
-from dashtrade.auth.vault import Vault, new_key
+from dashtrade.auth.vault import BOX, Vault, new_key, seal_to
 from dashtrade.errors import ConfigurationError
 
 HERE = {"user_id": 7, "mode": "paper", "field": "secret"}
@@ -65,3 +67,45 @@ def test_the_vault_prints_no_key():
     key = new_key()
     vault = Vault(key)
     assert key not in repr(vault) and len(vault.fingerprints[0]) == 16
+
+
+def test_who_seals_to_the_public_key_cannot_open():
+    keys = new_key()
+    vault = Vault(keys)
+    sealed = seal_to(vault.public_key, "ALPACA-SECRET", **HERE)
+    assert "ALPACA" not in sealed and keys not in vault.public_key
+    assert vault.open(sealed, **HERE) == "ALPACA-SECRET"
+    assert seal_to(vault.public_key, "ALPACA-SECRET", **HERE) != sealed
+    for other in ({"user_id": 8}, {"mode": "live"}, {"field": "key"}):
+        with pytest.raises(ConfigurationError, match="tampered"):
+            vault.open(sealed, **(HERE | other))
+    with pytest.raises(ConfigurationError, match="cannot be decrypted"):
+        Vault(new_key()).open(sealed, **HERE)
+
+
+def test_a_box_that_was_changed_anywhere_does_not_open():
+    vault = Vault(new_key())
+    raw = bytearray(base64.urlsafe_b64decode(seal_to(vault.public_key, "ALPACA-SECRET", **HERE).removeprefix(BOX)))
+    for place in (0, 31, 32, len(raw) // 2, len(raw) - 1):
+        changed = bytearray(raw)
+        changed[place] ^= 1
+        with pytest.raises(ConfigurationError, match="cannot be decrypted"):
+            vault.open(BOX + base64.urlsafe_b64encode(bytes(changed)).decode(), **HERE)
+    for broken in (BOX, BOX + "AAAA", BOX + base64.urlsafe_b64encode(bytes(80)).decode(), BOX + "ü"):
+        with pytest.raises(ConfigurationError, match="cannot be decrypted"):
+            vault.open(broken, **HERE)
+
+
+def test_rotation_opens_boxes_for_the_old_key_and_renews_them():
+    old, new = new_key(), new_key()
+    sealed = seal_to(Vault(old).public_key, "ALPACA-SECRET", **HERE)
+    both = Vault(f"{new},{old}")
+    assert both.public_key == Vault(new).public_key != Vault(old).public_key
+    assert both.open(sealed, **HERE) == "ALPACA-SECRET"
+    assert Vault(new).open(both.renew(sealed), **HERE) == "ALPACA-SECRET"
+
+
+@pytest.mark.parametrize("public", ["", "AAAA", "no key", "ü" * 43])
+def test_a_damaged_public_key_names_the_remedy(public):
+    with pytest.raises(ConfigurationError, match="Start the trader again"):
+        seal_to(public, "ALPACA-SECRET", **HERE)
