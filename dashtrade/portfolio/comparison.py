@@ -60,14 +60,14 @@ def parse_symbols(symbols: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def common_prices(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def common_prices(bars: Mapping[str, pd.DataFrame], *, fewest: int = FEWEST, most: int = MOST) -> pd.DataFrame:
     """Closes of every symbol on the dates that all of them have, oldest first.
 
-    Raises InvalidInput for fewer than 2 or more than 20 symbols, and BadBars, naming the symbol to blame, where fewer
-    than 3 dates are left.
+    Raises InvalidInput for fewer than ``fewest`` or more than ``most`` symbols, and BadBars, naming the
+    symbols to blame, where fewer than 3 dates are left.
     """
-    if not FEWEST <= len(bars) <= MOST:
-        raise InvalidInput("symbols", f"compare {FEWEST} to {MOST} symbols; {len(bars)} were given.")
+    if not fewest <= len(bars) <= most:
+        raise InvalidInput("symbols", f"compare {fewest} to {most} symbols; {len(bars)} were given.")
     closes = {symbol: frame["close"].astype("float64").dropna() for symbol, frame in bars.items()}
     closes = {symbol: series[series > 0] for symbol, series in closes.items()}
     prices = pd.concat(closes, axis=1, join="inner").sort_index()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
+from dashtrade.domain.bot_views import AccountView, BotView, PositionView
 from dashtrade.domain.market import HistoryRequest
-from dashtrade.errors import BadBars, InvalidInput, NoDataInRange, UnknownSymbol
-from dashtrade.portfolio.comparison import compare
+from dashtrade.errors import BadBars, InvalidInput, NoDataInRange, SourceError, UnknownSymbol
+from dashtrade.portfolio.comparison import common_prices, compare
+from dashtrade.portfolio.holdings import AccountSummary, Holding, HoldingsRisk, holdings_risk, summarise
 from dashtrade.portfolio.request import Compared, CompareRequest
 
 if TYPE_CHECKING:
@@ -61,3 +65,81 @@ def _closed(bars: pd.DataFrame) -> pd.DataFrame:
     if len(bars) < 2:
         raise BadBars("Only the bar that still forms is there. Ask for a longer period.")
     return bars.iloc[:-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Book:
+    """A user's accounts and holdings, priced where a price was had, and why where not."""
+
+    accounts: tuple[AccountSummary, ...]
+    holdings: tuple[Holding, ...]
+    risks: Mapping[str, HoldingsRisk]
+    notes: tuple[str, ...]
+
+
+def read_book(
+    market: Bars,
+    accounts: Sequence[AccountView],
+    positions: Sequence[PositionView],
+    bots: Sequence[BotView],
+    source: str | None = None,
+    *,
+    benchmark: str = "SPY",
+    progress: Callable[[float, str], None] = lambda share, text: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Book:
+    """Prices the positions with the last daily bar and takes today's holdings through the past year of each account."""
+    bars: dict[str, pd.DataFrame] = {}
+    notes: list[str] = []
+    wanted = dict.fromkeys([*(p.symbol for p in positions), *([benchmark] if positions else [])])
+    for number, symbol in enumerate(wanted):
+        if cancelled():
+            raise InvalidInput("holdings", "the reading was cancelled.")
+        progress(number / len(wanted), f"Loading {symbol}")
+        try:
+            bars[symbol] = market.history(HistoryRequest.parse(symbol, "1d", "1y"), source)
+        except SourceError as error:
+            notes.append(f"{symbol} has no price: {error}")
+    holdings = tuple(
+        Holding(p.symbol, p.account_mode, p.qty, p.avg_price, _last(bars.get(p.symbol)), p.opened_at) for p in positions
+    )
+    realised: dict[str, Decimal] = {}
+    for bot in bots:
+        mode = bot.config.account_mode.value
+        realised[mode] = realised.get(mode, Decimal(0)) + bot.total_pnl
+    summaries = tuple(
+        summarise(
+            a.mode, holdings, equity=a.equity, last_equity=a.last_equity, cash=a.cash,
+            realised=realised.get(a.mode, Decimal(0)),
+        )
+        for a in accounts
+    )  # fmt: skip
+    risks = {}
+    for summary in summaries:
+        try:
+            found = _risk(summary, holdings, bars, benchmark)
+        except (BadBars, InvalidInput) as error:
+            notes.append(f"The risk of the {summary.account} account was not measured: {error}")
+        else:
+            if found is not None:
+                risks[summary.account] = found
+    return Book(summaries, holdings, risks, tuple(notes))
+
+
+def _risk(
+    summary: AccountSummary, holdings: Sequence[Holding], bars: Mapping[str, pd.DataFrame], benchmark: str
+) -> HoldingsRisk | None:
+    values: dict[str, float] = {}
+    for holding in holdings:
+        if holding.account == summary.account and holding.value is not None:
+            values[holding.symbol] = values.get(holding.symbol, 0.0) + float(holding.value)
+    if not values or summary.equity is None:
+        return None
+    against = benchmark if benchmark in bars else None
+    names = dict.fromkeys([*values, *([against] if against else [])])
+    closed = {symbol: _closed(bars[symbol]) for symbol in names}
+    return holdings_risk(values, common_prices(closed, fewest=1, most=500), float(summary.equity), benchmark=against)
+
+
+def _last(bars: pd.DataFrame | None) -> Decimal | None:
+    return None if bars is None or bars.empty else Decimal(str(round(float(bars["close"].iloc[-1]), 6)))

@@ -12,7 +12,8 @@ import pytest
 from dashtrade.domain.market import HistoryRequest
 from dashtrade.errors import SourceUnreachable, UnknownSymbol
 from dashtrade.pages.comparison.model import ComparisonModel, ComparisonServices
-from dashtrade.pages.comparison.view import ComparisonView, heatmap_html
+from dashtrade.pages.comparison.view import ComparisonView
+from dashtrade.pages.widgets.heatmap import heatmap_html
 from dashtrade.pages.widgets.lines import look_of, round_steps
 from dashtrade.services.portfolio import run_comparison
 

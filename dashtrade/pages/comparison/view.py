@@ -23,6 +23,7 @@ from dashtrade.pages.widgets.bits import (
     styled,
 )
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm
+from dashtrade.pages.widgets.heatmap import heatmap_html
 from dashtrade.pages.widgets.lines import LinesPlot, ScatterPlot
 from dashtrade.pages.widgets.table import Column, DataTable
 from dashtrade.pages.widgets.view import PageView
@@ -192,30 +193,6 @@ class ComparisonView(PageView):
             self.scatter_box.children = (self.scatter.widget,)
         table = result.comparison.statistics
         self.scatter.show(list(map(str, table.index)), table["volatility"].tolist(), table["cagr"].tolist())
-
-
-def heatmap_html(matrix: pd.DataFrame) -> str:
-    """A table with each number on its colour: blue for alike, orange for opposite, so that no red and green meet."""
-    head = "".join(f'<th scope="col" class="dt-num">{escape(str(s))}</th>' for s in matrix.columns)
-    body = ""
-    for symbol, values in matrix.iterrows():
-        cells = "".join(_cell(f"{symbol} and {other}", value) for other, value in values.items())
-        body += f'<tr><th scope="row">{escape(str(symbol))}</th>{cells}</tr>'
-    width = 140 + 90 * len(matrix)
-    return (
-        f'<div class="dt-table" style="max-width:{width}px"><div class="dt-table-scroll" tabindex="0" role="region" '
-        f'aria-label="Correlation"><table class="dt-heatmap"><thead><tr><td></td>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></div>"
-    )
-
-
-def _cell(pair: str, value: float) -> str:
-    if pd.isna(value):
-        return f'<td class="dt-num" title="{escape(pair)}: did not move">–</td>'
-    hue = "var(--dt-accent, #2457d6)" if value >= 0 else "var(--dt-warn, #b57400)"
-    ground = f"color-mix(in srgb, {hue} {abs(value) * 45:.0f}%, transparent)"
-    text = f"{value:.2f}".replace("-", "−")
-    return f'<td class="dt-num" style="background:{ground}" title="{escape(pair)}: {text}">{text}</td>'
 
 
 def _rows(ranking: pd.DataFrame | None) -> list[dict[str, Any]]:

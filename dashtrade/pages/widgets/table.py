@@ -15,7 +15,9 @@ import traitlets as t
 
 from dashtrade.pages.widgets.static_text import static_text
 
-ColumnKind = Literal["text", "number", "money", "percent", "signed", "time", "date", "badge", "code", "actions"]
+ColumnKind = Literal[
+    "text", "number", "money", "percent", "signed", "time", "date", "badge", "code", "spark", "actions"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,18 @@ function formatter(column) {
   };
 }
 
+// numbers as a small line; what it says in words is its label
+function spark(values) {
+  const ns = "http://www.w3.org/2000/svg", svg = document.createElementNS(ns, "svg"), line = document.createElementNS(ns, "polyline");
+  const low = Math.min(...values), span = Math.max(...values) - low || 1, last = values.length - 1;
+  svg.setAttribute("viewBox", "0 0 96 24"); svg.setAttribute("width", "96"); svg.setAttribute("height", "24"); svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `${values.length} closes, from ${values[0]} to ${values[last]}`);
+  line.setAttribute("points", values.map((v, i) => `${(i / Math.max(last, 1) * 94 + 1).toFixed(1)},${(22 - (v - low) / span * 20).toFixed(1)}`).join(" "));
+  line.setAttribute("fill", "none"); line.setAttribute("stroke", "currentColor"); line.setAttribute("stroke-width", "1.5");
+  svg.setAttribute("class", values[last] >= values[0] ? "dt-up" : "dt-down"); svg.append(line);
+  return svg;
+}
+
 function csv(columns, rows) {
   const cell = (column, value) => {
     if (value === null || value === undefined) return "";
@@ -43,7 +55,7 @@ function render({ model, el }) {
   function chosen() {
     const columns = model.get("columns"), words = filter.value.trim().toLowerCase();
     let rows = model.get("rows");
-    if (words) rows = rows.filter((r) => columns.some((c) => c.kind !== "actions" && formatter(c)(r[c.key]).toLowerCase().includes(words)));
+    if (words) rows = rows.filter((r) => columns.some((c) => !["actions", "spark"].includes(c.kind) && formatter(c)(r[c.key]).toLowerCase().includes(words)));
     const [key, direction] = [sort.replace(/^-/, ""), sort.startsWith("-") ? -1 : 1];
     if (columns.some((c) => c.key === key)) rows = [...rows].sort((a, b) => {
       const x = a[key], y = b[key];
@@ -91,6 +103,7 @@ function render({ model, el }) {
         const text = formatter(c)(value);
         if (c.kind === "signed" && typeof value === "number") td.append(make("span", value > 0 ? "dt-up" : value < 0 ? "dt-down" : "", (value > 0 ? "▲ " : value < 0 ? "▼ " : "") + text));
         else if (c.kind === "badge") td.append(make("span", "dt-badge dt-badge-" + String((r.tones || {})[c.key] || "plain").replace(/[^a-z]/g, ""), text));
+        else if (c.kind === "spark") { if (value?.length > 1) td.append(spark(value)); else td.textContent = "–"; }
         else if (c.kind === "code") td.append(make("code", "", text));
         else td.textContent = text;
         if (c.kind === "time" && typeof value === "number") td.title = new Date(value * 1000).toISOString() + " (UTC) · New York " + new Intl.DateTimeFormat(undefined, { timeZone: "America/New_York", dateStyle: "medium", timeStyle: "medium" }).format(new Date(value * 1000));
@@ -116,7 +129,7 @@ function render({ model, el }) {
   filter.addEventListener("input", () => { page = 0; draw(); });
   download.addEventListener("click", () => {
     const { columns, rows } = chosen(), link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(["﻿" + csv(columns.filter((c) => c.kind !== "actions"), rows)], { type: "text/csv" }));
+    link.href = URL.createObjectURL(new Blob(["﻿" + csv(columns.filter((c) => !["actions", "spark"].includes(c.kind)), rows)], { type: "text/csv" }));
     link.download = (model.get("filename") || "table") + ".csv"; link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
   model.on("change:rows change:columns change:caption change:empty change:disabled change:page_size", draw);

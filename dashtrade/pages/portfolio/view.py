@@ -1,0 +1,183 @@
+"""Widgets of the portfolio page, linked to its model. No services here."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+
+import ipywidgets as w
+
+from dashtrade.pages.portfolio import rows
+from dashtrade.pages.portfolio.model import TABS, PortfolioModel
+from dashtrade.pages.widgets.bits import (
+    badge_html,
+    cards_html,
+    field,
+    help_panel,
+    html,
+    panel,
+    row,
+    show_if,
+    stack,
+    styled,
+)
+from dashtrade.pages.widgets.heatmap import heatmap_html
+from dashtrade.pages.widgets.table import DataTable
+from dashtrade.pages.widgets.view import PageView
+
+_MODES = {"simulated": "Simulated account", "paper": "Paper account", "live": "Live account"}
+
+
+class PortfolioView(PageView):
+    """Tabs: the watchlist, a scan of it, accounts with their holdings."""
+
+    model: PortfolioModel
+
+    def __init__(self, model: PortfolioModel, *, help_text: str = "") -> None:
+        super().__init__(model, "portfolio", "Portfolio")
+        self.tabs = {key: w.Button(description=title) for key, title in TABS.items()}
+        self.source = w.Dropdown(options=[(_source_name(s), s) for s in model.sources])
+        self.reload = w.Button(description="Refresh")
+        self.badge = html("")
+        self.symbols = w.Text(placeholder="AAPL, MSFT")
+        self.notes = w.Text(placeholder="why you watch it")
+        self.add = w.Button(description="Add", button_style="primary")
+        self.upload = w.FileUpload(accept=".csv,.txt", multiple=False, description="Import CSV")
+        self.sample = w.Button(description="Start with sample shares")
+        self.watch = DataTable(
+            rows.WATCH, caption="Watchlist", filename="watchlist", empty="Nothing is watched yet. Add a ticker above."
+        )
+        self.note = w.Text(placeholder="empty removes the note")
+        self.save_note = w.Button(description="Save note", button_style="primary")
+        self.rule = w.Text(continuous_update=False, placeholder="rsi < 40")
+        self.run = w.Button(description="Scan", button_style="primary")
+        self.blocker = html("")
+        self.found = DataTable(rows.SCAN, caption="Scan", filename="scan", empty="Not scanned yet. Press Scan.")
+        self.accounts, self.book_notes = html(""), html("")
+        self.holdings = DataTable(
+            rows.HOLDINGS, caption="Holdings", filename="holdings", empty="No account holds anything."
+        )
+        self._build(help_text)
+        self._link()
+
+    def _build(self, help_text: str) -> None:
+        self.note_box = row(field("Note", self.note), self.save_note)
+        rule = field("Rule", self.rule, "As on the strategies: ema(9) crosses above ema(21) and rsi < 70")
+        rule.layout.flex = "1 1 320px"
+        rule.layout.max_width = "720px"
+        self.sections = {
+            "watchlist": panel(
+                row(field("Symbols", self.symbols), field("Notes", self.notes), self.add, self.upload, self.sample),
+                self.note_box,
+                self.watch,
+            ),
+            "scanner": panel(
+                html(
+                    '<p class="dt-muted">Finds the watched symbols where a rule is true on the last closed daily bar, '
+                    "such as: price above ema(50) and rsi &lt; 60</p>"
+                ),
+                row(rule, self.run),
+                self.blocker,
+                self.found,
+            ),
+            "holdings": stack(self.accounts, panel(self.holdings), self.book_notes),
+        }
+        bar = styled(w.Box(list(self.tabs.values())), "dt-tabs")
+        top = row(field("Data source", self.source), self.reload, self.badge)
+        head = stack(top, self.messages.widget, self.progress.widget, bar)
+        self.widget = self.frame(head, *self.sections.values(), help_panel(help_text))
+
+    def _link(self) -> None:
+        model = self.model
+        for key, button in self.tabs.items():
+            self.click(button, partial(setattr, model, "tab", key))
+        self.bind("source", self.source)
+        self.bind("rule", self.rule)
+        self.click(self.reload, model.refresh)
+        self.click(self.add, self._add)
+        self.click(self.sample, model.use_sample)
+        self.click(self.save_note, lambda: model.save_note(self.note.value))
+        self.click(self.run, model.scan)
+        self.upload.observe(model.guard(self._import), "value")
+        self.watch.on_action(model.guard(model.row_action))
+        self.follow("tab", self._draw_tab)
+        self.follow("watched", self._draw_watch)
+        self.follow("editing", self._draw_note)
+        self.follow("hits", self._draw_hits)
+        self.follow("blockers", self._draw_blockers)
+        self.follow("book", self._draw_book)
+        self.follow("query", lambda: self.shell.write_query(model.query))
+
+    def _add(self) -> None:
+        self.model.add(self.symbols.value, self.notes.value)
+        self.symbols.value = self.notes.value = ""
+
+    def _import(self, change: dict[str, object]) -> None:
+        files = change["new"]
+        if not files:
+            return
+        content = bytes(files[0]["content"])  # type: ignore[index]
+        self.upload.value = ()
+        self.model.import_csv(content.decode("utf-8-sig", errors="replace"))
+
+    def _draw_tab(self) -> None:
+        for key, button in self.tabs.items():
+            on = key == self.model.tab
+            (button.add_class if on else button.remove_class)("dt-on")
+            show_if(self.sections[key], on)
+
+    def _draw_watch(self) -> None:
+        watched = self.model.watched
+        show_if(self.sample, watched is None or not watched.rows)
+        if watched is None:
+            return
+        self.watch.show(rows.watch_rows(watched))
+        made_up = any(r.made_up for r in watched.rows)
+        sources = sorted({r.source for r in watched.rows if r.source})
+        text = "Sample data · past prices" if made_up else ", ".join(map(_source_name, sources))
+        self.badge.value = badge_html(text, "warn" if made_up else "plain") if text else ""
+
+    def _draw_note(self) -> None:
+        symbol = self.model.editing
+        show_if(self.note_box, bool(symbol))
+        self.note.description = f"Note on {symbol}" if symbol else "Note"
+        self.note.value = self.model.note_of(symbol)
+
+    def _draw_hits(self) -> None:
+        hits = self.model.hits
+        self.found.empty = "Not scanned yet. Press Scan." if hits is None else "No symbol was scanned."
+        self.found.show(rows.scan_rows(hits or ()))
+        true = sum(hit.now for hit in hits or ())
+        self.found.caption = "Scan" if hits is None else f"True for {true} of {len(hits)}"
+
+    def _draw_blockers(self) -> None:
+        text = " ".join(self.model.blockers)
+        self.run.disabled = bool(text)
+        self.blocker.value = f'<p class="dt-blocker" role="status">⚠ {escape(text)}</p>' if text else ""
+        show_if(self.blocker, bool(text))
+
+    def _draw_book(self) -> None:
+        book = self.model.book
+        if book is None:
+            return
+        parts = []
+        for summary in book.accounts:
+            name = _MODES.get(summary.account, summary.account)
+            risk = book.risks.get(summary.account)
+            pairs = (
+                f"<h3>Correlation of the holdings</h3>{heatmap_html(risk.correlation)}"
+                if risk is not None and len(risk.correlation) > 1
+                else ""
+            )
+            parts.append(
+                f'<section class="dt-panel"><h2>{escape(name)}</h2>'
+                f"{cards_html(rows.account_cards(summary, risk))}{pairs}</section>"
+            )
+        empty = '<p class="dt-empty">No account yet. Make a bot on the trading bot page; it opens a simulated one.</p>'
+        self.accounts.value = f'<div class="dt-stack">{"".join(parts)}</div>' if parts else empty
+        self.holdings.show(rows.holding_rows(book))
+        self.book_notes.value = "".join(f'<p class="dt-blocker">⚠ {escape(text)}</p>' for text in book.notes)
+
+
+def _source_name(key: str) -> str:
+    return {"": "Automatic", "sample": "Sample data (offline)"}.get(key, key.replace("_", " ").title())

@@ -1,0 +1,204 @@
+"""A watchlist read against the market: one row a symbol, scanned with a rule, brought in from CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.market import HistoryRequest, parse_symbol
+from dashtrade.errors import BadBars, DashTradeError, InvalidInput, SourceUnreachable
+from dashtrade.services.portfolio import Bars
+from dashtrade.services.watchlist import WatchedSymbol, set_notes, watch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PERIOD, SPARK_BARS = "1y", 60
+LONGEST_FILE = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class WatchRow:
+    """A watched symbol as its closed daily bars read it; ``price`` may be of the bar that still forms.
+
+    ``trend`` is up where the close and the 20-bar average are above the 50-bar one, down where both are below, else
+    sideways. ``problem`` is the sentence that stands in for what could not be had.
+    """
+
+    symbol: str
+    notes: str
+    price: float | None = None
+    change: float | None = None
+    trend: str = ""
+    rsi: float | None = None
+    signal: str = ""
+    score: float | None = None
+    spark: tuple[float, ...] = ()
+    time: datetime | None = None
+    source: str = ""
+    made_up: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """The rows, and the closed bars behind them by symbol."""
+
+    rows: tuple[WatchRow, ...]
+    bars: Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanHit:
+    """Where the rule stands for one symbol: true on the last closed bar or not, and when it last became true."""
+
+    symbol: str
+    now: bool
+    since: datetime | None
+    times: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """How many symbols a file added, how many were there, and a sentence for each line that was refused."""
+
+    added: int
+    known: int
+    refused: tuple[str, ...]
+
+
+def read_watchlist(
+    market: Bars,
+    watched: Sequence[WatchedSymbol],
+    source: str | None = None,
+    *,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Watched:
+    """One row for each symbol, in the order given. A symbol that fails keeps its row with the reason; a source that
+    cannot be reached is raised where it is the first to be asked, since every other would fail too."""
+    rows: list[WatchRow] = []
+    bars: dict[str, pd.DataFrame] = {}
+    for number, entry in enumerate(watched):
+        if cancelled():
+            break
+        progress(number / len(watched), f"Loading {entry.symbol}")
+        try:
+            found = market.history(HistoryRequest.parse(entry.symbol, "1d", PERIOD), source)
+            bars[entry.symbol] = found if found.attrs.get("last_bar_closed", True) else found.iloc[:-1]
+            rows.append(_row(entry, found, bars[entry.symbol]))
+        except SourceUnreachable as error:
+            if not bars:
+                raise
+            rows.append(WatchRow(entry.symbol, entry.notes or "", problem=str(error)))
+        except DashTradeError as error:
+            rows.append(WatchRow(entry.symbol, entry.notes or "", problem=str(error)))
+    return Watched(tuple(rows), bars)
+
+
+def scan(bars: Mapping[str, pd.DataFrame], rule: str) -> tuple[ScanHit, ...]:
+    """``rule`` in the words of the strategy parser, tried on the closed bars of every symbol; those where it is true
+    now come first. Raises RuleSyntaxError where the text is not a rule."""
+    from dashtrade.strategies import Operands, evaluate, parse_condition
+
+    condition = parse_condition(rule)
+    hits = []
+    for symbol, frame in bars.items():
+        try:
+            flags = evaluate(condition, Operands(frame))
+        except BadBars as error:
+            hits.append(ScanHit(symbol, now=False, since=None, times=0, problem=str(error)))
+            continue
+        began = [i for i in range(len(flags)) if flags[i] and (i == 0 or not flags[i - 1])]
+        since = frame.index[began[-1]].to_pydatetime() if began else None
+        hits.append(ScanHit(symbol, bool(len(flags) and flags[-1]), since, len(began)))
+    return tuple(sorted(hits, key=lambda hit: (not hit.now, hit.symbol)))
+
+
+def import_watchlist(uow: Callable[[], UnitOfWork], user_id: int, text: str) -> Imported:
+    """Adds the symbols of a CSV with a ``symbol`` column and perhaps ``notes``, or of plain lines with one symbol each.
+
+    A symbol that is watched already keeps its place, and takes the file's note where there is one.
+    """
+    if len(text) > LONGEST_FILE:
+        raise InvalidInput("file", f"is longer than {LONGEST_FILE:,} characters.")
+    added = known = 0
+    refused: list[str] = []
+    for line, symbol, notes in _lines(text):
+        try:
+            if watch(uow(), user_id, symbol, notes=notes):
+                added += 1
+            else:
+                known += 1
+                if notes:
+                    set_notes(uow(), user_id, symbol, notes)
+        except InvalidInput as error:
+            refused.append(f"Line {line}: {error}")
+    if not added and not known and not refused:
+        raise InvalidInput("file", "has no symbols; write one on each line, or a CSV with a column named symbol.")
+    return Imported(added, known, tuple(refused))
+
+
+def _lines(text: str) -> list[tuple[int, str, str | None]]:
+    rows = [
+        (number, cells)
+        for number, cells in enumerate(csv.reader(io.StringIO(text.lstrip("\ufeff"))), start=1)
+        if any(cell.strip() for cell in cells)
+    ]
+    if not rows:
+        return []
+    names = [cell.strip().lower() for cell in rows[0][1]]
+    at, note_at = (names.index("symbol"), None) if "symbol" in names else (0, 1)
+    if "symbol" in names:
+        note_at = names.index("notes") if "notes" in names else None
+        rows = rows[1:]
+    found = []
+    for number, cells in rows:
+        notes = cells[note_at].strip() if note_at is not None and note_at < len(cells) else ""
+        if notes[:1] == "'" and notes[1:2] in tuple("=+-@"):
+            notes = notes[1:]
+        found.append((number, cells[at].strip() if at < len(cells) else "", notes or None))
+    return found
+
+
+def _row(entry: WatchedSymbol, bars: pd.DataFrame, closed: pd.DataFrame) -> WatchRow:
+    from dashtrade.analysis import signal
+    from dashtrade.indicators import indicator
+
+    close = closed["close"]
+    rsi = indicator(closed, "rsi").to_numpy()
+    fast, slow = (indicator(closed, "ema", window=n).to_numpy() for n in (20, 50))
+    price = float(bars["close"].iloc[-1])
+    action, score, problem = "", None, ""
+    try:
+        report = signal(closed)
+        action, score = report.action.value, report.score
+    except BadBars as error:
+        problem = str(error)
+    trend = ""
+    if len(close) and isfinite(slow[-1]):
+        last, short, long = float(close.iloc[-1]), float(fast[-1]), float(slow[-1])
+        trend = "up" if min(last, short) > long else "down" if max(last, short) < long else "sideways"
+    before = float(bars["close"].iloc[-2]) if len(bars) > 1 else None
+    return WatchRow(
+        symbol=parse_symbol(entry.symbol),
+        notes=entry.notes or "",
+        price=price,
+        change=price / before - 1 if before else None,
+        trend=trend,
+        rsi=float(rsi[-1]) if len(rsi) and isfinite(rsi[-1]) else None,
+        signal=action,
+        score=score,
+        spark=tuple(map(float, bars["close"].iloc[-SPARK_BARS:])),
+        time=bars.index[-1].to_pydatetime(),
+        source=str(bars.attrs.get("source", "unknown")),
+        made_up=bool(bars.attrs.get("simulated")) or bars.attrs.get("source") == "sample",
+        problem=problem,
+    )

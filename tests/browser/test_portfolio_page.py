@@ -1,0 +1,94 @@
+"""The portfolio page in Chromium, on sample data and the real database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from dashboards_server import DashboardsServer
+from page_checks import SCREENS, Console, fits_the_screen, keep_picture
+from playwright.sync_api import Page, expect
+from sqlalchemy import delete, select
+
+from dashtrade.db.tables.accounts import UserRow, WatchlistRow
+from dashtrade.domain.bot_views import NewBot
+from dashtrade.services.bots import create_bot, delete_bot
+
+Open = Callable[..., None]
+
+
+def watched(dashboards: DashboardsServer, username: str) -> dict[str, str | None]:
+    query = select(WatchlistRow.symbol, WatchlistRow.notes).join(UserRow, UserRow.id == WatchlistRow.user_id)
+    with dashboards.database() as uow:
+        return dict(uow.session.execute(query.where(UserRow.username == username)).tuples().all())
+
+
+@pytest.fixture(autouse=True)
+def an_empty_watchlist(dashboards: DashboardsServer) -> None:
+    with dashboards.database() as uow:
+        uow.session.execute(delete(WatchlistRow))
+        uow.commit()
+
+
+@pytest.mark.parametrize("screen", ["desktop-dark", "phone-light"])
+def test_a_first_watchlist_scanned(
+    new_page: Callable[..., Page], open_page: Open, dashboards: DashboardsServer, screen: str
+) -> None:
+    page = new_page(**SCREENS[screen])
+    console = Console(page)
+    open_page(page, "portfolio?source=sample&tab=watchlist", "grace")
+    expect(page.get_by_text("Nothing is watched yet")).to_be_visible()
+    page.get_by_role("button", name="Start with sample shares").click()
+    rows = page.locator(".dt-table tbody tr[data-id]:visible")
+    expect(rows).to_have_count(4)
+    expect(page.locator(".dt-table svg polyline")).to_have_count(4)
+    expect(rows.filter(has_text="AAPL")).to_contain_text("430.47")  # the sample's last close
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Import CSV").click()
+    content = b"symbol,notes\n^GSPC,the index\nIBM,old friend\n"
+    chooser.value.set_files({"name": "mine.csv", "mimeType": "text/csv", "buffer": content})
+    expect(rows).to_have_count(5)
+    expect(page.get_by_text("1 added, 1 watched already.")).to_be_visible()
+    assert watched(dashboards, "grace") == {
+        "AAPL": None, "GOOG": None, "IBM": "old friend", "MSFT": None, "^GSPC": "the index"
+    }  # fmt: skip
+    fits_the_screen(page)
+    keep_picture(page, f"portfolio-{screen}")
+    page.get_by_role("button", name="Note MSFT").click()
+    page.get_by_label("Note on MSFT").fill("cheap?")
+    page.get_by_role("button", name="Save note").click()
+    expect(rows.filter(has_text="MSFT")).to_contain_text("cheap?")
+    assert watched(dashboards, "grace")["MSFT"] == "cheap?"
+    page.get_by_role("button", name="Scanner", exact=True).click()
+    rule = page.get_by_label("Rule")
+    rule.fill("rssi < 40")
+    rule.press("Tab")
+    expect(page.get_by_role("button", name="Scan", exact=True)).to_be_disabled()
+    rule.fill("price > 400")
+    rule.press("Tab")
+    page.get_by_role("button", name="Scan", exact=True).click()
+    expect(page.get_by_text("True for 3 of 5")).to_be_visible()  # Apple 430, Google 806, the index 2,507
+    fits_the_screen(page)
+    keep_picture(page, f"portfolio-scanner-{screen}")
+    assert console.errors == []
+
+
+@pytest.mark.parametrize("screen", ["desktop-light", "phone-dark"])
+def test_accounts_are_shown(
+    new_page: Callable[..., Page], open_page: Open, dashboards: DashboardsServer, screen: str
+) -> None:
+    with dashboards.database() as uow:
+        user_id = uow.session.scalars(select(UserRow.id).where(UserRow.username == "grace")).one()
+        bot = create_bot(uow, user_id, NewBot("AAPL", "1 Hour", Decimal(1000)))  # its account is made with it
+    page = new_page(**SCREENS[screen])
+    console = Console(page)
+    open_page(page, "portfolio?source=sample&tab=holdings", "grace")
+    expect(page.get_by_role("heading", name="Simulated account")).to_be_visible()
+    expect(page.get_by_text("No account holds anything.")).to_be_visible()
+    expect(page.get_by_text("Gross exposure")).to_be_visible()
+    fits_the_screen(page)
+    keep_picture(page, f"portfolio-holdings-{screen}")
+    with dashboards.database() as uow:
+        delete_bot(uow, user_id, bot.id)
+    assert console.errors == []
