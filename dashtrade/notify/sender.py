@@ -41,7 +41,7 @@ def main() -> int:
     app = apprise.Apprise(asset=asset)
     guard = Guard(bool(order["allow_private"]))
     guard.install()
-    results = []
+    results: list[dict[str, object]] = []
     usable = app.add(order["url"])
     for message in order["messages"]:
         guard.refused.clear()

@@ -194,7 +194,7 @@ class BarsView:
         out = np.zeros(self.size, dtype=bool)
         if isinstance(check, CandleCheck):
             found = candlestick_patterns(self.bars, USUAL)
-            out[self.bars.index.get_indexer(found["time"])] = True
+            out[self.bars.index.isin(found["time"])] = True
         elif isinstance(check, ChartCheck):
             out[[at for key, at in self._chart_hits() if check.key in (None, key)]] = True
         else:

@@ -114,7 +114,7 @@ def _groups(context: AlertContext, now: datetime, user_id: int | None) -> dict[G
             for symbol in followed[rule.user_id] if rule.scope is Scope.WATCHLIST else (rule.symbol,):
                 found[Group(symbol, interval, rule.source)].append(rule)
         if user_id is not None:
-            found = {g: rules for g, rules in found.items() if any(rule.user_id == user_id for rule in rules)}  # type: ignore[assignment]
+            found = {g: rules for g, rules in found.items() if any(rule.user_id == user_id for rule in rules)}
         cursors = {(c.symbol, c.interval, c.source): c for c in uow.session.scalars(select(AlertCursorRow))}
         new = [{"symbol": g.symbol, "interval": g.interval.value, "source": g.source} for g in found]
         new = [key for key in new if tuple(key.values()) not in cursors]
@@ -222,7 +222,7 @@ def find_firings(
     index = view.bars.index
     oldest = now - CATCH_UP - 2 * group.interval.length  # times are those of a bar's start
     begin = max(since, oldest) if since is not None else oldest
-    first = int(index.searchsorted(begin, side="right"))  # type: ignore[arg-type]
+    first = int(index.searchsorted(begin, side="right"))
     found: list[Firing] = []
     broken: list[tuple[AlertRule, DashTradeError]] = []
     for rule in rules:

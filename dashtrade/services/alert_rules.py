@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Select, delete, func, select, update
 
@@ -62,7 +61,7 @@ def add_alert(uow: UnitOfWork, user_id: int, new: NewAlert) -> AlertRule:
         return get_alert(work, user_id, row.id)
 
 
-def rules_query() -> Select[Any]:
+def rules_query() -> Select[PriceAlertRow, AlertRuleRow]:
     """Alerts with their details; an alert without details has the defaults."""
     a, r = PriceAlertRow, AlertRuleRow
     return select(a, r).outerjoin(r, r.alert_id == a.id)
