@@ -56,7 +56,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class ScanHit:
-    """Where the rule stands for one symbol: true on the last closed bar or not, and when it last became true."""
+    """Where the rule stands for one symbol: true on the last closed bar or not, and when it last became true;
+    ``since`` is None where that was before the first bar, or never."""
 
     symbol: str
     now: bool
@@ -116,7 +117,7 @@ def scan(bars: Mapping[str, pd.DataFrame], rule: str) -> tuple[ScanHit, ...]:
         except BadBars as error:
             hits.append(ScanHit(symbol, now=False, since=None, times=0, problem=str(error)))
             continue
-        began = [i for i in range(len(flags)) if flags[i] and (i == 0 or not flags[i - 1])]
+        began = [i for i in range(1, len(flags)) if flags[i] and not flags[i - 1]]
         since = frame.index[began[-1]].to_pydatetime() if began else None
         hits.append(ScanHit(symbol, bool(len(flags) and flags[-1]), since, len(began)))
     return tuple(sorted(hits, key=lambda hit: (not hit.now, hit.symbol)))

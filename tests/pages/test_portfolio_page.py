@@ -195,6 +195,9 @@ def test_the_scanner_finds_where_a_rule_is_true_now(house: House) -> None:
     index = house.model.watched.bars["UP"].index
     assert up["since"] == index[began[-1]].timestamp() and up["times"] == len(began)
     assert house.view.found.caption == "True for 1 of 2" and house.kept[-1]["rule"] == "price > 300"
+    house.view.rule.value = "price > 1"  # true since before the first bar
+    house.view.run.click()
+    assert [(r["since"], r["times"], r["now"]) for r in house.view.found.rows] == [(None, 0, "✓ true")] * 2
     house.view.rule.value = "prise > 300"
     assert house.view.run.disabled and "prise" in house.view.blocker.value and house.model.hits is None
 

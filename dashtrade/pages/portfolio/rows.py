@@ -93,7 +93,7 @@ def account_cards(summary: Any, risk: Any) -> list[Card]:
              note=f"net {money(summary.net)}"),
         Card("Leverage", "–" if summary.leverage is None else f"{summary.leverage:.2f}×", "Gross exposure / equity"),
         Card("Largest", summary.largest or "–", "The holding with most of the gross exposure",
-             note=percent(summary.largest_share)),
+             note="" if summary.largest_share is None else percent(summary.largest_share)),
         Card("Concentration", "–" if summary.concentration is None else f"{summary.concentration:.2f}",
              "Herfindahl index: 1 for one holding, 1/n for n equal ones"),
     ]  # fmt: skip
