@@ -16,6 +16,8 @@ PER_SIDE = 3
 MOST_PATTERNS = 12
 _FAR = 20.0
 """Percent from the last close beyond which a level would only flatten the candles."""
+_APART = 0.7
+"""Percent between two levels of one side: nearer ones would hide each other's names."""
 
 
 def level_lines(found: Iterable[Level]) -> tuple[PriceLevel, ...]:
@@ -23,7 +25,11 @@ def level_lines(found: Iterable[Level]) -> tuple[PriceLevel, ...]:
     lines: list[PriceLevel] = []
     for kind, letter, colour in (("resistance", "R", "--dt-down"), ("support", "S", "--dt-up")):
         near = [level for level in found if level.kind == kind and abs(level.distance_percent) <= _FAR]
-        strongest = sorted(near, key=lambda level: -level.strength)[:PER_SIDE]
+        strongest: list[Level] = []
+        for level in sorted(near, key=lambda level: -level.strength):
+            apart = all(abs(level.distance_percent - other.distance_percent) >= _APART for other in strongest)
+            if apart and len(strongest) < PER_SIDE:
+                strongest.append(level)
         for level in sorted(strongest, key=lambda level: abs(level.distance_percent)):
             touches = f" · {level.touches}×" if level.source == "pivots" and level.touches > 1 else ""
             lines.append(PriceLevel(level.price, f"{letter}{touches}", colour))
