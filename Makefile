@@ -24,6 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
 	@$(BIN)/python -m compileall -q dashtrade webhook migrations
+	@$(BIN)/python -m dashtrade.analysis.warm >/dev/null
 	@touch $@
 
 run: setup
