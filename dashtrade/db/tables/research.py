@@ -26,7 +26,7 @@ _OWNER = "users.id"
 
 
 class SavedStrategy(Base):
-    """One version of a user's strategy; saving again adds a version, so a recorded run can always name the exact rules."""
+    """One version of a strategy; saving again adds a version, so that a recorded run can name the exact rules."""
 
     __tablename__ = "strategies"
     __table_args__ = (
