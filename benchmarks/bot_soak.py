@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,9 @@ class Stage:
         self.kills[name] += 1
         if name == "postgresql":
             # An immediate shutdown, as in a crash: no checkpoint, recovery from the log. Its keeper starts it again.
-            pid = int((self.server.data / "postmaster.pid").read_text().splitlines()[0])
-            os.kill(pid, signal.SIGQUIT)
+            with suppress(FileNotFoundError, ProcessLookupError):  # it may be down from the last time
+                pid = int((self.server.data / "postmaster.pid").read_text().splitlines()[0])
+                os.kill(pid, signal.SIGQUIT)
         else:
             self.children[name].kill()
             self.children[name].wait()
@@ -176,11 +178,11 @@ def main() -> None:
     chance = random.Random(7)
     stage = Stage()
     began = time.monotonic()
+    done = threading.Event()
     try:
         users = make_users(stage.engine)
         while not rows(stage.engine, "SELECT 1 FROM account_state WHERE reconciled_at IS NOT NULL"):
             time.sleep(0.2)
-        done = threading.Event()
 
         def killing() -> None:
             while not done.wait(between * chance.uniform(0.5, 1.5)):
@@ -207,6 +209,7 @@ def main() -> None:
         quiet = settled(stage, 600)
         print(json.dumps(report(stage, users, acknowledged, quiet, sending, time.monotonic() - began), indent=2))
     finally:
+        done.set()
         stage.stop()
 
 
