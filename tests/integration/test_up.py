@@ -144,7 +144,8 @@ def test_first_start_restart_second_start_and_end(start, environment, tmp_path):
     children = {each: up.child(module) for each, module in modules.items()}
     knows_key = {each for each, process in children.items() if key in process.environ().values()}
     knows_session = {each for each, process in children.items() if session in process.environ().values()}
-    assert knows_key == {"trader"}
+    # The trader opens broker keys, the jobs worker the addresses of notification channels; nobody else.
+    assert knows_key == {"trader", "jobs"}
     assert knows_session == {"dashboards", "simulator", "trader"}
 
     server = EmbeddedPostgres(data)
