@@ -14,6 +14,9 @@ SECRETS = (
     "DASHTRADE_SESSION_SECRET",
     "DATABASE_URL",
     "DASHTRADE_DATABASE_URL",
+    # This pair can trade as well as read prices.
+    "DASHTRADE_ALPACA_KEY",
+    "DASHTRADE_ALPACA_SECRET",
 )
 
 

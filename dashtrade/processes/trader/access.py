@@ -50,14 +50,14 @@ def stored_credentials(uow: UnitOfWork, lease: Lease, settings: Settings) -> tup
     with uow:
         account = uow.session.get_one(AccountRow, lease.account_id)
         if lease.mode is AccountMode.LIVE and account.live_confirmed_at is None:
-            raise ConfigurationError("Live trading is not confirmed. Confirm it on the bot page.")
+            raise ConfigurationError("Live trading is not confirmed. Confirm it on the account page.")
         row = uow.session.scalar(
             select(UserApiKeyRow).where(
                 UserApiKeyRow.user_id == lease.user_id, UserApiKeyRow.alpaca_mode == mode, UserApiKeyRow.is_active
             )
         )
     if row is None:
-        raise NotFound(f"There are no API keys for {mode} trading. Enter them in the settings.")
+        raise NotFound(f"There are no API keys for {mode} trading. Enter them on the account page.")
     vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else None)
     key = vault.open(row.alpaca_api_key_encrypted, user_id=lease.user_id, mode=mode, field="key")
     secret = vault.open(row.alpaca_secret_key_encrypted, user_id=lease.user_id, mode=mode, field="secret")
