@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Most tests wait for processes they start, so more run at once than there are cores. WORKERS=0 runs one at a time.
+WORKERS ?= 4
 # Compiled modules make every start seconds faster, so an environment that forbids them is overruled here.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -31,7 +33,7 @@ run: setup
 	@exec $(BIN)/dashtrade up
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

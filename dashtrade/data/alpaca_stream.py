@@ -149,6 +149,7 @@ class _Feed:
         self._thread: threading.Thread | None = None
         self._names: dict[str, str] = {}
         self._new: dict[str, Quote] = {}
+        self._newest: dict[str, datetime] = {}  # a trade reported late never goes back in time, taken or not
         self._heard = 0.0
         self._asked_at = 0.0
         self._lock = threading.Lock()
@@ -209,9 +210,9 @@ class _Feed:
             return
         with self._lock:
             self._heard = time.monotonic()
-            known = self._new.get(symbol)
-            if known is None or known.time <= quote.time:
-                self._new[symbol] = quote
+            known = self._newest.get(symbol)
+            if known is None or known <= quote.time:
+                self._new[symbol], self._newest[symbol] = quote, quote.time
 
     def take(self) -> list[Quote]:
         with self._lock:

@@ -47,7 +47,7 @@ def test_a_missing_key_names_the_remedy(keys):
         Vault(keys)
 
 
-@pytest.mark.parametrize("key", ["short", "x" * 44, new_key()[:-2]])
+@pytest.mark.parametrize("key", ["short", "x" * 44, new_key()[:-2]], ids=["short", "not base64", "cut off"])
 def test_a_broken_key_is_not_shown(key):
     with pytest.raises(ConfigurationError, match="not a Fernet key") as caught:
         Vault(key)
