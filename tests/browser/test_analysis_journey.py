@@ -43,6 +43,7 @@ def test_inputs_change_chart_address_and_the_kept_state(
     expect(chart.locator(".dt-chart-title")).to_have_text("IBM · 1d")
     page.get_by_label("Interval").select_option("1wk")
     expect(chart.locator(".dt-chart-title")).to_have_text("IBM · 1wk")
+    page.wait_for_url(lambda address: "interval=1wk" in address)
     address = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
     assert address == {"symbol": "IBM", "period": "1y", "interval": "1wk", "source": "sample"}
     with dashboards.database() as uow:

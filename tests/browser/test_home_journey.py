@@ -18,6 +18,15 @@ def followed(dashboards: DashboardsServer) -> list[str]:
         return list(uow.session.execute(text("SELECT symbol FROM watchlist")).scalars())
 
 
+@pytest.fixture(autouse=True)
+def nothing_yet(dashboards: DashboardsServer) -> None:
+    """The server is shared with other journeys, which leave symbols and bots behind."""
+    with dashboards.database() as uow:
+        uow.session.execute(text("DELETE FROM watchlist"))
+        uow.session.execute(text("DELETE FROM user_bot_configs"))
+        uow.commit()
+
+
 @pytest.mark.parametrize("screen", ["desktop-dark", "phone-light"])
 def test_a_symbol_is_followed_and_given_up(
     new_page: Callable[..., Page], open_page: Open, dashboards: DashboardsServer, screen: str
