@@ -17,6 +17,7 @@ def main(names: list[str]) -> int:
         return 2
     for name in names or known:
         print(f"\n== {name}", flush=True)
+        sys.argv = [name]  # a benchmark's own arguments are for when it is run by itself
         importlib.import_module(f"benchmarks.{name}").main()
     return 0
 
