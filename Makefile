@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-# Most tests wait for processes they start, so more run at once than there are cores. WORKERS=0 runs one at a time.
-WORKERS ?= 4
+# Test files run side by side; many wait for processes they start, so a few more than cores is quicker.
+# WORKERS=0 runs one test at a time.
+WORKERS ?= 2
 # Compiled modules make every start seconds faster, so an environment that forbids them is overruled here.
 unexport PYTHONDONTWRITEBYTECODE
 
