@@ -13,6 +13,7 @@ from dashtrade.auth import secret_files
 from dashtrade.auth.vault import new_key
 from dashtrade.cli import app
 from dashtrade.db.embedded import free_port
+from dashtrade.db.schema import HEAD
 from dashtrade.processes import checkup
 from dashtrade.processes.checkup import FAIL, OK, WARN, examine
 from dashtrade.settings import Settings
@@ -47,7 +48,7 @@ def test_a_good_machine(make_settings, database_url):
     assert {"python", "packages", "TA-Lib", "data folder", "disk", "secrets", "ports", "database", "sample"} <= {
         finding.topic for finding in found if finding.level == OK
     }
-    assert "schema 0001" in only(settings, "database")[1]
+    assert f"schema {HEAD}" in only(settings, "database")[1]
 
 
 def test_unreachable_database(make_settings):
