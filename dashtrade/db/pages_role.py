@@ -19,11 +19,13 @@ SECRET_COLUMNS = {
     "users": ("password_hash", "totp_secret_encrypted"),
     "user_api_keys": ("alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"),
     "notification_channels": ("url_encrypted",),
+    "user_source_keys": ("key_encrypted", "secret_encrypted"),
 }
 WRITABLE_COLUMNS = {
     "users": ("full_name", "email_enabled"),
     "user_api_keys": ("is_active",),
     "notification_channels": ("name", "is_active", "most_per_hour", "quiet_from", "quiet_until", "timezone"),
+    "user_source_keys": ("updated_at",),
 }
 INSERTABLE = ("notification_channels",)  # a page seals an address to the public key, and can never read it back
 READ_ONLY = (

@@ -26,6 +26,8 @@ WITHHELD = {
     "user_sessions": {"token_sha256"},
     "account_tokens": {"token_sha256"},
     "user_api_keys": {"alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"},
+    "user_source_keys": {"key_encrypted", "secret_encrypted"},
+    "source_requests": {"answer"},
     "user_webhook_tokens": {"token"},
     "account_state": {"lease_owner", "lease_until", "epoch"},
 }

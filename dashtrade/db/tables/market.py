@@ -1,14 +1,32 @@
-"""Market data that processes share: calls made to sources with a daily budget, live prices, and who wants them."""
+"""Market data that processes share: users' keys at sources, calls made to sources with a daily budget, what one process
+asks of another that holds a key, live prices, and who wants them."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Boolean, Date, DateTime, Index, Integer, Numeric, String, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dashtrade.db.tables.base import Base
+from dashtrade.db.tables.base import Base, CreatedAt, PrimaryKey
 
 
 class SourceCallsRow(Base):
@@ -46,3 +64,39 @@ class LiveInterestRow(Base):
     source: Mapped[str] = mapped_column(String(30), primary_key=True)
     symbol: Mapped[str] = mapped_column(String(20), primary_key=True)
     until: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class UserSourceKeyRow(Base):
+    """A user's own key at a source of market data, encrypted; a source with one key alone has no secret."""
+
+    __tablename__ = "user_source_keys"
+    __table_args__ = (UniqueConstraint("user_id", "source"),)
+
+    id: Mapped[PrimaryKey]
+    user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"))
+    source: Mapped[str] = mapped_column(String(30))
+    key_encrypted: Mapped[str] = mapped_column(Text)
+    secret_encrypted: Mapped[str | None] = mapped_column(Text)
+    key_hint: Mapped[str | None] = mapped_column(String(8))
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[CreatedAt]
+
+
+class SourceRequestRow(Base):
+    """A question to a source whose key the asking process does not hold; the jobs worker writes the answer."""
+
+    __tablename__ = "source_requests"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'taken', 'done', 'failed')", name="state_known"),
+        Index("ix_source_requests_waiting", "id", postgresql_where=text("state = 'waiting'")),
+        Index("ix_source_requests_created_at", "created_at"),
+    )
+
+    id: Mapped[PrimaryKey]
+    user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    source: Mapped[str] = mapped_column(String(30))
+    what: Mapped[str] = mapped_column(String(20))
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    state: Mapped[str] = mapped_column(String(10), server_default="waiting")
+    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[CreatedAt]
