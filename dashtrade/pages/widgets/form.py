@@ -4,69 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import ipywidgets as w
 
-from dashtrade.errors import InvalidInput
 from dashtrade.indicators.catalogue import Indicator
+from dashtrade.pages.fields import FieldKind, FieldSpec, shown
 from dashtrade.pages.widgets.bits import field, styled
 
-FieldKind = Literal["int", "float", "decimal", "text", "choice", "bool"]
-
-
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
-    """One field of a form. ``low`` and ``high`` are included; ``optional`` fields may be left empty, giving None."""
-
-    name: str
-    label: str
-    kind: FieldKind
-    default: Any = None
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    help: str = ""
-    optional: bool = False
-
-    def parse(self, value: Any) -> Any:
-        """The control's value as the field's type; raises InvalidInput naming the field and what is allowed."""
-        if self.kind == "bool":
-            return bool(value)
-        text = str(value if value is not None else "").strip()
-        if not text:
-            if self.optional or self.kind == "text":
-                return None if self.optional else ""
-            raise InvalidInput(self.label, "is empty." + self._range())
-        if self.kind == "choice" and text not in self.choices:
-            raise InvalidInput(self.label, f"{text[:40]!r} is not a choice.", allowed=self.choices)
-        if self.kind in ("choice", "text"):
-            return text
-        return self._number(text)
-
-    def _number(self, text: str) -> Any:
-        try:
-            number = Decimal(text.replace(",", "").replace("_", ""))
-        except InvalidOperation:
-            raise InvalidInput(self.label, f"{text[:40]!r} is not a number.{self._range()}") from None
-        if not (number.is_finite() and self._fits(number)):
-            raise InvalidInput(self.label, f"{text[:40]} is not allowed.{self._range()}")
-        return int(number) if self.kind == "int" else float(number) if self.kind == "float" else number
-
-    def _fits(self, number: Decimal) -> bool:
-        too_low = self.low is not None and number < Decimal(str(self.low))
-        too_high = self.high is not None and number > Decimal(str(self.high))
-        return not (too_low or too_high or (self.kind == "int" and number != int(number)))
-
-    def _range(self) -> str:
-        word = "a whole number" if self.kind == "int" else "a number"
-        if self.low is not None and self.high is not None:
-            return f" Use {word} from {self.low:g} to {self.high:g}."
-        return f" Use {word} of {self.low:g} or more." if self.low is not None else f" Use {word}."
+__all__ = ["FieldKind", "FieldSpec", "ParamForm", "shown", "specs_of_dataclass", "specs_of_indicator"]
 
 
 class ParamForm:
@@ -150,16 +99,6 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
         rest = [a for a in get_args(hint) if a is not type(None)]
         return rest[0], len(rest) < len(get_args(hint))
     return hint, False
-
-
-def shown(value: Any) -> str:
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "" if value is None else str(value)
 
 
 def _control(spec: FieldSpec) -> w.Widget:
