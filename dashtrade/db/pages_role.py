@@ -13,10 +13,10 @@ from dashtrade.db.engine import parse_url
 
 ROLE = "dashtrade_pages"
 
-HIDDEN = ("user_sessions", "login_failures", "account_tokens")
+HIDDEN = ("user_sessions", "login_failures", "account_tokens", "recovery_codes")
 # table → columns that may not be read or written; the rest may be read
 SECRET_COLUMNS = {
-    "users": ("password_hash", "totp_secret_encrypted"),
+    "users": ("password_hash", "totp_secret_encrypted", "totp_last_step"),
     "user_api_keys": ("alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"),
     "notification_channels": ("url_encrypted",),
     "user_source_keys": ("key_encrypted", "secret_encrypted"),

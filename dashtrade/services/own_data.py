@@ -22,7 +22,8 @@ from dashtrade.services.users import keep_a_superadmin
 
 #: table → columns that are never handed out: hashes, ciphertexts, and names inside this installation
 WITHHELD = {
-    "users": {"password_hash", "totp_secret_encrypted"},
+    "users": {"password_hash", "totp_secret_encrypted", "totp_last_step"},
+    "recovery_codes": {"code_sha256"},
     "user_sessions": {"token_sha256"},
     "account_tokens": {"token_sha256"},
     "user_api_keys": {"alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"},

@@ -41,6 +41,7 @@ class UserRow(Base):
         CheckConstraint("username = lower(username) AND username ~ '^[a-z0-9][a-z0-9._-]*$'", name="username_plain"),
         CheckConstraint("email = lower(email) AND position('@' in email) > 1", name="email_plain"),
         CheckConstraint("role IN ('user', 'admin', 'superadmin')", name="role_known"),
+        CheckConstraint("totp_confirmed_at IS NULL OR totp_secret_encrypted IS NOT NULL", name="totp_has_secret"),
     )
 
     id: Mapped[PrimaryKey]
@@ -56,6 +57,9 @@ class UserRow(Base):
     password_changed_at: Mapped[CreatedAt]
     must_change_password: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     totp_secret_encrypted: Mapped[str | None] = mapped_column(Text)
+    totp_confirmed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    totp_last_step: Mapped[int | None] = mapped_column(BigInteger)
+    may_use_lab: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
 
 class UserSessionRow(Base):
@@ -93,14 +97,30 @@ class LoginFailureRow(Base):
     failed_at: Mapped[CreatedAt]
 
 
+class RecoveryCodeRow(Base):
+    """A code that stands in for a lost authenticator, once. Random, so that its SHA-256 is enough."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (
+        UniqueConstraint("user_id", "code_sha256"),
+        CheckConstraint("length(code_sha256) = 32", name="code_is_sha256"),
+    )
+
+    id: Mapped[PrimaryKey]
+    user_id: Mapped[int] = _owner()
+    code_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[CreatedAt]
+    used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
 class AccountTokenRow(Base):
-    """An invitation to open an account, or a password reset link; the token is kept as SHA-256 and works once."""
+    """An invitation, a password reset link, or a sign-in between its two steps; kept as SHA-256, good once."""
 
     __tablename__ = "account_tokens"
     __table_args__ = (
-        CheckConstraint("purpose IN ('invitation', 'reset')", name="purpose_known"),
+        CheckConstraint("purpose IN ('invitation', 'reset', 'second_step')", name="purpose_known"),
         CheckConstraint("length(token_sha256) = 32", name="token_is_sha256"),
-        CheckConstraint("purpose <> 'reset' OR user_id IS NOT NULL", name="reset_has_user"),
+        CheckConstraint("purpose = 'invitation' OR user_id IS NOT NULL", name="reset_has_user"),
         CheckConstraint("role IN ('user', 'admin', 'superadmin')", name="role_known"),
     )
 
