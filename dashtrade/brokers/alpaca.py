@@ -135,6 +135,14 @@ class AlpacaBroker:
         answer = self._ask(lambda: self._client.get(f"/orders/{broker_order_id}"), Priority.RECONCILE)
         return self._found(answer)
 
+    def legs(self, broker_order_id: str) -> list[BrokerOrder]:
+        """The stop loss and take profit of an entry; they have ids of the broker's own, and only this names them."""
+        answer = self._ask(
+            lambda: self._client.get(f"/orders/{broker_order_id}", {"nested": "true"}), Priority.RECONCILE
+        )
+        found = self._found(answer)
+        return [] if found is None else list(found.legs)
+
     def open_orders(self) -> list[BrokerOrder]:
         return self._orders({"status": "open"})
 
@@ -308,6 +316,8 @@ class AlpacaBroker:
 
     def _remember(self, order: BrokerOrder) -> None:
         self._client_ids[order.broker_order_id] = order.client_order_id
+        for leg in order.legs:
+            self._client_ids[leg.broker_order_id] = leg.client_order_id
         while len(self._client_ids) > 20_000:
             self._client_ids.popitem(last=False)
 

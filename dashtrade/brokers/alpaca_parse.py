@@ -17,6 +17,7 @@ from dashtrade.domain.orders import (
     BrokerPosition,
     Execution,
     OrderStatus,
+    OrderType,
     OrderUpdate,
     Side,
 )
@@ -63,6 +64,10 @@ def order(raw: Any) -> BrokerOrder:
         submitted_at=_time(body, "submitted_at"),
         updated_at=_time(body, "updated_at"),
         raw_status=word,
+        type=_kind(body),
+        limit_price=_number(body, "limit_price"),
+        stop_price=_number(body, "stop_price"),
+        legs=tuple(order(leg) for leg in _list(body.get("legs") or [], "legs")),
     )
 
 
@@ -184,6 +189,11 @@ def _required(body: Mapping[str, Any], name: str) -> Decimal:
     if value is None:
         raise Unreadable(f"{name} is missing")
     return value
+
+
+def _kind(body: Mapping[str, Any]) -> OrderType | None:
+    word = body.get("type") or body.get("order_type")
+    return OrderType(word) if word in set(OrderType) else None
 
 
 def _side(body: Mapping[str, Any]) -> Side:

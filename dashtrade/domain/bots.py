@@ -89,13 +89,15 @@ class AlertState(StrEnum):
 
 
 class IntentState(StrEnum):
-    """``WAITING`` is a second leg whose first has not filled; ``UNKNOWN`` may or may not be at the broker."""
+    """``WAITING`` is a second leg whose first has not filled; ``UNKNOWN`` may or may not be at the broker; ``RESTING``
+    is a stop loss or take profit that lies at the broker until its price comes, in nobody's way."""
 
     WAITING = "waiting"
     PLANNED = "planned"
     SUBMITTING = "submitting"
     UNKNOWN = "unknown"
     LIVE = "live"
+    RESTING = "resting"
     FILLED = "filled"
     CANCELED = "canceled"
     EXPIRED = "expired"
@@ -109,7 +111,7 @@ class IntentState(StrEnum):
     @property
     def in_flight(self) -> bool:
         """Takes the one place that an account has for each symbol."""
-        return not self.ended and self is not IntentState.WAITING
+        return not self.ended and self not in (IntentState.WAITING, IntentState.RESTING)
 
 
 ENDED_INTENTS = frozenset(
@@ -203,7 +205,8 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One order that an alert asks for. Exactly one of ``qty`` and ``notional`` is given."""
+    """One order that an alert asks for. Exactly one of ``qty`` and ``notional`` is given; ``stop_loss`` and
+    ``take_profit`` are the prices at which the broker shall close an entry by itself."""
 
     purpose: Purpose
     side: Side
@@ -211,6 +214,8 @@ class Leg:
     notional: Decimal | None = None
     order_type: OrderType = OrderType.MARKET
     limit_price: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """An order as the broker reports it."""
+    """An order as the broker reports it. ``legs`` are the closing orders that belong to it, where they were asked for."""
 
     broker_order_id: str
     client_order_id: str
@@ -107,6 +107,10 @@ class BrokerOrder:
     submitted_at: datetime | None = None
     updated_at: datetime | None = None
     raw_status: str = ""
+    type: OrderType | None = None  # None for a kind that we have no word for yet
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    legs: tuple[BrokerOrder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

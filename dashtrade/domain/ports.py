@@ -101,6 +101,12 @@ class Broker(Protocol):
 
     def cancel(self, broker_order_id: str) -> None: ...
 
+    def order(self, broker_order_id: str) -> BrokerOrder | None:
+        """By the broker's own id; None as above."""
+
+    def legs(self, broker_order_id: str) -> list[BrokerOrder]:
+        """The closing orders that were placed with an entry."""
+
     def open_orders(self) -> list[BrokerOrder]: ...
 
     def positions(self) -> list[BrokerPosition]: ...

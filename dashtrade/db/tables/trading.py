@@ -128,6 +128,7 @@ class BotRow(Base):
     cooldown_until: Mapped[Timestamp | None]
     max_price_age_seconds: Mapped[int] = mapped_column(Integer, server_default="900")
     flatten_on_breach: Mapped[bool] = mapped_column(server_default=false())
+    passphrase_hash: Mapped[str | None] = mapped_column(String(120))
     peak_pnl: Mapped[Decimal] = mapped_column(Numeric(18, 4), server_default="0")
     loss_streak: Mapped[int] = mapped_column(Integer, server_default="0")
     deleted_at: Mapped[Timestamp | None]
@@ -284,6 +285,8 @@ class IntentRow(Base):
             postgresql_where=text("state IN ('waiting', 'planned', 'submitting', 'unknown', 'live')"),
         ),
         Index("ix_order_intents_bot_id", "bot_id", "created_at"),
+        Index("ix_order_intents_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+        Index("ix_order_intents_resting", "account_id", "symbol", postgresql_where=text("state = 'resting'")),
     )
 
     id: Mapped[PrimaryKey]
@@ -301,7 +304,12 @@ class IntentRow(Base):
     notional: Mapped[Money | None]
     order_type: Mapped[str] = mapped_column(String(15), server_default=OrderType.MARKET.value)
     limit_price: Mapped[Price | None]
+    stop_price: Mapped[Price | None]
     reference_price: Mapped[Price | None]
+    # an entry's: where the broker shall close it by itself; those closing orders name the entry as their parent
+    stop_loss: Mapped[Price | None]
+    take_profit: Mapped[Price | None]
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("order_intents.id", ondelete="CASCADE"))
     reserved: Mapped[Decimal] = mapped_column(Numeric(18, 4), server_default="0")
     state: Mapped[str] = mapped_column(String(12), server_default=IntentState.PLANNED.value)
     deadline: Mapped[Timestamp]
