@@ -26,6 +26,7 @@ from voila.utils import get_voila_labextensions_path
 from dashtrade.dashboards import handlers
 from dashtrade.dashboards.accounts import AccountsGate
 from dashtrade.dashboards.assets import AssetHandler, AssetStore, assets_version
+from dashtrade.dashboards.bell import BellHandler
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
 from dashtrade.dashboards.config import ServerOptions, traitlets_config
 from dashtrade.dashboards.connection import ALLOWED_MESSAGES, KernelSocket
@@ -37,6 +38,7 @@ from dashtrade.dashboards.notebooks import PageNotebooks
 from dashtrade.dashboards.office.routes import office_routes
 from dashtrade.dashboards.office.shell import shell_context
 from dashtrade.dashboards.rendering import use_caching_exporter
+from dashtrade.dashboards.report_files import ReportFileHandler
 from dashtrade.dashboards.zygote.launcher import LAUNCHER
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
@@ -149,6 +151,8 @@ class Dashboards(Voila):
             (r"login", LoginHandler),
             (r"logout", LogoutHandler),
             *office_routes(),
+            (r"api/notifications", BellHandler),
+            (r"reports/([0-9]{1,18})\.(html|ipynb)", ReportFileHandler),
             (rf"{assets}/app/(.*)", AssetHandler, {"store": own, "headers": headers}),
             (rf"{assets}/voila/(.*)", AssetHandler, {"store": front_end, "headers": headers}),
             (rf"{assets}/lab/(.*)", AssetHandler, {"store": extensions, "headers": headers}),

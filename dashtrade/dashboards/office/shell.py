@@ -49,17 +49,19 @@ def shell_context(handler: Any, page: PageInfo) -> dict[str, Any]:
     def link(item: PageInfo) -> dict[str, str]:
         return {"slug": item.slug, "title": item.title, "url": url_path_join(base, item.slug)}
 
+    pages = [link(item) for item in handler.settings["dashtrade_catalogue"].menu(user.role)]
     return {
         "slug": page.slug,
         "title": page.title,
         "assets": handler.settings["dashtrade_assets_url"],
-        "menu": [link(item) for item in handler.settings["dashtrade_catalogue"].menu(user.role)],
+        "menu": pages,
         "account_menu": [link(ACCOUNT)],
         "username": user.username,
         "display_name": user.display_name or user.username,
         "initials": (user.username[:2]).upper(),
         "role": user.role.value,
         "form_token": handler.xsrf_token.decode("ascii"),
+        "alerts_url": next((item["url"] + "?tab=history" for item in pages if item["slug"] == "alerts"), ""),
     }
 
 
