@@ -10,6 +10,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -46,6 +47,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("ENCRYPTION_KEY", "DASHTRADE_ENCRYPTION_KEY"),
         description="Fernet key(s) for stored API keys, newest first, comma separated; unset: file in the data folder",
     )
+    signin_key: SecretStr | None = Field(
+        default=None,
+        description="Fernet key(s) for second factors, newest first, comma separated; unset: file in the data folder",
+    )
     session_secret: SecretStr | None = Field(default=None, description="signs cookies; unset: file in the data folder")
 
     host: str = Field(default="127.0.0.1", description="address the dashboards and the webhook listen on")
@@ -53,12 +58,28 @@ class Settings(BaseSettings):
     webhook_port: int = Field(default=8080, ge=1, le=65535)
     simulator_port: int = Field(default=8190, ge=1, le=65535)
     base_url: str = Field(default="/", description="path the dashboards are served below, behind a proxy")
+    public_url: str | None = Field(
+        default=None,
+        description="address people reach the dashboards by, such as https://trade.example.com/; unset: messages that "
+        "go out carry no link",
+    )
     secure_cookies: bool = Field(default=False, description="set where the dashboards are reached by https")
     pages_per_user: int = Field(default=8, ge=1, description="pages one person may have open at once")
     pages_total: int = Field(default=200, ge=1, description="pages open at once on this server")
     page_idle_seconds: int = Field(default=900, ge=5, description="a page nobody looks at ends after this long")
     warm_kernels: bool = Field(default=True, description="fork the pages' processes from a warm one (Linux)")
     registration: Literal["open", "invitation", "closed"] = "closed"
+    public_url: str | None = Field(
+        default=None, description="address people reach the dashboards at, for links in mails; unset: host and port"
+    )
+    smtp_host: str | None = Field(default=None, description="mail server; set: forgotten passwords are reset by mail")
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="none only for a mail server on this machine"
+    )
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = Field(default=None, description="the jobs worker alone is given it")
+    smtp_from: str | None = Field(default=None, description="sender, such as DashTrade <trade@example.com>")
 
     sources: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("yahoo",), description="market-data sources in order of preference, comma separated"
@@ -85,6 +106,9 @@ class Settings(BaseSettings):
     simulator_faults: bool = Field(default=False, description="lets rehearsals break the simulator over loopback")
     report_seconds: float = Field(default=900.0, gt=0, description="how long a scheduled report may take")
     report_memory_mb: int = Field(default=4096, ge=256, description="memory for each process of a scheduled report")
+    dask_scheduler: str | None = Field(
+        default=None, description="Dask scheduler that sweeps run on, such as tcp://10.0.0.5:8786; unset: this machine"
+    )
     private_channels: bool = Field(
         default=False, description="lets notifications go to private addresses, such as a server in the same network"
     )
@@ -94,6 +118,18 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("write the whole address, such as https://trade.example.com/")
+        if parts.username or parts.password:
+            raise ValueError("write the address without a name and a password")
+        return value.strip().rstrip("/") + "/"
 
     @field_validator("base_url")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -21,8 +22,11 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy"
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """``picture`` is a PNG, for services that take one; the others get the text alone."""
+
     title: str
     body: str
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,14 @@ def service_of(url: str) -> str:
     return str(plugin.service_name)
 
 
+def takes_pictures(url: str) -> bool:
+    """Whether the service behind this address can carry a picture. Nothing is sent."""
+    import apprise
+
+    plugin = apprise.Apprise.instantiate(url.strip())
+    return plugin is not None and bool(plugin.attachment_support)
+
+
 def send(url: str, messages: Sequence[Message], *, allow_private: bool = False) -> list[Outcome]:
     """One outcome for each message. Sent from a process of its own, which may reach public addresses only.
 
@@ -60,7 +72,14 @@ def send(url: str, messages: Sequence[Message], *, allow_private: bool = False) 
     order = {
         "url": url,
         "allow_private": allow_private,
-        "messages": [{"title": each.title, "body": each.body} for each in messages],
+        "messages": [
+            {
+                "title": each.title,
+                "body": each.body,
+                "picture": each.picture and base64.b64encode(each.picture).decode("ascii"),
+            }
+            for each in messages
+        ],
     }
     try:
         done = subprocess.run(

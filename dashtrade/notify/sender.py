@@ -6,8 +6,10 @@ environment or in the output; what a service says is cut down to its status numb
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
+import mimetypes
 import re
 import sys
 
@@ -31,6 +33,7 @@ class _Status(logging.Handler):
 
 def main() -> int:
     import apprise
+    from apprise.attachment.memory import AttachMemory
 
     order = json.load(sys.stdin)
     status = _Status()
@@ -39,6 +42,7 @@ def main() -> int:
     logger.setLevel(logging.DEBUG)
     asset = apprise.AppriseAsset(app_id="DashTrade", app_desc="DashTrade", app_url="", async_mode=False)
     app = apprise.Apprise(asset=asset)
+    mimetypes.init()  # reads files of the system, which nothing may from here on
     guard = Guard(bool(order["allow_private"]))
     guard.install()
     results: list[dict[str, object]] = []
@@ -46,7 +50,10 @@ def main() -> int:
     for message in order["messages"]:
         guard.refused.clear()
         status.status = None
-        sent = usable and bool(app.notify(title=message["title"], body=message["body"], body_format="text"))
+        picture = message.get("picture")
+        attached = picture and AttachMemory(base64.b64decode(picture), name="chart.png", mimetype="image/png")
+        text = {"title": message["title"], "body": message["body"], "body_format": "text"}
+        sent = usable and bool(app.notify(**text, attach=attached or None))
         if sent:
             results.append({"sent": True})
         elif guard.refused:

@@ -23,9 +23,10 @@ from dashtrade.db.tables.accounts import PriceAlertRow, UserRow, WatchlistRow
 from dashtrade.db.tables.alerts import AlertCursorRow, AlertEventRow, AlertRuleRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.alerts import AlertEvent, AlertRule, Frequency, Scope
-from dashtrade.domain.market import HistoryRequest, Interval, Period, parse_interval
+from dashtrade.domain.market import HistoryRequest, Interval, parse_interval
 from dashtrade.errors import DashTradeError
 from dashtrade.services.alert_conditions import BarsView, Check, check_of
+from dashtrade.services.alert_picture import PERIODS
 from dashtrade.services.alert_rules import as_event, as_rule, rules_query
 from dashtrade.services.jobs import job
 from dashtrade.services.notifications import notify
@@ -40,16 +41,6 @@ log = structlog.get_logger(__name__)
 CATCH_UP = timedelta(days=7)  # bars that closed longer ago are not told about any more
 IDLE = timedelta(minutes=10)  # how often bars are looked at while their exchange is closed, or on daily bars
 FETCHERS = 4
-_PERIOD = {
-    Interval.M1: Period.D5,
-    Interval.M5: Period.MO1,
-    Interval.M15: Period.MO1,
-    Interval.M30: Period.MO1,
-    Interval.H1: Period.MO3,
-    Interval.H4: Period.MO6,
-    Interval.D1: Period.Y2,
-    Interval.W1: Period.Y10,
-}
 
 
 class AlertContext(Protocol):
@@ -145,7 +136,7 @@ def _fetched(context: AlertContext, groups: Iterable[Group]) -> Iterator[tuple[G
     def fetch(group: Group) -> tuple[Group, pd.DataFrame | DashTradeError]:
         assert market is not None
         try:
-            request = HistoryRequest(group.symbol, group.interval, _PERIOD[group.interval])
+            request = HistoryRequest(group.symbol, group.interval, PERIODS[group.interval])
             return group, closed(market.history(request, group.source or None))
         except DashTradeError as error:
             return group, error

@@ -7,7 +7,9 @@ service's answer and the commit leaves it unmarked: then it is sent again, becau
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -16,13 +18,24 @@ from sqlalchemy import func, select
 from dashtrade.auth import secret_files
 from dashtrade.auth.vault import Vault
 from dashtrade.db.tables.accounts import UserRow
-from dashtrade.db.tables.alerts import NotificationChannelRow, NotificationDeliveryRow, NotificationRow
+from dashtrade.db.tables.alerts import (
+    AlertEventRow,
+    AlertRuleRow,
+    NotificationChannelRow,
+    NotificationDeliveryRow,
+    NotificationRow,
+)
 from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.alerts import WATCHLIST
 from dashtrade.errors import ConfigurationError
-from dashtrade.notify.channels import Message, Outcome, send
+from dashtrade.notify.channels import Message, Outcome, send, takes_pictures
+from dashtrade.services.alert_picture import event_picture
 from dashtrade.services.channels import FIELD, MODE
 from dashtrade.services.jobs import JobContext, job
 from dashtrade.services.notifications import SEND, notify
+
+if TYPE_CHECKING:
+    from dashtrade.services.market import MarketData
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +44,18 @@ AT_ONCE = 200
 TRIES = 6
 FIRST_PAUSE = timedelta(seconds=30)  # then four times as long each time: 2 min, 8 min, 32 min, 2 h
 
+
+class SendingContext(JobContext, Protocol):
+    """A job's context that has prices for the pictures."""
+
+    def alert_market(self) -> MarketData: ...
+
+
 _Due = list[tuple[NotificationDeliveryRow, NotificationRow]]
 
 
 @job(SEND, cron="* * * * *")
-def send_notifications(context: JobContext) -> int:
+def send_notifications(context: SendingContext) -> int:
     """Sends what is due through every channel no other worker is busy with; returns how many messages went out."""
     now = datetime.now(UTC)
     d, c = NotificationDeliveryRow, NotificationChannelRow
@@ -55,7 +75,7 @@ def send_notifications(context: JobContext) -> int:
 
 
 def _serve(
-    context: JobContext, channel_id: int, vault: Vault, deliver: Callable[[str, Sequence[Message]], list[Outcome]]
+    context: SendingContext, channel_id: int, vault: Vault, deliver: Callable[[str, Sequence[Message]], list[Outcome]]
 ) -> int:
     now = datetime.now(UTC)
     c = NotificationChannelRow
@@ -74,9 +94,11 @@ def _serve(
             uow.commit()
             return 0
         batches = [due] if len(due) >= DIGEST_FROM or len(due) > room else [[each] for each in due]
-        messages = [_message(batch) for batch in batches]
+        messages = [_message(batch, context.settings.public_url) for batch in batches]
         try:
             url = vault.open(channel.url_encrypted, user_id=channel.user_id, mode=MODE, field=FIELD)
+            if takes_pictures(url):
+                messages = [_with_picture(context, uow, *pair) for pair in zip(messages, batches, strict=True)]
             outcomes = deliver(url, messages)
         except ConfigurationError:
             said = "The address cannot be decrypted with the encryption key in use. Remove the channel, enter it again."
@@ -136,12 +158,30 @@ def _room(uow: UnitOfWork, channel: NotificationChannelRow, now: datetime) -> tu
     return channel.most_per_hour - count, (first or now) + hour
 
 
-def _message(batch: _Due) -> Message:
+def _message(batch: _Due, public_url: str | None) -> Message:
+    def link(notification: NotificationRow) -> list[str]:
+        return [f"{public_url}{notification.link}"] if public_url and notification.link else []
+
     if len(batch) == 1:
         notification = batch[0][1]
-        return Message(notification.title, notification.body)
-    lines = [f"{n.created_at:%d %b %H:%M} UTC · {n.title}" for _, n in batch]
+        return Message(notification.title, "\n".join([notification.body, *link(notification)]))
+    lines = [" · ".join([f"{n.created_at:%d %b %H:%M} UTC", n.title, *link(n)]) for _, n in batch]
     return Message(f"{len(batch)} messages from DashTrade", "\n".join(lines))
+
+
+def _with_picture(context: SendingContext, uow: UnitOfWork, message: Message, batch: _Due) -> Message:
+    """The message with the chart of its alert. A second try goes without: the picture may be what failed."""
+    row, notification = batch[0]
+    if len(batch) > 1 or row.attempts or notification.alert_event_id is None:
+        return message
+    e, r = AlertEventRow, AlertRuleRow
+    query = select(e, r.source).outerjoin(r, r.alert_id == e.alert_id).where(e.id == notification.alert_event_id)
+    event, source = uow.session.execute(query).one()
+    if event.symbol == WATCHLIST:
+        return message
+    market = context.alert_market()
+    where = (event.symbol, event.interval, event.bar_time)
+    return replace(message, picture=event_picture(market, *where, notification.title, source or None))
 
 
 def _note(batch: _Due, outcome: Outcome) -> None:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
+from alert_house import SYMBOL, Market, hourly, last_hour
 from channel_server import receiver
+from PIL import Image
 from sqlalchemy import select, text, update
 
 from dashtrade.auth.vault import Vault, new_key
 from dashtrade.db.tables.alerts import NotificationChannelRow, NotificationDeliveryRow
-from dashtrade.errors import InvalidInput, NotFound
+from dashtrade.domain.alerts import NewAlert
+from dashtrade.errors import ConfigurationError, InvalidInput, NotFound
 from dashtrade.services import channels, deliveries
+from dashtrade.services.alert_engine import write_event
+from dashtrade.services.alert_rules import add_alert
 from dashtrade.services.notifications import list_notifications, mark_read, notify, unread_count
-from dashtrade.settings import Settings
+from dashtrade.settings import Settings, load_settings
 
 
 @dataclass
 class Context:
     settings: Settings
     uow: object
+
+    def alert_market(self):
+        return Market({SYMBOL: hourly(CLOSES)})
+
+
+CLOSES = [100.0 + (n * 7) % 11 for n in range(80)]
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +99,50 @@ def test_a_message_is_in_the_program_and_goes_out_once(uow_factory, context, ada
     assert [(m["path"], m["title"], m["message"]) for m in server.got] == [
         ("/hook-secret", "AAPL above 150", "body of AAPL above 150")
     ]
+
+
+def alerted(uow_factory, user_id, symbol=SYMBOL):
+    """An alert that was met two bars ago."""
+    with uow_factory() as uow:
+        rule = add_alert(uow, user_id, NewAlert("price_above", "104", symbol, "1h"))
+        write_event(
+            uow, rule, symbol=symbol, bar_time=last_hour() - timedelta(hours=2), detail="", values={"close": 1.0}
+        )
+        uow.commit()
+
+
+def test_an_alert_goes_out_with_its_chart_and_a_link_to_its_page(uow_factory, context, ada, channel, server):
+    context.settings = context.settings.model_copy(update={"public_url": "https://trade.example.com/"})
+    alerted(uow_factory, ada)
+    assert deliveries.send_notifications(context) == 1
+    [message] = server.got
+    assert message["message"].splitlines()[-1] == (f"https://trade.example.com/analysis?symbol={SYMBOL}&interval=1h")
+    [attached] = message["attachments"]
+    image = Image.open(io.BytesIO(base64.b64decode(attached["base64"])))
+    assert (attached["mimetype"], image.format, image.size) == ("image/png", "PNG", (800, 450))
+    pixels = np.asarray(image.convert("RGB"))
+    places = np.argwhere((pixels == (0x1D, 0x4E, 0x89)).all(axis=2))[:, 1]
+    assert places.max() > 700, "the trigger and its price are marked near the right edge"
+
+
+def test_without_prices_or_a_public_address_the_text_goes_alone(uow_factory, context, ada, channel, server):
+    alerted(uow_factory, ada, "ETH-USD")
+    server.answers = [503]
+    assert deliveries.send_notifications(context) == 0
+    due_now(uow_factory)
+    assert deliveries.send_notifications(context) == 1
+    for message in server.got:
+        assert message["attachments"] == [] and "analysis" not in message["message"], message
+
+
+@pytest.mark.parametrize(
+    "address", ["trade.example.com", "ftp://a/", "https://ann:hidden-1@a.com/", "https://a.com/?q=1"]
+)
+def test_a_public_address_is_checked(address, monkeypatch):
+    monkeypatch.setenv("DASHTRADE_PUBLIC_URL", address)
+    with pytest.raises(ConfigurationError, match="DASHTRADE_PUBLIC_URL") as error:
+        load_settings(_env_file=None)
+    assert "hidden-1" not in str(error.value)
 
 
 def test_the_address_is_sealed_and_never_shown(uow_factory, ada, channel, server, key):
