@@ -16,7 +16,7 @@ import traitlets as t
 from dashtrade.pages.widgets.static_text import static_text
 
 ColumnKind = Literal[
-    "text", "number", "money", "percent", "signed", "time", "date", "badge", "code", "spark", "actions"
+    "text", "number", "money", "percent", "signed", "time", "date", "badge", "code", "spark", "link", "actions"
 ]
 
 
@@ -74,6 +74,11 @@ class DataTable(anywidget.AnyWidget):
 def action(name: str, label: str, kind: Literal["plain", "danger"] = "plain") -> dict[str, str]:
     """A button in an ``actions`` cell; ``danger`` asks once more before it acts."""
     return {"name": name, "label": label, "kind": kind}
+
+
+def link(text: str, href: str) -> dict[str, str]:
+    """A cell of a ``link`` column; only addresses on this server, relative to the page, become a link."""
+    return {"text": text, "href": href}
 
 
 def plain(value: Any) -> Any:

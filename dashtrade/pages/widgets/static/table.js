@@ -9,6 +9,7 @@ function formatter(column) {
   const date = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", year: "numeric", timeZone: "UTC" });
   return (value) => {
     if (value === null || value === undefined || value === "") return "–";
+    if (column.kind === "link") return String(value.text ?? "–");
     if (column.kind === "percent") return plain.format(value) + " %";
     if (isNumber(column.kind)) return plain.format(value);
     if (column.kind === "time") return stamp.format(new Date(value * 1000));
@@ -32,6 +33,7 @@ function spark(values) {
 function csv(columns, rows) {
   const cell = (column, value) => {
     if (value === null || value === undefined) return "";
+    if (column.kind === "link") value = value.text;
     let text = column.kind === "time" || column.kind === "date" ? new Date(value * 1000).toISOString() : String(value);
     // a text that a spreadsheet would run as a formula is defused
     if (!isNumber(column.kind) && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
@@ -104,6 +106,12 @@ function render({ model, el }) {
         if (c.kind === "signed" && typeof value === "number") td.append(make("span", value > 0 ? "dt-up" : value < 0 ? "dt-down" : "", (value > 0 ? "▲ " : value < 0 ? "▼ " : "") + text));
         else if (c.kind === "badge") td.append(make("span", "dt-badge dt-badge-" + String((r.tones || {})[c.key] || "plain").replace(/[^a-z]/g, ""), text));
         else if (c.kind === "spark") { if (value?.length > 1) td.append(spark(value)); else td.textContent = "–"; }
+        else if (c.kind === "link" && value) {
+          // an address on this server, never a scheme
+          const inner = /^[a-z][a-z0-9_-]*(\/[a-z0-9_.-]+)?(\?[^#]*)?$/.test(value.href || ""), a = make(inner ? "a" : "span", "dt-link", text);
+          if (inner) { a.href = value.href; a.target = "_blank"; a.rel = "noopener"; a.setAttribute("aria-label", `${text}, ${r.name ?? r.id}`); }
+          td.append(a);
+        }
         else if (c.kind === "code") td.append(make("code", "", text));
         else td.textContent = text;
         if (c.kind === "time" && typeof value === "number") td.title = new Date(value * 1000).toISOString() + " (UTC) · New York " + new Intl.DateTimeFormat(undefined, { timeZone: "America/New_York", dateStyle: "medium", timeStyle: "medium" }).format(new Date(value * 1000));

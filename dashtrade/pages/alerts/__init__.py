@@ -1,0 +1,1 @@
+"""The alerts page: rules, what they told, and the channels that carry it."""

@@ -1,0 +1,31 @@
+"""Adding a channel from a process without the encryption key, which can never read the address back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import select
+
+from dashtrade.auth.vault import seal_to
+from dashtrade.db.tables.accounts import AppStateRow
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import ConfigurationError
+from dashtrade.services.api_keys import PUBLIC_KEY
+from dashtrade.services.channels import Channel, add_channel
+from dashtrade.services.work import working
+
+
+def enter_channel(uow: UnitOfWork, user_id: int, name: str, url: str, **settings: Any) -> Channel:
+    """Like :func:`add_channel`, sealed to the published public key.
+
+    Raises ConfigurationError while none is published, InvalidInput for an address that is not understood; no error
+    repeats the address.
+    """
+    with working(uow) as work:
+        public = work.session.scalar(select(AppStateRow.value).where(AppStateRow.key == PUBLIC_KEY))
+        if not isinstance(public, str):
+            raise ConfigurationError(
+                "Channels cannot be stored before the trader has started once. Start `dashtrade up`."
+            )
+        return add_channel(work, user_id, partial(seal_to, public), name, url, **settings)
