@@ -15,6 +15,16 @@ class DashTradeError(Exception):
 
     code = "ERROR"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between processes whole, whatever their constructor takes."""
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(cls: type[DashTradeError], args: tuple[object, ...], fields: dict[str, object]) -> DashTradeError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(fields)
+    return error
+
 
 class InvalidInput(DashTradeError):
     """A value the user gave is not allowed: ask again, naming the field and what is allowed."""
@@ -74,6 +84,13 @@ class DatabaseUnavailable(DashTradeError):
     """The database cannot be reached: start it or correct DATABASE_URL, then try again."""
 
     code = "DATABASE_UNAVAILABLE"
+
+
+class ClusterUnavailable(DashTradeError):
+    """The Dask scheduler or its workers cannot be reached, or run other versions: start or mend them, or unset
+    DASHTRADE_DASK_SCHEDULER to run on this machine."""
+
+    code = "CLUSTER_UNAVAILABLE"
 
 
 class MigrationNeeded(ConfigurationError):

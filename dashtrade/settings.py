@@ -69,9 +69,6 @@ class Settings(BaseSettings):
     page_idle_seconds: int = Field(default=900, ge=5, description="a page nobody looks at ends after this long")
     warm_kernels: bool = Field(default=True, description="fork the pages' processes from a warm one (Linux)")
     registration: Literal["open", "invitation", "closed"] = "closed"
-    public_url: str | None = Field(
-        default=None, description="address people reach the dashboards at, for links in mails; unset: host and port"
-    )
     smtp_host: str | None = Field(default=None, description="mail server; set: forgotten passwords are reset by mail")
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_security: Literal["starttls", "tls", "none"] = Field(

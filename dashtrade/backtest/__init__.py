@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashtrade.backtest.control import Cancelled
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Fill, Percent, RiskPercent, Shares
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest
@@ -13,6 +14,7 @@ from dashtrade.domain.strategy import Direction, Stops, Strategy
 __all__ = [
     "BacktestRequest",
     "BacktestResult",
+    "Cancelled",
     "Cash",
     "Costs",
     "Direction",

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashtrade.backtest.control import FREE, Control
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.request import BacktestRequest, Cash, Fill, Percent, RiskPercent, Shares
 from dashtrade.backtest.stops import StopPlan, plan_stops
@@ -102,7 +103,12 @@ def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
 
 
 def make_rows(
-    request: BacktestRequest, strategy: Strategy, grid: Grid, signals: Mapping[str, Signals], slippage: float
+    request: BacktestRequest,
+    strategy: Strategy,
+    grid: Grid,
+    signals: Mapping[str, Signals],
+    slippage: float,
+    control: Control = FREE,
 ) -> Rows:
     """The engine's input for a request: one column for each symbol."""
     layout = Layout.of(request.direction, request.fill)
@@ -110,9 +116,9 @@ def make_rows(
     plans: list[StopPlan] = []
     for k, symbol in enumerate(grid.symbols):
         flags.fill(k, signals[symbol], grid.where[k], request)
-        plans.append(
-            plan_stops(request, strategy.stops, request.bars[symbol], grid, k, flags.le[:, k], flags.se[:, k], slippage)
-        )
+        control.check()
+        le, se, bars = flags.le[:, k], flags.se[:, k], request.bars[symbol]
+        plans.append(plan_stops(request, strategy.stops, bars, grid, k, le, se, slippage, control))
     sharing = request.share_cash and len(grid.symbols) > 1
     return assemble(request, grid, layout, flags, plans, slippage, sharing)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashtrade.backtest.bars import Flags, Grid, assemble, make_rows
+from dashtrade.backtest.control import FREE, Control
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
 from dashtrade.backtest.request import BacktestRequest, RiskPercent
@@ -32,6 +33,7 @@ def run_block(
     grid: Grid,
     operands: Mapping[str, Operands],
     factor: float,
+    control: Control = FREE,
 ) -> Floats:
     """Statistics of each strategy over the same bars, shape (strategies, METRICS); see
     ``dashtrade.analysis.performance``."""
@@ -41,9 +43,10 @@ def run_block(
     if request.stops is not None:
         strategies = [with_stops(s, request.stops) for s in strategies]
     if len(grid.symbols) > 1 or len({(s.stops.bars, s.cooldown) for s in strategies}) > 1:
-        return np.stack([_alone(request, s, grid, operands, slippage, layout, factor) for s in strategies])
+        return np.stack([_alone(request, s, grid, operands, slippage, layout, factor, control) for s in strategies])
     symbol = grid.symbols[0]
     count = len(strategies)
+    control.check()
     flags = Flags.empty(len(grid.times), count)
     plans: list[StopPlan] = []
     known: dict[Stops, StopPlan] = {}
@@ -54,13 +57,15 @@ def run_block(
         fixed = fixed and not (stops.loss is not None and stops.trail is not None)
         plan = known.get(stops) if fixed else None
         if plan is None:
-            plan = plan_stops(request, stops, request.bars[symbol], grid, 0, flags.le[:, k], flags.se[:, k], slippage)
+            plan = plan_stops(
+                request, stops, request.bars[symbol], grid, 0, flags.le[:, k], flags.se[:, k], slippage, control
+            )
             if fixed:
                 known[stops] = plan
         plans.append(plan)
     rows = assemble(request, grid, layout, flags, plans, slippage, sharing=False)
     wide = replace(grid, where=grid.where * count)
-    _, records = settle(rows, strategies[0], layout, wide)
+    _, records = settle(rows, strategies[0], layout, wide, control)
     values, positions = columns_equity(records, grid, layout, request.cash, count)
     return measures(records, values, positions, count, request, factor)
 
@@ -82,11 +87,11 @@ def _needed(strategies: Sequence[Strategy], operands: Operands, direction: Direc
 
 def _alone(
     request: BacktestRequest, strategy: Strategy, grid: Grid, operands: Mapping[str, Operands], slippage: float,
-    layout: Layout, factor: float,
+    layout: Layout, factor: float, control: Control,
 ) -> Floats:  # fmt: skip
     """One strategy over all symbols, with its own path rules."""
     found = {s: signals(strategy, operands[s]) for s in grid.symbols}
-    _, records = settle(make_rows(request, strategy, grid, found, slippage), strategy, layout, grid)
+    _, records = settle(make_rows(request, strategy, grid, found, slippage, control), strategy, layout, grid, control)
     values, positions = equity_of(records, grid, layout, request.cash)
     held = (positions != 0).any(axis=1)
     pnl = [_trade_pnl(records[records["col"] == k]) for k in range(len(grid.symbols))]

@@ -6,19 +6,18 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from dashtrade.backtest.calendar_returns import MONTHS, monthly_table
 from dashtrade.backtest.result import BacktestResult
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 UP, DOWN, LINE, OTHER = "#0b7a5b", "#b3322e", "#1d4e89", "#9aa5b1"
 _DIVERGING = LinearSegmentedColormap.from_list("gain", [DOWN, "#ffffff", UP])
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,16 +74,6 @@ def trades_chart(result: BacktestResult, symbol: str | None = None) -> Chart:
     return Chart(figure, f"Price of {name} with {len(own)} fills")
 
 
-def monthly_table(result: BacktestResult) -> pd.DataFrame:
-    """Returns of calendar months: one row a year, columns 1–12, NaN where there is no bar."""
-    times = pd.DatetimeIndex(result.equity.index)
-    last = result.equity.groupby([times.year, times.month]).last()
-    before = np.concatenate(([result.request.cash], last.to_numpy()[:-1]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = np.where(before > 0, last.to_numpy() / before - 1, np.nan)
-    return pd.Series(change, index=last.index).unstack().reindex(columns=range(1, 13))
-
-
 def monthly_chart(result: BacktestResult) -> Chart:
     """Returns of calendar months as a heat map."""
     table = monthly_table(result)
@@ -95,7 +84,7 @@ def monthly_chart(result: BacktestResult) -> Chart:
     axes.imshow(values, cmap=_DIVERGING, vmin=-(limit or 1.0), vmax=limit or 1.0, aspect="auto")
     for row, column in np.argwhere(np.isfinite(values)):
         axes.text(column, row, f"{values[row, column] * 100:.1f}", ha="center", va="center", fontsize=8, color=INK)
-    axes.set_xticks(range(12), _MONTHS, fontsize=9)
+    axes.set_xticks(range(12), MONTHS, fontsize=9)
     axes.set_yticks(range(len(table)), [str(y) for y in table.index], fontsize=9)
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,16 @@ from dashtrade.backtest.block import METRICS
 from dashtrade.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from dashtrade.backtest.blocks import Runner
     from dashtrade.backtest.space import Space
     from dashtrade.backtest.sweep import SweepOptions
 
 BATCH = 16
 
 
-def search(run: Any, space: Space, options: SweepOptions, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def search(
+    run: Runner, space: Space, options: SweepOptions, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(combinations tried, their statistics), in order of trial; each combination is simulated once."""
     try:
         import optuna
@@ -38,19 +41,14 @@ def search(run: Any, space: Space, options: SweepOptions, seed: int) -> tuple[ND
             asked += 1
         new = np.array(sorted({p for _, p, ok in batch if ok and p not in known}), dtype=np.int64)
         if len(new):
-            known.update(zip(new.tolist(), run.block(new), strict=True))
+            known.update(zip(new.tolist(), run.all(new, quiet=True), strict=True))
         for trial, pick, possible in batch:
             value = float(known[pick][place]) if possible else float("nan")
             if np.isfinite(value):
                 study.tell(trial, value)
             else:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        if options.progress:
-            options.progress(asked, options.trials)
-        if options.cancelled and options.cancelled():
-            from dashtrade.backtest.sweep import Stopped
-
-            raise Stopped(f"Stopped after {asked:,} of {options.trials:,} trials.")
+        run.control.step(asked / options.trials, f"{asked:,} of {options.trials:,} trials")
     picks = np.array(list(known), dtype=np.int64)
     empty = np.empty((0, len(METRICS)))
     return picks, np.stack(list(known.values())) if known else empty

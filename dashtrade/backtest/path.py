@@ -14,20 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashtrade.backtest.bars import Grid
+from dashtrade.backtest.control import FREE, Control
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.shared_cash import by_equity, needed
 from dashtrade.backtest.vectorbt_engine import Rows, simulate
 from dashtrade.domain.strategy import Strategy
 
 
-def settle(rows: Rows, strategy: Strategy, layout: Layout, grid: Grid) -> tuple[Rows, NDArray[Any]]:
+def settle(
+    rows: Rows, strategy: Strategy, layout: Layout, grid: Grid, control: Control = FREE
+) -> tuple[Rows, NDArray[Any]]:
     """The rows with mended signals and worked out sizes, and the orders they give."""
     if needed(rows):
-        return by_equity(rows, lambda sized: _settle(sized, strategy, layout, grid))
-    return _settle(rows, strategy, layout, grid)
+        return by_equity(rows, lambda sized: _settle(sized, strategy, layout, grid, control))
+    return _settle(rows, strategy, layout, grid, control)
 
 
-def _settle(rows: Rows, strategy: Strategy, layout: Layout, grid: Grid) -> tuple[Rows, NDArray[Any]]:
+def _settle(rows: Rows, strategy: Strategy, layout: Layout, grid: Grid, control: Control) -> tuple[Rows, NDArray[Any]]:
+    control.check()
     hold, cooldown = strategy.stops.bars, strategy.cooldown
     reentry = layout.per_bar == 3 and (rows.use_stops or hold is not None)
     records = simulate(rows)
@@ -43,6 +47,7 @@ def _settle(rows: Rows, strategy: Strategy, layout: Layout, grid: Grid) -> tuple
     done = np.zeros(rows.shape[1], dtype=np.int64)
     shared = bool((rows.groups > 1).any())
     while True:
+        control.check()
         breaches = []
         for column in range(rows.shape[1]):
             own = records[records["col"] == column]

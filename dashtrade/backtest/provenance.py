@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 import dashtrade
-from dashtrade.backtest.request import BacktestRequest
+from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Percent, RiskPercent, Shares
 from dashtrade.domain.market import OHLCV
 from dashtrade.domain.strategy import Strategy
-from dashtrade.strategies import to_dict
+from dashtrade.errors import InvalidInput
+from dashtrade.strategies import from_dict, to_dict
 
 PACKAGES = ("vectorbt", "vectorbt-rust", "numpy", "pandas", "TA-Lib")
 
@@ -54,6 +55,31 @@ def request_fields(request: BacktestRequest, strategy: Strategy) -> dict[str, An
     }
 
 
+def request_of(fields: Mapping[str, Any], bars: Mapping[str, pd.DataFrame]) -> BacktestRequest:
+    """The request that ``request_fields`` describes, over these bars. Entries of sweeps and windows are left aside.
+
+    Raises InvalidInput where the description was written by a program that knew other settings.
+    """
+    kinds = {kind.__name__: kind for kind in (Percent, Cash, Shares, RiskPercent)}
+    size = dict(fields["size"])
+    try:
+        return BacktestRequest(
+            from_dict(dict(fields["strategy"])),
+            bars,
+            cash=fields["cash"],
+            size=kinds[size.pop("kind")](**size),
+            costs=Costs(**fields["costs"]),
+            direction=fields["direction"],
+            fill=fields["fill"],
+            share_cash=fields["share_cash"],
+            whole_shares=fields["whole_shares"],
+            risk_free=fields["risk_free"],
+            seed=fields["seed"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InvalidInput("run", f"its record is not of this version of the program ({error}).") from None
+
+
 def hash_of(values: Any) -> str:
     """SHA-256 of the canonical JSON of plain values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
@@ -68,15 +94,31 @@ def _versions() -> tuple[tuple[str, str], ...]:
 def provenance(
     request: BacktestRequest, strategy: Strategy, slippage: float, basis: str, factor: float, orders: Any
 ) -> dict[str, Any]:
-    """Plain values; ``simulated`` is True where any of the prices are made up."""
-    first = next(iter(request.bars.values()))
+    """How to make a result again, as plain values."""
     fields = request_fields(request, strategy)
-    attributes = [frame.attrs for frame in request.bars.values()]
     return {
-        "bars_hash": bars_hash(request.bars),
         "request_hash": hash_of(fields),
         "result_hash": hashlib.sha256(np.ascontiguousarray(orders).tobytes()).hexdigest(),
         "request": fields,
+        **source_fields(request),
+        "slippage_per_side": slippage,
+        "annualisation": {"bars_per_year": factor, "basis": basis},
+        "versions": versions(),
+        "engine": "vectorbt (Rust) on two-phase bars",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of this program and of the packages that numbers depend on."""
+    return dict(_versions())
+
+
+def source_fields(request: BacktestRequest) -> dict[str, Any]:
+    """Where the bars come from and which they are; ``simulated`` is True where any of the prices are made up."""
+    first = next(iter(request.bars.values()))
+    attributes = [frame.attrs for frame in request.bars.values()]
+    return {
+        "bars_hash": bars_hash(request.bars),
         "source": str(first.attrs.get("source", "unknown")),
         "interval": str(first.attrs.get("interval", "unknown")),
         "adjustment": str(first.attrs.get("adjustment", "unknown")),
@@ -86,8 +128,4 @@ def provenance(
         "first_bar": str(min(f.index[0] for f in request.bars.values())),
         "last_bar": str(max(f.index[-1] for f in request.bars.values())),
         "bars": {symbol: len(frame) for symbol, frame in request.bars.items()},
-        "slippage_per_side": slippage,
-        "annualisation": {"bars_per_year": factor, "basis": basis},
-        "versions": dict(_versions()),
-        "engine": "vectorbt (Rust) on two-phase bars",
     }

@@ -14,6 +14,7 @@ from dashtrade.analysis import performance as measure
 from dashtrade.analysis.annualisation import annualisation, interval_of
 from dashtrade.backtest import trade_statistics as of_trades
 from dashtrade.backtest.bars import Grid, make_grid, make_rows
+from dashtrade.backtest.control import Cancel, Control, Progress
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
 from dashtrade.backtest.provenance import provenance
@@ -27,23 +28,39 @@ from dashtrade.strategies import Operands, preset, with_stops
 from dashtrade.strategies import signals as signals_of
 
 
-def backtest(request: BacktestRequest, signals: Mapping[str, Signals] | None = None) -> BacktestResult:
+def backtest(
+    request: BacktestRequest,
+    signals: Mapping[str, Signals] | None = None,
+    *,
+    cancel: Cancel | None = None,
+    progress: Progress | None = None,
+) -> BacktestResult:
     """Runs a strategy over bars and says what it would have earned.
 
     Decisions at a bar's close fill at the next bar's open (see ``dashtrade.backtest.bars``). ``signals`` replaces the
-    strategy's own, one for each symbol. Raises InvalidInput and BadBars with the remedy.
+    strategy's own, one for each symbol. ``cancel`` (an event or a callable) stops the run with Cancelled;
+    ``progress`` is called with the share done and a sentence. Raises InvalidInput and BadBars with the remedy.
     """
+    control = Control(cancel, progress)
     strategy = resolve(request)
     grid = make_grid(request.bars)
     if signals is None:
-        signals = {s: signals_of(strategy, Operands(bars, interval_of(bars))) for s, bars in request.bars.items()}
+        signals = {}
+        for n, (symbol, bars) in enumerate(request.bars.items()):
+            control.step(0.4 * n / len(request.bars), f"Deciding on {symbol}")
+            signals[symbol] = signals_of(strategy, Operands(bars, interval_of(bars)))
+    control.step(0.4, "Simulating")
     first = next(iter(request.bars.values()))
     slippage = request.costs.per_side(str(first.attrs.get("source", "")))
     layout = Layout.of(request.direction, request.fill)
-    rows, records = settle(make_rows(request, strategy, grid, signals, slippage), strategy, layout, grid)
+    rows = make_rows(request, strategy, grid, signals, slippage, control)
+    rows, records = settle(rows, strategy, layout, grid, control)
+    control.step(0.7, "Measuring")
     values, positions = equity_of(records, grid, layout, request.cash)
     reasons = why(records, rows, layout)
+    control.check()
     trades = trade_table(records, reasons, grid, layout)
+    control.step(0.9, "Measuring")
     annual = annualisation(request.bars, first)
     held = buy_and_hold(grid, request.cash)
     times = grid.times

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
@@ -13,8 +14,6 @@ from numpy.typing import NDArray
 
 from dashtrade.backtest.compiled import Build, NotPlain, compile_rule
 from dashtrade.domain.strategy import (
-    AllOf,
-    AnyOf,
     Arithmetic,
     Condition,
     NotOf,
@@ -36,27 +35,37 @@ class Template:
     """A strategy with settings that can be changed by name."""
 
     def __init__(self, strategy: Strategy | str) -> None:
-        self.preset = PRESETS[strategy] if isinstance(strategy, str) else PRESETS.get(strategy.name)
         self.base = preset(strategy) if isinstance(strategy, str) else strategy
-        if self.preset is not None and not isinstance(strategy, str) and self.preset.build() != strategy:
-            self.preset = None  # a changed preset: vary what it says now
-        own = [p.name for p in self.preset.params] if self.preset else [name for name, _, _ in _settings(self.base)]
-        self.own = tuple(dict.fromkeys(own))
+        self.preset = PRESETS.get(self.base.name)
+        found = self.preset.settings_of(self.base) if self.preset else None
+        if found is None:
+            self.preset = None  # own rules under a preset's name: vary what they say
+        self.current: dict[str, Any] = _settings(self.base) if found is None else dict(found)
+        self.own = tuple(self.current)
         stops = [f"stops.{f.name}" for f in fields(Stops)]
         self.names = (*self.own, *stops, "cooldown")
         self._compiled: dict[str, Build] | None = None
+
+    def now(self) -> dict[str, int | float]:
+        """The value of every numeric setting of the rules."""
+        return {n: v for n, v in self.current.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
     def check(self, name: str) -> None:
         if name not in self.names:
             raise InvalidInput("parameters", f"{name!r} cannot be varied in {self.base.name}.", allowed=self.names)
 
-    def build(self, settings: Mapping[str, Any]) -> Strategy:
-        """The strategy with these settings; InvalidInput where they are out of range or contradict each other."""
+    def build(self, settings: Mapping[str, Any], described: bool = False) -> Strategy:
+        """The strategy with these settings; InvalidInput where they are out of range or contradict each other.
+
+        ``described`` also puts a preset's settings into the description.
+        """
         own = {k: v for k, v in settings.items() if k in self.own}
         strategy = self.base
         if self.preset is not None and own:
-            values = self.preset.values(own)
+            values = self.preset.values({**self.current, **own})
             rules: dict[str, Any] = {name: build(values) for name, build in self._rules().items()}
+            if described:
+                rules["description"] = self.preset.describe(values)
             strategy = replace(self.base, **rules)
         elif own:
             strategy = replace(strategy, **{n: _changed(getattr(strategy, n), n, own) for n in _RULES})
@@ -82,8 +91,7 @@ class Template:
         """Whether the settings agree with each other (fast below slow)."""
         if self.preset is None:
             return True
-        defaults = {p.name: p.default for p in self.preset.params}
-        merged = {**defaults, **settings}
+        merged = {**self.current, **settings}
         return all(merged[a] < merged[b] for a, b in self.preset.ordered)
 
 
@@ -94,52 +102,84 @@ def _rule(preset: Preset, text: str) -> Build:
         return lambda values: _parse(text.format(**values))
 
 
-def _settings(strategy: Strategy) -> Iterator[tuple[str, Operand, str]]:
-    """(name, operand, parameter) of everything that a strategy's rules set or could set."""
-    for rule_name in _RULES:
-        for operand in _operands(getattr(strategy, rule_name)):
-            if operand.name in REGISTRY:
-                for param in REGISTRY[operand.name].params:
-                    yield f"{rule_name}.{operand.name}.{param.name}", operand, param.name
+def _settings(strategy: Strategy) -> dict[str, Any]:
+    """Everything that a strategy's rules set or could set, by name, with its value now.
+
+    ``long_entry.ema.window`` is the window of the first average in that rule, ``long_entry.ema_2.window`` that of the
+    next one that differs; ``long_entry.value`` is the first plain number, ``long_entry.value_2`` the second.
+    """
+    found: dict[str, Any] = {}
+    for where in _RULES:
+        names = _Names(where)
+
+        def look(leaf: Operand | Number, names: _Names = names) -> Operand | Number:
+            place = names.of(leaf)
+            if isinstance(leaf, Number):
+                found[place] = int(leaf.value) if float(leaf.value).is_integer() else leaf.value
+            elif leaf.name in REGISTRY:
+                values = REGISTRY[leaf.name].checked(dict(leaf.params))
+                found.update({f"{place}.{param}": value for param, value in values.items()})
+            return leaf
+
+        _rebuilt(getattr(strategy, where), look)
+    return found
 
 
-def _operands(node: Any) -> Iterator[Operand]:
-    if isinstance(node, Operand):
-        yield node
-    elif isinstance(node, Arithmetic):
-        yield from _operands(node.left)
-        yield from _operands(node.right)
-    elif isinstance(node, Condition):
-        for part in (node.left, node.right, node.upper):
-            yield from _operands(part)
-    elif isinstance(node, AllOf | AnyOf):
-        for rule in node.rules:
-            yield from _operands(rule)
-    elif isinstance(node, NotOf):
-        yield from _operands(node.rule)
+class _Names:
+    """Names of a rule's operands and numbers, in the order in which they stand."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._known: dict[Any, str] = {}
+        self._count: Counter[str] = Counter()
+
+    def of(self, leaf: Operand | Number) -> str:
+        if isinstance(leaf, Number):
+            return self._next("value")
+        key = (leaf.name, leaf.params, leaf.timeframe)
+        if key not in self._known:
+            self._known[key] = self._next(leaf.name)
+        return self._known[key]
+
+    def _next(self, name: str) -> str:
+        self._count[name] += 1
+        return f"{self._where}.{name}" + (f"_{self._count[name]}" if self._count[name] > 1 else "")
 
 
-def _changed(node: Any, where: str, settings: Mapping[str, Any]) -> Any:
-    """The rule with the settings named ``where.indicator.parameter`` put in."""
-    if isinstance(node, Operand) and node.name in REGISTRY:
-        entry = REGISTRY[node.name]
-        values = dict(node.params)
+def _changed(rule: Any, where: str, settings: Mapping[str, Any]) -> Any:
+    """The rule with the settings put in."""
+    names = _Names(where)
+
+    def change(leaf: Operand | Number) -> Operand | Number:
+        place = names.of(leaf)
+        if isinstance(leaf, Number):
+            return Number(float(settings[place])) if place in settings else leaf
+        if leaf.name not in REGISTRY:
+            return leaf
+        entry = REGISTRY[leaf.name]
+        values = dict(leaf.params)
         for param in entry.params:
-            name = f"{where}.{node.name}.{param.name}"
-            if name in settings:
-                values[param.name] = settings[name]
+            if f"{place}.{param.name}" in settings:
+                values[param.name] = settings[f"{place}.{param.name}"]
         entry.checked(values)
-        return replace(node, params=tuple((p.name, values[p.name]) for p in entry.params if p.name in values))
-    if isinstance(node, Number | Operand) or node is None:
-        return node
+        return replace(leaf, params=tuple((p.name, values[p.name]) for p in entry.params if p.name in values))
+
+    return _rebuilt(rule, change)
+
+
+def _rebuilt(node: Any, leaf: Callable[[Operand | Number], Operand | Number]) -> Any:
+    """The rule with every operand and number replaced by ``leaf`` of it, from left to right."""
+    if node is None:
+        return None
+    if isinstance(node, Operand | Number):
+        return leaf(node)
     if isinstance(node, Arithmetic):
-        return replace(node, left=_changed(node.left, where, settings), right=_changed(node.right, where, settings))
+        return replace(node, left=_rebuilt(node.left, leaf), right=_rebuilt(node.right, leaf))
     if isinstance(node, Condition):
-        parts = {n: _changed(getattr(node, n), where, settings) for n in ("left", "right", "upper")}
-        return replace(node, **parts)
+        return replace(node, **{n: _rebuilt(getattr(node, n), leaf) for n in ("left", "right", "upper")})
     if isinstance(node, NotOf):
-        return NotOf(_changed(node.rule, where, settings))
-    rules: tuple[Rule, ...] = tuple(_changed(r, where, settings) for r in node.rules)
+        return NotOf(_rebuilt(node.rule, leaf))
+    rules: tuple[Rule, ...] = tuple(_rebuilt(r, leaf) for r in node.rules)
     return replace(node, rules=rules)
 
 
@@ -184,9 +224,9 @@ class Space:
         picks = np.arange(self.size)
         chosen = self.template.preset
         for first, second in chosen.ordered if chosen else ():
-            defaults = {p.name: p.default for p in chosen.params} if chosen else {}
-            low = self.column(picks, first) if first in self.names else defaults[first]
-            high = self.column(picks, second) if second in self.names else defaults[second]
+            now = self.template.current
+            low = self.column(picks, first) if first in self.names else now[first]
+            high = self.column(picks, second) if second in self.names else now[second]
             picks = picks[np.broadcast_to(np.asarray(low) < np.asarray(high), picks.shape)]
         if not len(picks):
             raise InvalidInput("parameters", "no combination is possible: the settings contradict each other.")

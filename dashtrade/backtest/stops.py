@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashtrade.backtest.control import FREE, Control
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.request import BacktestRequest, Fill, RiskPercent
 from dashtrade.domain.strategy import Stops
@@ -53,6 +54,7 @@ def plan_stops(
     long_entry: Flags,
     short_entry: Flags,
     slippage: float,
+    control: Control = FREE,
 ) -> StopPlan:
     """Stops of the grid's ``column``; entries fill on the bars flagged in ``long_entry`` and ``short_entry``."""
     layout = Layout.of(request.direction, request.fill)
@@ -80,7 +82,7 @@ def plan_stops(
     profit = distance(stops.profit, stops.atr_profit)
     trailing = np.isfinite(trail)
     if trailing.any() and np.isfinite(loss).any():
-        trailing = _trail_first(grid, column, long_entry, short_entry, fill, loss, trail, layout)
+        trailing = _trail_first(grid, column, long_entry, short_entry, fill, loss, trail, layout, control)
     with np.errstate(divide="ignore", invalid="ignore"):
         risk_share = 1 / loss
     chosen = np.where(trailing, trail, loss)
@@ -110,6 +112,7 @@ def _trail_first(
     loss: Floats,
     trail: Floats,
     layout: Layout,
+    control: Control,
 ) -> Flags:
     """For each possible entry: whether the trailing stop acts before the fixed one."""
     trailing = trail <= loss  # then the trailing level is never the farther one
@@ -122,7 +125,9 @@ def _trail_first(
             expanded[extra::rows] = grid.close[:, column]
         prices.append(expanded)
     opens, highs, lows = prices
-    for bar in np.flatnonzero((long_entry | short_entry) & ~trailing):
+    for n, bar in enumerate(np.flatnonzero((long_entry | short_entry) & ~trailing)):
+        if n % 1024 == 0:
+            control.check()
         start = bar * rows + layout.entry + 1
         side = -1.0 if short_entry[bar] else 1.0
         best, worst = (highs, lows) if side > 0 else (lows, highs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -97,18 +96,10 @@ def _when(time: pd.Timestamp) -> str:
 
 def evidence_panel(result: BacktestResult, trials: int = 1, variance: float = 0.0) -> Html:
     """What speaks for and against the result: chance, order of trades, costs, neighbouring settings."""
-    if len(result.request.bars) != 1 or not len(result.trades):
-        return Html("<p>The panel needs one symbol and at least one trade.</p>")
+    if not len(result.trades):
+        return Html("<p>The panel needs at least one trade.</p>")
     found = evidence(result, trials, variance)
-    extra = "more than 40 %" if math.isinf(found.breakeven_bps) else f"{found.breakeven_bps:,.1f} bps an order"
-    pairs = [
-        ("Buy and hold", f"{found.buy_and_hold:.2%} (this strategy {found.total_return:.2%})"),
-        ("Random entries that did as well", f"{found.random_p:.1%} of 1,000, same number and holding times"),
-        ("Final equity, trades drawn again", f"{found.shuffle_low:,.0f} to {found.shuffle_high:,.0f} (5 % to 95 %)"),
-        ("Drawdown in an unlucky order", f"{found.shuffle_drawdown:.1%} (worst 5 %)"),
-        ("Extra cost that ends the profit", extra),
-        *((f"With {name}", f"{value:.2%}") for name, value in found.neighbours.items()),
-    ]
+    pairs = list(found.to_frame()[["label", "shown"]].itertuples(index=False, name=None))
     words = "".join(f"<li>{escape(w)}</li>" for w in found.sentences())
     return Html(f"{_pairs(pairs)}<ul>{words}</ul>")
 

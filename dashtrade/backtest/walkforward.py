@@ -5,6 +5,7 @@ The out-of-sample stretches are stitched into one equity curve, which nobody cou
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from dashtrade.analysis import performance as measure
 from dashtrade.analysis.annualisation import annualisation
-from dashtrade.backtest.provenance import bars_hash
+from dashtrade.backtest.control import Cancel, Control, Progress
+from dashtrade.backtest.provenance import hash_of, source_fields
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.run import backtest
 from dashtrade.backtest.space import Template
@@ -59,8 +61,10 @@ class WalkForwardResult:
     """``steps``: one row for each stretch with the settings chosen and both sides' results. ``equity``: out of
     sample, from
     one stretch to the next. ``efficiency``: yearly growth out of sample over the mean in sample (Pardo).
-    ``tried``: the Sharpe ratio of one bar of everything that was tried on the training stretches."""
+    ``tried``: the Sharpe ratio of one bar of everything that was tried on the training stretches. ``provenance`` has
+    the hashes of bars, request and result: the same request on the same bars gives the same three."""
 
+    request: BacktestRequest
     steps: pd.DataFrame
     equity: pd.Series
     statistics: dict[str, float]
@@ -95,12 +99,16 @@ def walk_forward(
     parameters: Mapping[str, Sequence[float]],
     windows: Windows | None = None,
     options: SweepOptions | None = None,
+    *,
+    cancel: Cancel | None = None,
+    progress: Progress | None = None,
 ) -> WalkForwardResult:
     """Sweeps every training stretch, and trades the best settings on the stretch after it.
 
     Each test stretch begins flat with the equity of the last one; its open position is sold at its last close, with
-    costs.
+    costs. ``cancel`` (an event or a callable) stops it with Cancelled; ``progress`` is called with the share done.
     """
+    control = Control(cancel, progress)
     windows, options = windows or Windows(), options or SweepOptions()
     if len(request.bars) != 1:
         raise InvalidInput("symbols", "walk-forward takes one symbol at a time.")
@@ -109,17 +117,20 @@ def walk_forward(
     factor = annualisation(request.bars, bars).factor
     cash = request.cash
     rows, pieces, tried = [], [], []
-    for n, stretch in enumerate(split(len(bars), windows)):
+    stretches = split(len(bars), windows)
+    for n, stretch in enumerate(stretches):
+        words = f"Stretch {n + 1} of {len(stretches)}: "
+        own = control.part(n / len(stretches), (n + 1) / len(stretches), words)
         train = bars.iloc[list(stretch.train)]
         train.attrs = dict(bars.attrs)
-        found = sweep(replace(request, bars={symbol: train}), parameters, options)
+        found = sweep(replace(request, bars={symbol: train}), parameters, options, cancel=cancel, progress=own.step)
         tried.append(found.tried)
         traded = found.table[found.table["trades"] > 0]
         usable = traded[np.isfinite(traded[options.objective])]
         row = int(usable.index[np.argmax(usable[options.objective].to_numpy())]) if len(usable) else 0
         best = found.settings(row)
         inside = found.table[[options.objective, "cagr"]].to_numpy(dtype=np.float64)[row]
-        tested = _test(request, template.build(best), symbol, bars, stretch, windows, cash)
+        tested = _test(request, template.build(best), symbol, bars, stretch, windows, cash, cancel)
         rows.append(
             {
                 "step": n,
@@ -144,7 +155,11 @@ def walk_forward(
     returns = measure.returns_of(values, request.cash)
     outside = measure.cagr(values, request.cash, factor)
     within = float(steps["in_sample_cagr"].mean())
+    cut = {n: getattr(windows, n) for n in Windows.__slots__}
+    fields = {**found.provenance["request"], "windows": cut}
+    digest = hashlib.sha256(values.tobytes() + steps[list(parameters)].to_numpy(dtype=np.float64).tobytes())
     return WalkForwardResult(
+        request=request,
         steps=steps,
         equity=equity,
         statistics={
@@ -161,8 +176,11 @@ def walk_forward(
         efficiency=outside / within if within > 0 else float("nan"),
         provenance={
             **found.provenance,
-            "bars_hash": bars_hash(request.bars),
-            "windows": {n: getattr(windows, n) for n in Windows.__slots__},
+            **source_fields(request),
+            "request": fields,
+            "request_hash": hash_of(fields),
+            "result_hash": digest.hexdigest(),
+            "windows": cut,
         },
         family=template.base.trial_family,
         tried=np.concatenate(tried),
@@ -171,7 +189,7 @@ def walk_forward(
 
 def _test(
     request: BacktestRequest, strategy: Any, symbol: str, bars: pd.DataFrame, stretch: Stretch, windows: Windows,
-    cash: float,
+    cash: float, cancel: Cancel | None,
 ) -> pd.Series:  # fmt: skip
     """Equity over the test stretch. Indicators warm up before it; decisions count from its first bar's close on."""
     from dashtrade.analysis.annualisation import interval_of
@@ -184,7 +202,9 @@ def _test(
     decided = signals(strategy, Operands(part, interval_of(bars)))
     before = np.arange(len(part)) < stretch.test_start - first
     kept = Signals(*(np.where(before, False, getattr(decided, n)) for n in Signals.__slots__))
-    result = backtest(replace(request, strategy=strategy, bars={symbol: part}, cash=cash), {symbol: kept})
+    result = backtest(
+        replace(request, strategy=strategy, bars={symbol: part}, cash=cash), {symbol: kept}, cancel=cancel
+    )
     equity = result.equity.iloc[stretch.test_start - first :].copy()
     held = float(result.positions.to_numpy()[-1, 0])
     if held:  # sold at the last close, at the cost of any other order

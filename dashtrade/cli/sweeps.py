@@ -73,12 +73,10 @@ def sweep(
 
     request = _request(locals())
     options = SweepOptions(
-        method=method, objective=objective, trials=trials, threads=threads, resume=Path(resume) if resume else None,
-        progress=None if json else _show,
-    )  # fmt: skip
-    result = run(request, ranges(param), options)
-    ascending = False
-    table = result.table.sort_values(objective, ascending=ascending, na_position="last").head(top)
+        method=method, objective=objective, trials=trials, threads=threads, resume=Path(resume) if resume else None
+    )
+    result = run(request, ranges(param), options, progress=None if json else _show)
+    table = result.table.sort_values(objective, ascending=False, na_position="last").head(top)
     tries = len(result.table)
     deflated = result.deflated_sharpe()
     if user is not None:
@@ -232,6 +230,6 @@ def _dump(found: dict[str, Any]) -> str:
     return json.dumps(found, allow_nan=False)
 
 
-def _show(done: int, total: int) -> None:
+def _show(share: float, text: str) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done:,} of {total:,} " + ("\n" if done >= total else ""))
+        sys.stderr.write(f"\r{text} " + ("\n" if share >= 1 else ""))

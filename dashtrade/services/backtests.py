@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dashtrade.backtest.control import Cancelled as Cancelled
+from dashtrade.backtest.control import Control
+from dashtrade.backtest.control import Progress as Progress
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Fill, Percent, RiskPercent, Shares, Size
 from dashtrade.domain.market import HistoryRequest
 from dashtrade.domain.strategy import Direction, Stops, Strategy
-from dashtrade.errors import DashTradeError, InvalidInput
+from dashtrade.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dashtrade.backtest.result import BacktestResult
     from dashtrade.db.unit_of_work import UnitOfWork
-
-Progress = Callable[[float, str], None]
-"""Called with the share done (0…1) and a sentence."""
 
 MOST_SYMBOLS = 500
 
@@ -28,12 +28,6 @@ class Market(Protocol):
     """What is needed of market data."""
 
     def history(self, request: HistoryRequest, source: str | None = None) -> pd.DataFrame: ...
-
-
-class Cancelled(DashTradeError):
-    """The user stopped the run; nothing was kept."""
-
-    code = "CANCELLED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +111,7 @@ def run_backtest(
     resolve(build(request, {"": None}))  # type: ignore[dict-item]  # what is wrong should not wait for the data
     bars = fetch(market, request, progress, cancelled)
     _step(0.8, "Running", progress, cancelled)
-    result = backtest(build(request, bars))
+    result = backtest(build(request, bars), cancel=cancelled)
     if uow is not None and user_id is not None:
         from dashtrade.services.trials import record_run
 
@@ -128,10 +122,7 @@ def run_backtest(
 
 
 def _step(share: float, text: str, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise Cancelled("Stopped. Nothing was kept.")
-    if progress is not None:
-        progress(share, text)
+    Control(cancelled, progress).step(share, text)
 
 
 def parse_fraction(text: str, field: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.services.work import working
 
 if TYPE_CHECKING:
+    from dashtrade.backtest.control import Cancel, Progress
     from dashtrade.backtest.evidence import Evidence
     from dashtrade.backtest.result import BacktestResult
     from dashtrade.backtest.sweep import SweepResult
@@ -71,63 +72,86 @@ def count_trials(uow: UnitOfWork, user_id: int, family: str, data_hash: str, sha
         work.commit()
 
 
-def record_run(
-    uow: UnitOfWork, user_id: int, result: BacktestResult, *, kind: str = "backtest", sharpes: Sequence[float] = ()
+def record_run(uow: UnitOfWork, user_id: int, result: BacktestResult) -> int:
+    """Keeps what was run on what data and what came out, and counts it as a try. Returns the record's number."""
+    per_bar = result.statistics["sharpe"] / math.sqrt(result.statistics["bars_per_year"])
+    return _keep(
+        uow, user_id, "backtest", result.strategy.trial_family, result.provenance, result.statistics, [per_bar]
+    )
+
+
+def record_sweep(uow: UnitOfWork, user_id: int, result: SweepResult) -> Trials:
+    """Keeps the sweep with the statistics of its best row, and counts every combination. Returns all tries so far,
+    these included.
+
+    Where no combination traded there is no best row; the sweep is kept and its tries count all the same.
+    """
+    family, made = result.template.base.trial_family, dict(result.provenance)
+    best: dict[str, float] = {}
+    if result.table[result.objective].notna().any():
+        made["best"] = result.best
+        best = result.backtest().statistics
+    _keep(uow, user_id, "sweep", family, made, best, result.tried.tolist())
+    return trials_of(uow, user_id, family, made["bars_hash"])
+
+
+def record_walk_forward(uow: UnitOfWork, user_id: int, result: WalkForwardResult) -> Trials:
+    """Keeps the walk-forward with its figures out of sample, and counts every combination of every training stretch as
+    a try on the whole data. Returns all tries so far."""
+    made = result.provenance
+    figures = {**result.statistics, "efficiency": result.efficiency, "final_equity": float(result.equity.iloc[-1])}
+    _keep(uow, user_id, "walk_forward", result.family, made, figures, result.tried.tolist())
+    return trials_of(uow, user_id, result.family, made["bars_hash"])
+
+
+def _keep(
+    uow: UnitOfWork,
+    user_id: int,
+    kind: str,
+    family: str,
+    made: Mapping[str, Any],
+    statistics: Mapping[str, float],
+    tries: Sequence[float],
 ) -> int:
-    """Keeps what was run on what data and what came out, and counts its tries. Returns the record's number."""
     from dashtrade.backtest.result import plain
 
-    made = result.provenance
-    per_bar = result.statistics["sharpe"] / math.sqrt(result.statistics["bars_per_year"])
-    tries = list(sharpes) or [per_bar]
+    request = plain(made["request"])
     row = BacktestRun(
         user_id=user_id,
         kind=kind,
-        family=result.strategy.trial_family,
-        symbols=list(result.request.bars),
+        family=family,
+        symbols=list(request["symbols"]),
         interval=str(made["interval"])[:8],
         data_hash=made["bars_hash"],
         request_hash=made["request_hash"],
         result_hash=made["result_hash"],
-        request=plain(made["request"]),
-        statistics=plain(result.statistics),
+        request=request,
+        statistics=plain(dict(statistics)),
         provenance=plain({k: v for k, v in made.items() if k != "request"}),
         trials=len(tries),
-        seed=result.request.seed,
+        seed=int(request["seed"]),
     )
     with working(uow) as work:
         work.session.add(row)
         work.session.flush()
-        count_trials(work, user_id, result.strategy.trial_family, made["bars_hash"], tries)
-        return row.id
+        number = row.id
+        count_trials(work, user_id, family, made["bars_hash"], tries)
+        return number
 
 
-def record_sweep(uow: UnitOfWork, user_id: int, result: SweepResult) -> Trials:
-    """Keeps the best row's run and counts every combination. Returns all tries so far, these included.
-
-    Where no combination traded there is no best row; the tries count all the same.
-    """
-    family, data_hash = result.template.base.trial_family, result.provenance["bars_hash"]
-    if result.table[result.objective].notna().any():
-        record_run(uow, user_id, result.backtest(), kind="sweep", sharpes=result.tried.tolist())
-    else:
-        count_trials(uow, user_id, family, data_hash, result.tried.tolist())
-    return trials_of(uow, user_id, family, data_hash)
-
-
-def record_walk_forward(uow: UnitOfWork, user_id: int, result: WalkForwardResult) -> Trials:
-    """Counts every combination of every training stretch as a try on the whole data. Returns all tries so far."""
-    data_hash = result.provenance["bars_hash"]
-    count_trials(uow, user_id, result.family, data_hash, result.tried.tolist())
-    return trials_of(uow, user_id, result.family, data_hash)
-
-
-def evidence_of(uow: UnitOfWork, user_id: int, result: BacktestResult) -> Evidence:
+def evidence_of(
+    uow: UnitOfWork,
+    user_id: int,
+    result: BacktestResult,
+    *,
+    cancel: Cancel | None = None,
+    progress: Progress | None = None,
+) -> Evidence:
     """The honesty panel of a result that was recorded, with the true number of tries."""
     from dashtrade.backtest.evidence import evidence
 
     found = trials_of(uow, user_id, result.strategy.trial_family, result.provenance["bars_hash"])
-    return evidence(result, max(found.count, 1), found.variance)
+    return evidence(result, max(found.count, 1), found.variance, cancel=cancel, progress=progress)
 
 
 def list_runs(uow: UnitOfWork, user_id: int, limit: int = 100) -> list[dict[str, Any]]:

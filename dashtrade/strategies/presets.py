@@ -11,6 +11,8 @@ from dashtrade.errors import InvalidInput
 from dashtrade.registry import Registry
 from dashtrade.strategies.parser import parse_condition
 
+_RULES = ("long_entry", "long_exit", "short_entry", "short_exit")
+
 
 @dataclass(frozen=True, slots=True)
 class PresetParam:
@@ -74,7 +76,6 @@ class Preset:
         def rule(text: str) -> Rule | None:
             return parse_condition(text.format(**values)) if text else None
 
-        changed = ", ".join(f"{k}={v:g}" for k, v in values.items())
         return Strategy(
             name=self.key,
             long_entry=rule(self.long_entry),
@@ -83,8 +84,30 @@ class Preset:
             short_exit=rule(self.short_exit),
             stops=self.stops,
             family=self.key,
-            description=f"{self.description} ({changed})" if changed else self.description,
+            description=self.describe(values),
         )
+
+    def describe(self, values: Mapping[str, float]) -> str:
+        """The description with all settings."""
+        text = ", ".join(f"{k}={v:g}" for k, v in values.items())
+        return f"{self.description} ({text})" if text else self.description
+
+    def settings_of(self, strategy: Strategy) -> dict[str, float] | None:
+        """With which settings a strategy is this preset; None where its rules are others. Stops and filters may
+        differ."""
+        known = {p.name: p for p in self.params}
+        given: dict[str, object] = {}
+        for part in strategy.description.rpartition("(")[2].rstrip(")").split(", "):
+            name, sign, text = part.partition("=")
+            if sign and name in known:
+                given[name] = text
+        try:
+            values = self.values(given)
+        except InvalidInput:
+            return None
+        built = self.build(**values)
+        same = all(getattr(built, n) == getattr(strategy, n) for n in _RULES)
+        return values if same else None
 
 
 PRESETS: Registry[Preset] = Registry("strategy")
