@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from dashtrade.errors import ConfigurationError
 from dashtrade.settings import Settings
@@ -13,8 +17,10 @@ from dashtrade.settings import Settings
 ENCRYPTION_KEY = "encryption_key"
 SESSION_SECRET = "session_secret"  # noqa: S105 - the name of a file
 PAGES_PASSWORD = "pages_password"  # noqa: S105 - the name of a file
-NAMES = (ENCRYPTION_KEY, SESSION_SECRET, PAGES_PASSWORD)
+SIGNIN_KEY = "signin_key"
+NAMES = (ENCRYPTION_KEY, SIGNIN_KEY, SESSION_SECRET, PAGES_PASSWORD)
 MIN_SESSION_SECRET = 32
+RETIRED = "# retired "
 
 
 def ensure_secrets(settings: Settings) -> list[str]:
@@ -25,6 +31,7 @@ def ensure_secrets(settings: Settings) -> list[str]:
     made = []
     for name, given, make in (
         (ENCRYPTION_KEY, settings.encryption_key, new_key),
+        (SIGNIN_KEY, settings.signin_key, new_key),
         (SESSION_SECRET, settings.session_secret, lambda: secrets.token_urlsafe(48)),
         (PAGES_PASSWORD, None, lambda: secrets.token_urlsafe(24)),
     ):
@@ -34,10 +41,72 @@ def ensure_secrets(settings: Settings) -> list[str]:
 
 
 def encryption_key(settings: Settings) -> str:
-    """The Fernet key or keys; raises ConfigurationError naming the remedy when there is none."""
-    if settings.encryption_key is not None:
-        return settings.encryption_key.get_secret_value()
-    return _read(settings.secrets_dir / ENCRYPTION_KEY, "ENCRYPTION_KEY")
+    """The Fernet key or keys of this moment, newest first; raises ConfigurationError with the remedy when there is
+    none. A process asks each time it opens or seals something, so that it sees a rotation without a restart."""
+    return _keys(settings, ENCRYPTION_KEY, settings.encryption_key)
+
+
+def signin_key(settings: Settings) -> str:
+    """The Fernet key or keys that seal second factors: the dashboard server's, and of no use for API keys."""
+    return _keys(settings, SIGNIN_KEY, settings.signin_key)
+
+
+def _keys(settings: Settings, name: str, given: SecretStr | None) -> str:
+    file = key_file(settings, name)
+    if given is None:
+        return ",".join(file.read())
+    value = given.get_secret_value()
+    # a process that was started with what the file held then follows the file; any other setting stands
+    if file.path.is_file() and file.knew(value):
+        return ",".join(file.read())
+    return value
+
+
+def key_file(settings: Settings, name: str) -> KeyFile:
+    """The file of ``encryption_key`` or ``signin_key``."""
+    setting = "ENCRYPTION_KEY" if name == ENCRYPTION_KEY else f"DASHTRADE_{name.upper()}"
+    return KeyFile(settings.secrets_dir / name, setting)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """Keys newest first in the first line; below it the fingerprints of keys that are not used any more."""
+
+    path: Path
+    setting: str
+
+    def read(self) -> list[str]:
+        return [key.strip() for key in _read(self.path, self.setting).splitlines()[0].split(",") if key.strip()]
+
+    def knew(self, given: str) -> bool:
+        """Whether all these keys are in the file, or were once."""
+        lines = _read(self.path, self.setting).splitlines()
+        known = {fingerprint(key.strip()) for key in lines[0].split(",")}
+        known |= {line.removeprefix(RETIRED) for line in lines[1:] if line.startswith(RETIRED)}
+        listed = [key.strip() for key in given.split(",") if key.strip()]
+        return bool(listed) and all(fingerprint(key) in known for key in listed)
+
+    def write(self, keys: list[str]) -> None:
+        """Replace the keys, whole or not at all; those that leave are remembered by their fingerprint."""
+        lines = _read(self.path, self.setting).splitlines()
+        gone = [line for line in lines[1:] if line.startswith(RETIRED)]
+        gone += [RETIRED + fingerprint(key) for key in self.read() if key not in keys]
+        text = "\n".join([",".join(keys), *gone]) + "\n"
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            raise ConfigurationError(f"{self.path} cannot be written ({error.strerror}). Correct its owner.") from None
+
+
+def fingerprint(key: str) -> str:
+    """Names a key without telling anything about it."""
+    return hashlib.sha256(b"fingerprint:" + key.encode()).hexdigest()[:16]
 
 
 def session_secret(settings: Settings) -> str:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from dashtrade.settings import Settings
 
 app = typer.Typer(
-    help="Users: create, list, invite, password, reset-link, role, disable, enable.", no_args_is_help=True
+    help="Users: create, list, invite, password, reset-link, reset-second-factor, role, lab, disable, enable.",
+    no_args_is_help=True,
 )
 
 Username = Annotated[str, typer.Argument(help="User name, in any case.")]
@@ -68,7 +69,12 @@ def list_() -> None:
 
 
 @app.command()
-def password(username: Username, password_stdin: FromStdin = False, generate: Generate = False) -> None:
+def password(
+    username: Username,
+    password_stdin: FromStdin = False,
+    generate: Generate = False,
+    keep: Annotated[bool, typer.Option("--keep", help="It may stay; else they must choose their own first.")] = False,
+) -> None:
     """Set a user's password and end all their sessions."""
     from dashtrade.bootstrap import runtime
     from dashtrade.services import users
@@ -76,9 +82,11 @@ def password(username: Username, password_stdin: FromStdin = False, generate: Ge
     with runtime().uow() as uow:
         user = users.user_named(uow, username)
         new, show = _ask_password(password_stdin, generate)
-        users.set_password(uow, user.id, new)
+        users.set_password(uow, user.id, new, must_change=not keep)
+    then = "" if keep else " They choose their own when they sign in."
     typer.echo(
-        f"The password of {user.username} is set; all their sessions ended." + (f" Password: {new}" if show else "")
+        f"The password of {user.username} is set; all their sessions ended.{then}"
+        + (f" Password: {new}" if show else "")
     )
 
 
@@ -129,6 +137,32 @@ def role(username: Username, role: Annotated[str, typer.Argument(help="user, adm
     with runtime().uow() as uow:
         user = users.set_role(uow, users.user_named(uow, username).id, role)
     typer.echo(f"{user.username} is {user.role.value} now.")
+
+
+@app.command("reset-second-factor")
+def reset_second_factor(username: Username) -> None:
+    """Switch off the second factor of somebody who lost app and recovery codes; their sessions end."""
+    from dashtrade.bootstrap import runtime
+    from dashtrade.services import second_factor, users
+
+    with runtime().uow() as uow:
+        user = users.user_named(uow, username)
+        second_factor.reset(uow, user.id)
+    typer.echo(f"{user.username} signs in with the password alone now; all their sessions ended.")
+
+
+@app.command("lab")
+def lab_access(username: Username, access: Annotated[str, typer.Argument(help="allow or refuse.")]) -> None:
+    """Let a trusted analyst use JupyterLab where `dashtrade lab --serve` runs: any code, with the server's rights."""
+    from dashtrade.bootstrap import runtime
+    from dashtrade.errors import InvalidInput
+    from dashtrade.services import users
+
+    if access not in ("allow", "refuse"):
+        raise InvalidInput("access", f"{access!r} is not known.", allowed=["allow", "refuse"])
+    with runtime().uow() as uow:
+        user = users.set_lab_access(uow, users.user_named(uow, username).id, access == "allow")
+    typer.echo(f"{user.username} {'may' if user.may_use_lab else 'may not'} use JupyterLab.")
 
 
 @app.command()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from dashtrade.auth.passwords import verify_password
+from dashtrade.auth.vault import Vault
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import User
-from dashtrade.errors import AuthFailed, TooManyAttempts
-from dashtrade.services import accounts
+from dashtrade.errors import AuthFailed, ConfigurationError, TooManyAttempts
+from dashtrade.services import accounts, second_factor
+from dashtrade.services.accounts import SignIn
 
 T = TypeVar("T")
+log = logging.getLogger("dashtrade.dashboards")
 
 #: One password check costs about 0.3 CPU-seconds: two at once, and a short queue, keep the pages responsive.
 PASSWORD_WORKERS = 2
@@ -26,23 +30,43 @@ class TooBusy(Exception):
 
 
 class AccountsGate:
-    """Sign in, who is this, sign out. ``new_uow`` makes a unit of work."""
+    """Sign in, who is this, sign out. ``new_uow`` makes a unit of work, ``signin_keys`` reads the keys that seal
+    second factors."""
 
-    def __init__(self, new_uow: Callable[[], UnitOfWork]) -> None:
+    def __init__(self, new_uow: Callable[[], UnitOfWork], signin_keys: Callable[[], str]) -> None:
         self._new_uow = new_uow
+        self._signin_keys = signin_keys
         self._passwords = ThreadPoolExecutor(PASSWORD_WORKERS, thread_name_prefix="password")
         self._sessions = ThreadPoolExecutor(SESSION_WORKERS, thread_name_prefix="session")
         self._checking = 0
         # makes the hash that unknown names are checked against: the first of them must not take longer than a known one
         self._passwords.submit(verify_password, "nobody", None)
 
-    async def sign_in(self, username: str, password: str, address: str, agent: str, replaces: str | None) -> str | None:
-        """The token of a new session, or None when name and password do not belong together.
+    async def sign_in(
+        self, username: str, password: str, address: str, agent: str, replaces: str | None
+    ) -> SignIn | None:
+        """A new session or the first half of one; None when name and password do not belong together.
 
         ``replaces`` is the token the browser came with; its session ends, so that a planted one is worth nothing.
         Raises TooBusy, and TooManyAttempts when somebody is guessing.
         """
         return await self.check(lambda uow: self._sign_in(uow, username, password, address, agent, replaces))
+
+    async def finish_sign_in(self, step: str, code: str, address: str, agent: str, replaces: str | None) -> str:
+        """The second half: token of a new session. Raises what :func:`accounts.finish_sign_in` raises."""
+        return await self.ask(
+            lambda uow: accounts.finish_sign_in(
+                uow, step, code, self.vault(), address=address, user_agent=agent, replaces=replaces
+            )
+        )
+
+    def vault(self) -> Vault:
+        """Opens second factors; ConfigurationError without the key, so that nothing is let through."""
+        try:
+            return Vault(self._signin_keys())
+        except ConfigurationError as error:
+            log.error("Second factors cannot be opened: %s", error)
+            raise ConfigurationError(second_factor.NO_KEY) from None
 
     async def check(self, work: Callable[[UnitOfWork], T]) -> T:
         """``work(uow)`` among the password checks: two at once, a short queue, then TooBusy."""
@@ -65,14 +89,13 @@ class AccountsGate:
     @staticmethod
     def _sign_in(
         uow: UnitOfWork, username: str, password: str, address: str, agent: str, replaces: str | None
-    ) -> str | None:
+    ) -> SignIn | None:
         try:
-            user = accounts.authenticate(uow, username, password, address=address)
+            return accounts.sign_in(uow, username, password, address=address, user_agent=agent, replaces=replaces)
         except TooManyAttempts:
             raise
         except AuthFailed:
             return None
-        return accounts.open_session(uow, user.id, address=address, user_agent=agent, replaces=replaces)
 
     async def user_of(self, token: str) -> User | None:
         """The person signed in with this token. Asked anew each time, so that a change of role counts at once."""

@@ -17,7 +17,8 @@ log = logging.getLogger("dashtrade.dashboards")
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 ADDRESSES_IN_USE = frozenset(
-    {"login", "logout", "healthz", "assets", "api", "voila", "account", "admin", "register", "set-password"}
+    ("login", "logout", "healthz", "assets", "api", "voila", "account", "admin", "register", "set-password")
+    + ("second-step", "new-password", "forgotten", "lab")
 )
 
 

@@ -15,6 +15,8 @@ from dashtrade.domain.users import Role
 from dashtrade.errors import DatabaseUnavailable
 
 COOKIE = "dashtrade_session"
+STEP_COOKIE = "dashtrade_step"  # a sign-in between its two steps; opens nothing
+STEP_SECONDS = 300
 TOKEN_LIMIT = 256  # characters: a longer cookie is not ours, and is not worth a query
 
 
@@ -25,6 +27,7 @@ class SignedIn(JupyterUser):
     user_id: int = 0
     role: Role = Role.USER
     token: str = ""
+    must_change_password: bool = False
 
     def __repr__(self) -> str:
         return f"SignedIn({self.username!r}, {self.role.value})"
@@ -47,18 +50,33 @@ class SessionIdentity(IdentityProvider):
             raise web.HTTPError(503, str(error)) from None
         if user is None or not user.is_active:
             return None
+        if user.must_change_password and not getattr(handler, "open_with_old_password", False):
+            return None  # to every other door as good as nobody
         return SignedIn(
             username=user.username,
             display_name=user.full_name or user.username,
             user_id=user.id,
             role=user.role,
             token=token,
+            must_change_password=user.must_change_password,
         )
 
     @staticmethod
     def session_token(handler: web.RequestHandler) -> str | None:
-        token: str | None = handler.get_cookie(COOKIE)
-        return token if token and len(token) <= TOKEN_LIMIT and token.isascii() else None
+        return _own(handler.get_cookie(COOKIE))
+
+    @staticmethod
+    def step_token(handler: web.RequestHandler) -> str | None:
+        return _own(handler.get_cookie(STEP_COOKIE))
+
+    def set_step(self, handler: web.RequestHandler, token: str) -> None:
+        handler.set_cookie(
+            STEP_COOKIE, token, path=self.cookie_path, httponly=True, secure=self.secure, samesite="Strict",
+            max_age=STEP_SECONDS,
+        )  # fmt: skip
+
+    def clear_step(self, handler: web.RequestHandler) -> None:
+        handler.clear_cookie(STEP_COOKIE, path=self.cookie_path)
 
     def set_session(self, handler: web.RequestHandler, token: str) -> None:
         handler.set_cookie(
@@ -80,6 +98,10 @@ class SessionIdentity(IdentityProvider):
 
     def get_handlers(self) -> list[tuple[Any, ...]]:
         return []  # the server registers its own, below the base path
+
+
+def _own(token: str | None) -> str | None:
+    return token if token and len(token) <= TOKEN_LIMIT and token.isascii() else None
 
 
 class OwnerAuthorizer(Authorizer):

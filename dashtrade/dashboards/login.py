@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
@@ -23,6 +23,8 @@ NO_DATABASE = "The database cannot be reached. Try again in a moment."
 NOTES = {
     "password-set": "Your password is set. Sign in with it.",
     "registered": "Your account is open. Sign in.",
+    "too-late": "That took too long. Sign in again.",
+    "reset-sent": "If an account has that address, a mail with a link is on its way. The link works for an hour.",
     "deleted": "Your account and its data are deleted.",
 }
 FIELD_LIMIT = 1024  # characters: longer input is not read at all
@@ -46,10 +48,16 @@ def own_path(target: str, base_url: str) -> str:
     return target if safe else base_url
 
 
+def with_target(address: str, target: str) -> str:
+    """``address`` that leads on to ``target``, a path of this server."""
+    return f"{address}?{urlencode({'next': target})}"
+
+
 class LoginHandler(Screens, JupyterHandler):
     """The form, and its answer. The form's token is checked before ``post`` is called."""
 
     identity_provider: SessionIdentity
+    open_with_old_password = True
 
     @property
     def target(self) -> str:
@@ -58,7 +66,8 @@ class LoginHandler(Screens, JupyterHandler):
     @allow_unauthenticated
     def get(self) -> None:
         if self.current_user:
-            self.redirect(self.target)
+            changed = not self.current_user.must_change_password
+            self.redirect(self.target if changed else with_target(self.base_url + "new-password", self.target))
         else:
             self.show()
 
@@ -71,7 +80,7 @@ class LoginHandler(Screens, JupyterHandler):
         agent = self.request.headers.get("User-Agent", "")[:256]
         provider = self.identity_provider
         try:
-            token = await provider.gate.sign_in(username, password, address, agent, provider.session_token(self))
+            entry = await provider.gate.sign_in(username, password, address, agent, provider.session_token(self))
         except TooManyAttempts as error:
             self.log.warning("Sign-ins from %s are slowed down", address)
             self.set_header("Retry-After", str(math.ceil(error.retry_after)))
@@ -83,13 +92,17 @@ class LoginHandler(Screens, JupyterHandler):
         except DatabaseUnavailable:
             self.show(NO_DATABASE, username, status=503)
             return
-        if token is None:
+        if entry is None:
             # not the name: people type their password into that field
             self.log.warning("A sign-in from %s was refused", address)
             await asyncio.sleep(max(0.0, SHORTEST_REFUSAL - (time.monotonic() - begin)))
             self.show(WRONG, username, status=401)
             return
-        provider.set_session(self, token)
+        if entry.needs_code:
+            provider.set_step(self, entry.token)
+            self.redirect(with_target(self.base_url + "second-step", self.target), status=303)
+            return
+        provider.set_session(self, entry.token)
         self.clear_cookie("_xsrf", path=provider.cookie_path)  # a form token from before is worth nothing either
         self.redirect(self.target, status=303)
 
@@ -112,6 +125,8 @@ class LoginHandler(Screens, JupyterHandler):
 
 class LogoutHandler(Screens, JupyterHandler):
     """By POST alone, so that no link or image signs anybody out. The session's pages end with it."""
+
+    open_with_old_password = True
 
     SUPPORTED_METHODS = ("POST",)
     identity_provider: SessionIdentity

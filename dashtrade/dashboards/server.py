@@ -23,6 +23,7 @@ from jupyter_server.utils import url_path_join
 from voila.app import Voila
 from voila.utils import get_voila_labextensions_path
 
+from dashtrade.auth import secret_files
 from dashtrade.dashboards import handlers
 from dashtrade.dashboards.accounts import AccountsGate
 from dashtrade.dashboards.assets import AssetHandler, AssetStore, assets_version
@@ -39,6 +40,7 @@ from dashtrade.dashboards.office.routes import office_routes
 from dashtrade.dashboards.office.shell import shell_context
 from dashtrade.dashboards.rendering import use_caching_exporter
 from dashtrade.dashboards.report_files import ReportFileHandler
+from dashtrade.dashboards.second_step import SecondStepHandler
 from dashtrade.dashboards.zygote.launcher import LAUNCHER
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
@@ -83,7 +85,7 @@ class Dashboards(Voila):
         settings: dict[str, Any] = super().init_settings()
         options = self.options
         secure = options.settings.secure_cookies
-        gate = AccountsGate(self.new_uow)
+        gate = AccountsGate(self.new_uow, lambda: secret_files.signin_key(options.settings))
         self.identity_provider.gate = gate
         self.identity_provider.secure = secure
         self.identity_provider.cookie_path = options.settings.base_url
@@ -150,6 +152,7 @@ class Dashboards(Voila):
             (r"healthz", handlers.HealthHandler),
             (r"login", LoginHandler),
             (r"logout", LogoutHandler),
+            (r"second-step", SecondStepHandler),
             *office_routes(),
             (r"api/notifications", BellHandler),
             (r"reports/([0-9]{1,18})\.(html|ipynb)", ReportFileHandler),

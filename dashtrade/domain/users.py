@@ -31,3 +31,7 @@ class User:
     role: Role
     full_name: str | None = None
     is_active: bool = True
+    #: An administrator or the operator set the password: nothing else is open before it is changed.
+    must_change_password: bool = False
+    #: A trusted analyst: JupyterLab runs any code, so this is given to a person and comes with no role.
+    may_use_lab: bool = False

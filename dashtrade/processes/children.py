@@ -66,13 +66,24 @@ def dashboards_url(settings: Settings) -> str:
 
 
 def children(
-    settings: Settings, *, database_url: str, pages_database_url: str | None, encryption_key: str, session_secret: str
+    settings: Settings,
+    *,
+    database_url: str,
+    pages_database_url: str | None,
+    encryption_key: str,
+    session_secret: str,
+    signin_key: str = "",
 ) -> list[Child]:
     """The five services. The encryption key goes to those who open what is sealed: the trader (API keys) and the jobs
-    worker (addresses of notification channels)."""
+    worker (addresses of notification channels). The key of second factors goes to the dashboards, the mail server's
+    password to the jobs worker."""
     base = plain_environment(os.environ) | settings_environment(settings) | {"DATABASE_URL": database_url}
     signing = {"DASHTRADE_SESSION_SECRET": session_secret}
     sealing = {"ENCRYPTION_KEY": encryption_key}
+    second_factors = {"DASHTRADE_SIGNIN_KEY": signin_key} if signin_key else {}
+    mail = {}
+    if settings.smtp_password is not None:
+        mail["DASHTRADE_SMTP_PASSWORD"] = settings.smtp_password.get_secret_value()
     market = {}
     if settings.alpha_vantage_key is not None:
         market["DASHTRADE_ALPHA_VANTAGE_KEY"] = settings.alpha_vantage_key.get_secret_value()
@@ -89,11 +100,12 @@ def children(
         return (sys.executable, "-m", name)
 
     return [
-        Child("dashboards", module("dashtrade.dashboards"), base | signing | market | pages, "Dashboards", dashboards,
+        Child("dashboards", module("dashtrade.dashboards"), base | signing | second_factors | market | pages,
+              "Dashboards", dashboards,
               f"{dashboards}login"),
         Child("webhook", module("webhook"), base, "Webhook", f"{webhook}/webhook", f"{webhook}/health"),
         Child("simulator", module("dashtrade.processes.simulator"), base | signing | market | alpaca, "Simulator",
               settings.simulator_url, f"{settings.simulator_url}/v2/clock", last=True),
         Child("trader", module("dashtrade.processes.trader"), base | signing | market | alpaca | sealing, "Trader"),
-        Child("jobs", module("dashtrade.processes.jobs"), base | market | alpaca | sealing, "Jobs"),
+        Child("jobs", module("dashtrade.processes.jobs"), base | market | alpaca | sealing | mail, "Jobs"),
     ]  # fmt: skip

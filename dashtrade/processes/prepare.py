@@ -29,6 +29,7 @@ class Prepared:
     pages_database_url: str | None = field(repr=False)
     encryption_key: str = field(repr=False)
     session_secret: str = field(repr=False)
+    signin_key: str = field(repr=False)
     created: list[str]
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -169,6 +170,7 @@ def prepare(runtime: Runtime) -> Prepared:
         pages_database_url=None if warning else pages_url(database_url, password),
         encryption_key=key,
         session_secret=session_secret,
+        signin_key=secret_files.signin_key(settings),
         created=created,
         username=username,
         password=shown,

@@ -263,6 +263,7 @@ def run(settings: Settings) -> int:
                 pages_database_url=prepared.pages_database_url,
                 encryption_key=prepared.encryption_key,
                 session_secret=prepared.session_secret,
+                signin_key=prepared.signin_key,
             )
             supervisor = Supervisor(processes, folder)
             for number in _SIGNALS:

@@ -5,20 +5,23 @@ Administration of users is in ``users.py``; its functions are offered here too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, or_, select, update
 
 from dashtrade.auth.passwords import hash_password, needs_rehash, verify_password
 from dashtrade.auth.sessions import RULES, SessionRules
 from dashtrade.auth.tokens import new_token, token_digest
-from dashtrade.db.tables.accounts import UserRow, UserSessionRow
+from dashtrade.auth.vault import Vault
+from dashtrade.db.tables.accounts import AccountTokenRow, UserRow, UserSessionRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role, User
 from dashtrade.errors import AuthFailed, NotFound, TooManyAttempts
-from dashtrade.services import audit, throttle
+from dashtrade.services import audit, second_factor, throttle
+from dashtrade.services.actors import COLUMNS, user_from
 from dashtrade.services.users import (
+    SECOND_STEP,
     change_password,
     create_user,
     get_user,
@@ -30,12 +33,14 @@ from dashtrade.services.users import (
 
 __all__ = [
     "SessionView",
+    "SignIn",
     "authenticate",
     "change_password",
     "close_session",
     "confirm_session",
     "create_user",
     "delete_expired_sessions",
+    "finish_sign_in",
     "end_other_sessions",
     "end_session",
     "get_user",
@@ -46,10 +51,12 @@ __all__ = [
     "set_active",
     "set_password",
     "set_role",
+    "sign_in",
     "user_of_session",
 ]
 
 WRONG = "The user name or the password is not right."
+SECOND_STEP_FOR = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,85 @@ class SessionView:
     address: str | None
     user_agent: str | None
     is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """``token`` of a session, or where ``needs_code`` of a sign-in that waits for its second step."""
+
+    token: str = field(repr=False)
+    needs_code: bool
+
+
+def sign_in(
+    uow: UnitOfWork,
+    username: str,
+    password: str,
+    *,
+    address: str | None = None,
+    user_agent: str | None = None,
+    replaces: str | None = None,
+    now: datetime | None = None,
+) -> SignIn:
+    """Name and password. Who has a second factor gets no session before :func:`finish_sign_in`. Raises like
+    :func:`authenticate`; ``replaces`` is the token the browser came with."""
+    now = now or datetime.now(UTC)
+    user = authenticate(uow, username, password, address=address, now=now)
+    if not second_factor.second_factor(uow, user.id).is_on:
+        return SignIn(
+            open_session(uow, user.id, address=address, user_agent=user_agent, replaces=replaces, now=now), False
+        )
+    token = new_token()
+    uow.session.add(
+        AccountTokenRow(
+            purpose=SECOND_STEP,
+            token_sha256=token_digest(token),
+            user_id=user.id,
+            created_at=now,
+            expires_at=now + SECOND_STEP_FOR,
+        )
+    )
+    uow.commit()
+    return SignIn(token, True)
+
+
+def finish_sign_in(
+    uow: UnitOfWork,
+    step: str,
+    code: str,
+    vault: Vault,
+    *,
+    address: str | None = None,
+    user_agent: str | None = None,
+    replaces: str | None = None,
+    now: datetime | None = None,
+) -> str:
+    """The second step: token of a new session for the token of the first step and a code, of the app or for recovery.
+
+    Raises NotFound where the first step is too long ago; else like :func:`second_factor.check`.
+    """
+    now = now or datetime.now(UTC)
+    query = select(AccountTokenRow).where(
+        AccountTokenRow.token_sha256 == token_digest(step),
+        AccountTokenRow.purpose == SECOND_STEP,
+        AccountTokenRow.expires_at > now,
+    )
+    row = uow.session.scalar(query)
+    user = uow.session.get(UserRow, row.user_id) if row is not None and row.user_id is not None else None
+    if row is None or user is None or not user.is_active:
+        raise NotFound("That took too long. Sign in again.")
+    user_id, step_id, names = user.id, row.id, (user.username, user.email)
+    factor = second_factor.check(uow, user_id, vault, code, address=address, now=now)
+    # gone in the same transaction that uses the code up: one session for each first step
+    ended = delete(AccountTokenRow).where(AccountTokenRow.id == step_id).returning(AccountTokenRow.id)
+    if uow.session.scalar(ended) is None:
+        raise NotFound("That took too long. Sign in again.")
+    for name in names:
+        throttle.forget_failures(uow, name, address)
+    throttle.forget_second_step(uow, user_id, address)
+    uow.session.execute(update(UserRow).where(UserRow.id == user_id).values(last_login=now))
+    audit.record(uow, "login", actor_id=user_id, user_id=user_id, address=address, factor=factor)
+    return open_session(uow, user_id, address=address, user_agent=user_agent, replaces=replaces, now=now)
 
 
 def authenticate(
@@ -91,9 +177,12 @@ def authenticate(
         raise AuthFailed(WRONG)
     if needs_rehash(row.password_hash):
         row.password_hash = hash_password(password)
-    row.last_login = now
-    throttle.forget_failures(uow, typed, address)
-    audit.record(uow, "login", actor_id=row.id, user_id=row.id, address=address)
+    if row.totp_confirmed_at is None:
+        row.last_login = now
+        throttle.forget_failures(uow, typed, address)
+        audit.record(uow, "login", actor_id=row.id, user_id=row.id, address=address)
+    else:  # half a sign-in: it makes no address known and no failure forgotten
+        audit.record(uow, "password_accepted", actor_id=row.id, user_id=row.id, address=address)
     user = User(row.id, row.username, row.email, Role(row.role), row.full_name, row.is_active)
     uow.commit()
     return user
@@ -139,22 +228,22 @@ def user_of_session(
     """Who is signed in with this token, with the role of this moment; None when the session is over or unknown."""
     now = now or datetime.now(UTC)
     query = (
-        select(UserSessionRow, UserRow)
+        select(UserSessionRow, *COLUMNS)
         .join(UserRow, UserRow.id == UserSessionRow.user_id)
         .where(UserSessionRow.token_sha256 == token_digest(token))
     )
     found = uow.session.execute(query).one_or_none()
     if found is None:
         return None
-    session, row = found
-    if rules.is_over(session.last_seen_at, session.expires_at, now) or not row.is_active:
+    session, user = found[0], user_from(found[1:])
+    if rules.is_over(session.last_seen_at, session.expires_at, now) or not user.is_active:
         uow.session.execute(delete(UserSessionRow).where(UserSessionRow.id == session.id))
         uow.commit()
         return None
     if now - session.last_seen_at >= rules.touch:
         uow.session.execute(update(UserSessionRow).where(UserSessionRow.id == session.id).values(last_seen_at=now))
         uow.commit()
-    return User(row.id, row.username, row.email, Role(row.role), row.full_name, row.is_active)
+    return user
 
 
 def close_session(uow: UnitOfWork, token: str) -> None:
@@ -236,6 +325,8 @@ def delete_expired_sessions(uow: UnitOfWork, *, now: datetime | None = None, rul
     now = now or datetime.now(UTC)
     over = or_(UserSessionRow.expires_at <= now, UserSessionRow.last_seen_at <= now - rules.idle)
     ended = len(uow.session.scalars(delete(UserSessionRow).where(over).returning(UserSessionRow.id)).all())
+    long_over = AccountTokenRow.expires_at <= now - throttle.KEEP
+    uow.session.execute(delete(AccountTokenRow).where(AccountTokenRow.purpose == SECOND_STEP, long_over))
     throttle.delete_old_failures(uow, now)
     uow.commit()
     return ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
 from dashtrade.db.tables.accounts import UserRow
@@ -9,13 +11,21 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role, User
 from dashtrade.errors import Forbidden, NotFound
 
-COLUMNS = (UserRow.id, UserRow.username, UserRow.email, UserRow.role, UserRow.full_name, UserRow.is_active)
+COLUMNS = (
+    UserRow.id, UserRow.username, UserRow.email, UserRow.role, UserRow.full_name, UserRow.is_active,
+    UserRow.must_change_password, UserRow.may_use_lab,
+)  # fmt: skip
 
 
 def find_user(uow: UnitOfWork, user_id: int) -> User | None:
     """The user, without touching columns that page kernels may not read."""
     row = uow.session.execute(select(*COLUMNS).where(UserRow.id == user_id)).one_or_none()
-    return None if row is None else User(row[0], row[1], row[2], Role(row[3]), row[4], row[5])
+    return None if row is None else user_from(row)
+
+
+def user_from(row: Any) -> User:
+    """The user of a row that begins with :data:`COLUMNS`."""
+    return User(row[0], row[1], row[2], Role(row[3]), *row[4:8])
 
 
 def get_user(uow: UnitOfWork, user_id: int) -> User:

@@ -77,13 +77,20 @@ def start_reset(uow: UnitOfWork, email: str, *, now: datetime | None = None) -> 
 
     The page answers the same in both cases, or it would tell who has an account.
     """
-    row = uow.session.scalar(select(UserRow).where(UserRow.email == email.strip().lower()[:254], UserRow.is_active))
-    if row is None:
-        return None
-    token = _issue(uow, RESET, now, user_id=row.id)
-    audit.record(uow, "reset_started", user_id=row.id)
+    found = prepare_reset(uow, email, now=now)
     uow.commit()
-    return users.get_user(uow, row.id), token
+    return found
+
+
+def prepare_reset(uow: UnitOfWork, email: str, *, now: datetime | None = None) -> tuple[User, str] | None:
+    """Like :func:`start_reset`; the caller commits once the link is sent."""
+    query = select(UserRow.id).where(UserRow.email == email.strip().lower()[:254], UserRow.is_active)
+    user_id = uow.session.scalar(query)
+    if user_id is None:
+        return None
+    token = _issue(uow, RESET, now, user_id=user_id)
+    audit.record(uow, "reset_started", user_id=user_id)
+    return users.get_user(uow, user_id), token
 
 
 def reset_link(uow: UnitOfWork, user_id: int, *, actor_id: int | None = None, now: datetime | None = None) -> str:

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 
 from dashtrade.db.tables.accounts import AuditLogRow, LoginFailureRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -27,6 +27,9 @@ class Limit:
 PAIR = Limit(8, timedelta(minutes=5))
 ADDRESS = Limit(40, timedelta(minutes=5))
 ACCOUNT = Limit(60, timedelta(minutes=15))
+#: Wrong codes of the second step. Who tries them has the password, so they are few: at most 480 a day, of a million.
+SECOND_PAIR = Limit(5, timedelta(minutes=15))
+SECOND_ACCOUNT = Limit(20, timedelta(hours=1))
 KNOWN_FOR = timedelta(days=30)
 KEEP = timedelta(days=1)
 REGISTRATION = "open an account"  # no user name: it has blanks
@@ -79,25 +82,58 @@ def _wait(uow: UnitOfWork, conditions: list, limit: Limit, now: datetime) -> int
 
 
 def _is_known(uow: UnitOfWork, name: str, address: str | None, now: datetime) -> bool:
+    typed = name.strip().lower()
+    return _signed_in_from(uow, (UserRow.username == typed) | (UserRow.email == typed), address, now)
+
+
+def _signed_in_from(uow: UnitOfWork, who: ColumnElement[bool], address: str | None, now: datetime) -> bool:
     if address is None:
         return False
-    typed = name.strip().lower()
     query = select(func.count()).where(
         AuditLogRow.action == "login",
         AuditLogRow.address == address,
         AuditLogRow.at > now - KNOWN_FOR,
-        AuditLogRow.user_id.in_(select(UserRow.id).where((UserRow.username == typed) | (UserRow.email == typed))),
+        AuditLogRow.user_id.in_(select(UserRow.id).where(who)),
     )
     return bool(uow.session.scalar(query))
 
 
-def count_registration(uow: UnitOfWork, address: str, now: datetime | None = None) -> None:
-    """One try to open an account from this address; commits it. Raises TooManyAttempts like wrong sign-ins do."""
+def second_step_wait(uow: UnitOfWork, user_id: int, address: str | None, now: datetime) -> int:
+    """Seconds until the next code is looked at; 0: now. An address the user has signed in from lately keeps its own
+    limit, so that somebody elsewhere who knows the password cannot keep the owner out."""
+    account = LoginFailureRow.account_sha256 == account_digest(_second_step(user_id))
+    here = LoginFailureRow.address == address
+    wait = _wait(uow, [account, here], SECOND_PAIR, now) if address else 0
+    over = _wait(uow, [account], SECOND_ACCOUNT, now)
+    if over and not _signed_in_from(uow, UserRow.id == user_id, address, now):
+        wait = max(wait, over)
+    return wait
+
+
+def count_second_step(uow: UnitOfWork, user_id: int, address: str | None, now: datetime) -> None:
+    count_failure(uow, _second_step(user_id), address, now)
+
+
+def forget_second_step(uow: UnitOfWork, user_id: int, address: str | None) -> None:
+    forget_failures(uow, _second_step(user_id), address)
+
+
+def _second_step(user_id: int) -> str:
+    return f"second step of {user_id}"  # no user name: it has blanks
+
+
+def count_try(uow: UnitOfWork, what: str, address: str, now: datetime | None = None) -> None:
+    """One try of something that strangers may do; commits it. Raises TooManyAttempts like wrong sign-ins do."""
     now = now or datetime.now(UTC)
-    tries = LoginFailureRow.account_sha256 == account_digest(REGISTRATION), LoginFailureRow.address == address
+    tries = LoginFailureRow.account_sha256 == account_digest(what), LoginFailureRow.address == address
     wait = _wait(uow, list(tries), PAIR, now)
     if wait:
         uow.rollback()
         raise TooManyAttempts(wait)
-    count_failure(uow, REGISTRATION, address, now)
+    count_failure(uow, what, address, now)
     uow.commit()
+
+
+def count_registration(uow: UnitOfWork, address: str, now: datetime | None = None) -> None:
+    """One try to open an account from this address."""
+    count_try(uow, REGISTRATION, address, now)

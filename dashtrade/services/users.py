@@ -11,15 +11,18 @@ from sqlalchemy.exc import IntegrityError
 
 from dashtrade.auth.passwords import check_new_password, hash_password, verify_password
 from dashtrade.auth.tokens import token_digest
-from dashtrade.db.tables.accounts import UserRow, UserSessionRow
+from dashtrade.db.tables.accounts import AccountTokenRow, UserRow, UserSessionRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role, User
 from dashtrade.errors import AuthFailed, Forbidden, InvalidInput, NotFound
 from dashtrade.services import audit
-from dashtrade.services.actors import COLUMNS, get_user, require_role
+from dashtrade.services.actors import COLUMNS, get_user, require_role, user_from
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,49}")
 EMAIL = re.compile(r"[^@\s<>\"\\]+@[^@\s<>\"\\]+")
+
+
+SECOND_STEP = "second_step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class UserSummary:
     user: User
     created_at: datetime
     last_login: datetime | None
+    has_second_factor: bool = False
 
 
 def create_user(
@@ -74,10 +78,11 @@ def create_user(
 def list_users(uow: UnitOfWork, *, actor_id: int | None = None) -> list[UserSummary]:
     """All users by name; needs the role admin."""
     require_role(uow, actor_id, Role.ADMIN)
-    query = select(*COLUMNS, UserRow.created_at, UserRow.last_login).order_by(UserRow.username)
+    mine = len(COLUMNS)
+    query = select(*COLUMNS, UserRow.created_at, UserRow.last_login, UserRow.totp_confirmed_at)
     return [
-        UserSummary(User(row[0], row[1], row[2], Role(row[3]), row[4], row[5]), row[6], row[7])
-        for row in uow.session.execute(query)
+        UserSummary(user_from(row), row[mine], row[mine + 1], row[mine + 2] is not None)
+        for row in uow.session.execute(query.order_by(UserRow.username))
     ]
 
 
@@ -109,7 +114,10 @@ def change_password(
 def set_password(
     uow: UnitOfWork, user_id: int, new: str, *, actor_id: int | None = None, must_change: bool = False
 ) -> None:
-    """Set somebody's password; ends all their sessions. A superadmin, or the operator at the command line."""
+    """Set somebody's password; ends all their sessions. A superadmin, or the operator at the command line.
+
+    ``must_change``: it opens nothing but the form for one of their own, since somebody else knows this one.
+    """
     require_role(uow, actor_id, Role.SUPERADMIN)
     row = _row(uow, user_id)
     check_new_password(new, username=row.username, email=row.email)
@@ -142,6 +150,16 @@ def set_active(uow: UnitOfWork, user_id: int, active: bool, *, actor_id: int | N
         uow.session.execute(delete(UserSessionRow).where(UserSessionRow.user_id == user_id))
     row.is_active = active
     audit.record(uow, "user_enabled" if active else "user_disabled", actor_id=actor_id, user_id=user_id)
+    uow.commit()
+    return get_user(uow, user_id)
+
+
+def set_lab_access(uow: UnitOfWork, user_id: int, allowed: bool, *, actor_id: int | None = None) -> User:
+    """Give or take JupyterLab, where any code runs with the rights of the server: a superadmin's to decide."""
+    require_role(uow, actor_id, Role.SUPERADMIN)
+    row = _row(uow, user_id)
+    row.may_use_lab = allowed
+    audit.record(uow, "lab_allowed" if allowed else "lab_refused", actor_id=actor_id, user_id=user_id)
     uow.commit()
     return get_user(uow, user_id)
 
@@ -205,6 +223,9 @@ def _store_password(uow: UnitOfWork, row: UserRow, new: str, keep: str | None) -
     if keep:
         sessions = sessions.where(UserSessionRow.token_sha256 != token_digest(keep))
     uow.session.execute(sessions)
+    # sign-ins between their two steps began with the old password
+    half = AccountTokenRow.user_id == row.id, AccountTokenRow.purpose == SECOND_STEP
+    uow.session.execute(delete(AccountTokenRow).where(*half))
 
 
 def wants_email(uow: UnitOfWork, user_id: int) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 from dashboards_server import DashboardsServer, clone_database, running_server, write_page
 
+from dashtrade.auth.vault import new_key
+
+SIGNIN_KEY = new_key()
 WIDGETS_PAGE = """
 import os
 import ipywidgets as w
@@ -70,5 +73,6 @@ def office(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     write_page(apps, "hello", WIDGETS_PAGE)
     database_url = clone_database(postgres_url, "office_dashboards")
     users = {"root": "superadmin", "boss": "admin"}
-    with running_server(database_url, folder, apps=apps, users=users, DASHTRADE_REGISTRATION="open") as server:
+    settings = {"DASHTRADE_REGISTRATION": "open", "DASHTRADE_SIGNIN_KEY": SIGNIN_KEY}
+    with running_server(database_url, folder, apps=apps, users=users, **settings) as server:
         yield server

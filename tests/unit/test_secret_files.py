@@ -34,7 +34,7 @@ def test_the_first_start_makes_private_files_and_the_second_keeps_them(settings)
 def test_a_setting_wins_and_no_file_is_made_for_it(settings):
     key = Fernet.generate_key().decode()
     given = Settings(_env_file=None, data_dir=settings.data_dir, encryption_key=key, session_secret="s" * 40)
-    assert secret_files.ensure_secrets(given) == [secret_files.PAGES_PASSWORD]
+    assert secret_files.ensure_secrets(given) == [secret_files.SIGNIN_KEY, secret_files.PAGES_PASSWORD]
     assert secret_files.encryption_key(given) == key
     assert secret_files.session_secret(given) == "s" * 40
 

@@ -9,11 +9,12 @@ from zoneinfo import available_timezones
 
 from tornado import web
 
+from dashtrade.auth.totp import Enrolment
 from dashtrade.dashboards.catalogue import ACCOUNT
 from dashtrade.dashboards.office.shell import TIME_ZONE, OfficePage, known_zone, zone_of
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.errors import InvalidInput
-from dashtrade.services import accounts, api_keys, bots, kill_switches, own_data, users
+from dashtrade.errors import ConfigurationError, InvalidInput
+from dashtrade.services import accounts, api_keys, bots, kill_switches, own_data, second_factor, users
 from dashtrade.services.actors import get_user
 from dashtrade.services.preferences import set_preference
 
@@ -27,6 +28,8 @@ class AccountPage(OfficePage):
         "profile": "Saved.",
         "ended": "That browser is signed out.",
         "others": "All your other browsers are signed out.",
+        "second-factor": "Scan the picture with your app, then type the code it shows.",
+        "second-factor-off": "The second factor is off.",
         "keys": "The API keys are stored. Nobody can read them back, you included.",
         "keys-deleted": "The API keys are deleted.",
         "token": "The token is revoked. Alerts that carry it are refused from now on.",
@@ -38,6 +41,10 @@ class AccountPage(OfficePage):
         "profile": "save_profile",
         "end-session": "end_session",
         "end-others": "end_others",
+        "second-factor-start": "start_second_factor",
+        "second-factor-confirm": "confirm_second_factor",
+        "second-factor-off": "switch_second_factor_off",
+        "recovery-codes": "renew_recovery_codes",
         "store-keys": "store_keys",
         "delete-keys": "delete_keys",
         "revoke-token": "revoke_token",
@@ -50,13 +57,21 @@ class AccountPage(OfficePage):
     async def show(self, part: str = "", problem: str = "") -> None:
         if part:
             raise web.HTTPError(404)
-        self.write_page("account.html", problem=problem, **await self.gate.ask(self._values))
+        await self.show_with(problem=problem)
+
+    async def show_with(self, *, problem: str = "", codes: list[str] | None = None) -> None:
+        """The page; ``codes`` are recovery codes just made, which no later page shows."""
+        self.write_page("account.html", problem=problem, codes=codes or [], **await self.gate.ask(self._values))
 
     def _values(self, uow: UnitOfWork) -> dict[str, Any]:
         me = self.me.user_id
+        confirmed = accounts.session_is_confirmed(uow, self.me.token)
         return {
             "zone": zone_of(uow, me),
-            "confirmed": accounts.session_is_confirmed(uow, self.me.token),
+            "confirmed": confirmed,
+            "factor": second_factor.second_factor(uow, me),
+            # the secret is shown only for minutes after the password was typed
+            "enrolment": self._enrolment(uow) if confirmed else None,
             "zones": sorted(available_timezones()),
             "user": get_user(uow, me),
             "email_enabled": users.wants_email(uow, me),
@@ -66,6 +81,38 @@ class AccountPage(OfficePage):
             "live_since": own_data.live_allowed_since(uow, me),
             "live_sentence": kill_switches.LIVE_SENTENCE,
         }
+
+    def _enrolment(self, uow: UnitOfWork) -> Enrolment | None:
+        try:
+            return second_factor.waiting(uow, self.me.user_id, self.gate.vault())
+        except ConfigurationError:
+            return None
+
+    async def start_second_factor(self) -> None:
+        await self.confirm(always=True)
+        me, vault = self.me.user_id, self.gate.vault()
+        await self.gate.ask(lambda uow: second_factor.start(uow, me, vault))
+        self.go("second-factor")
+
+    async def confirm_second_factor(self) -> None:
+        me, code, address, vault = self.me, self.field("code"), self.address, self.gate.vault()
+        codes = await self.gate.ask(
+            lambda uow: second_factor.confirm(uow, me.user_id, vault, code, keep=me.token, address=address)
+        )
+        await self.show_with(codes=codes)
+
+    async def switch_second_factor_off(self) -> None:
+        await self.confirm(always=True)
+        me, address = self.me.user_id, self.address
+        await self.gate.ask(lambda uow: second_factor.switch_off(uow, me, address=address))
+        self.go("second-factor-off")
+
+    async def renew_recovery_codes(self) -> None:
+        await self.confirm(always=True)
+        me, address = self.me.user_id, self.address
+        await self.show_with(
+            codes=await self.gate.ask(lambda uow: second_factor.renew_recovery_codes(uow, me, address=address))
+        )
 
     async def change_password(self) -> None:
         new, address, me = self.secret("new"), self.address, self.me

@@ -13,7 +13,7 @@ from dashtrade.dashboards.office.shell import OfficePage, zone_of
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import InvalidInput, NotFound
-from dashtrade.services import accounts, administration, audit, invitations, users
+from dashtrade.services import accounts, administration, audit, invitations, second_factor, users
 
 PARTS = {"": "Users", "audit": "Audit log", "system": "System"}
 
@@ -25,6 +25,7 @@ class AdminPage(OfficePage):
     done: ClassVar[dict[str, str]] = {
         "role": "The role is changed. It counts at once, in open pages too.",
         "active": "Saved. A disabled account is signed out everywhere.",
+        "second-factor": "The second factor of that user is off, and their sessions have ended.",
         "signed-out": "All sessions of that user have ended.",
         "kernel": "The page has been ended.",
         "halted": "Entries are stopped for everybody. Exits go on.",
@@ -36,6 +37,7 @@ class AdminPage(OfficePage):
         "role": "set_role",
         "active": "set_active",
         "reset": "reset_link",
+        "second-factor": "reset_second_factor",
         "sign-out": "sign_out",
         "end-kernel": "end_kernel",
         "halt": "halt",
@@ -175,6 +177,12 @@ class AdminPage(OfficePage):
         number, active, me = self.number("user"), self.field("active") == "yes", self.me.user_id
         await self.gate.ask(lambda uow: users.set_active(uow, number, active, actor_id=me))
         self.go("active")
+
+    async def reset_second_factor(self) -> None:
+        await self.confirm()
+        number, me = self.number("user"), self.me.user_id
+        await self.gate.ask(lambda uow: second_factor.reset(uow, number, actor_id=me))
+        self.go("second-factor")
 
     async def sign_out(self) -> None:
         await self.confirm()

@@ -6,6 +6,7 @@ from typing import Any
 
 from dashtrade.dashboards.office.account import AccountPage
 from dashtrade.dashboards.office.admin import AdminPage
+from dashtrade.dashboards.office.passwords import ForgottenHandler, NewPasswordHandler
 from dashtrade.dashboards.office.registration import RegisterHandler, SetPasswordHandler
 
 
@@ -15,4 +16,6 @@ def office_routes() -> list[tuple[Any, ...]]:
         (r"admin(?:/([a-z-]{1,30}))?", AdminPage),
         (r"register", RegisterHandler),
         (r"set-password", SetPasswordHandler),
+        (r"new-password", NewPasswordHandler),
+        (r"forgotten", ForgottenHandler),
     ]

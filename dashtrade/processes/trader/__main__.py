@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from dashtrade.auth import secret_files
 from dashtrade.auth.vault import Vault
 from dashtrade.bootstrap import runtime
 from dashtrade.errors import DashTradeError
@@ -18,7 +19,7 @@ def main() -> int:
         made = runtime()
         if made.settings.encryption_key is not None:
             with made.uow() as uow:  # the dashboards seal API keys to it
-                publish_public_key(uow, Vault(made.settings.encryption_key.get_secret_value()))
+                publish_public_key(uow, Vault(secret_files.encryption_key(made.settings)))
         run(made.engine, made.settings)
     except DashTradeError as error:
         print(str(error), file=sys.stderr)

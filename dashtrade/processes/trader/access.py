@@ -58,7 +58,8 @@ def stored_credentials(uow: UnitOfWork, lease: Lease, settings: Settings) -> tup
         )
     if row is None:
         raise NotFound(f"There are no API keys for {mode} trading. Enter them on the account page.")
-    vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else None)
+    # read each time: the key may have been rotated since this process was started
+    vault = Vault(secret_files.encryption_key(settings) if settings.encryption_key is not None else None)
     key = vault.open(row.alpaca_api_key_encrypted, user_id=lease.user_id, mode=mode, field="key")
     secret = vault.open(row.alpaca_secret_key_encrypted, user_id=lease.user_id, mode=mode, field="secret")
     return key, secret
