@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# Okabe and Ito's palette: told apart with every common kind of colour blindness, readable on light and dark.
-SERIES_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#999999")
+from dashtrade.pages.palette import SERIES_COLOURS
+
+__all__ = ["SERIES_COLOURS", "ChartData", "Line", "Marker", "PanelSpec", "PriceLevel", "Zone", "pack_bars"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +42,37 @@ class PanelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """An arrow or dot at a bar. ``side`` buy points up from below, sell down from above."""
+    """A mark at a bar. ``side`` buy points up from below, sell down from above; bullish and bearish are dots there.
+
+    ``text`` is written beside it where there is room; ``detail`` shows on hover (the text, where there is none).
+    """
 
     time: datetime
-    side: Literal["buy", "sell", "note"]
+    side: Literal["buy", "sell", "note", "bullish", "bearish"]
     text: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceLevel:
-    """A horizontal line in the price pane."""
+    """A horizontal line in the price pane; ``detail`` shows on hover."""
 
     price: float
     label: str
     colour: str = "--dt-muted"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A shaded rectangle in the price pane, from one bar to another and between two prices; ``text`` shows on hover."""
+
+    start: datetime
+    end: datetime
+    low: float
+    high: float
+    text: str = ""
+    colour: str = "--dt-accent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +87,7 @@ class ChartData:
     panels: tuple[PanelSpec, ...] = ()
     markers: tuple[Marker, ...] = ()
     levels: tuple[PriceLevel, ...] = ()
+    zones: tuple[Zone, ...] = ()
     exchange_zone: str = "America/New_York"
 
     def __len__(self) -> int:

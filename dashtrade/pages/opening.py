@@ -5,6 +5,7 @@ from __future__ import annotations
 from IPython.display import display
 
 from dashtrade.errors import Forbidden
+from dashtrade.pages import palette
 from dashtrade.pages.context import PageContext
 from dashtrade.pages.guard import describe, log_to_process_stderr
 from dashtrade.pages.registry import PAGES
@@ -16,6 +17,7 @@ def build(slug: str, context: PageContext) -> object:
     page = PAGES[slug]
     if not page.allows(context.role):
         raise Forbidden(f"The page {page.title} is for the role {page.role.value}. Ask an administrator for access.")
+    palette.use_preference(context.user_id)
     return page.build(context)
 
 

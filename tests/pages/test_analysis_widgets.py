@@ -9,18 +9,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashtrade.analysis import find_levels, signal
+from dashtrade.analysis import find_levels, read_volume, signal
+from dashtrade.data.live import with_quote
+from dashtrade.data.pipeline import session_edges
 from dashtrade.data.reach import YAHOO
 from dashtrade.data.sample import SampleSource
-from dashtrade.domain.market import HistoryRequest
+from dashtrade.domain.market import Fundamentals, HistoryRequest, NewsItem, Quote, SymbolMatch
 from dashtrade.errors import InvalidInput, NoDataInRange, SourceError, SourceUnreachable, UnknownSymbol
 from dashtrade.indicators import REGISTRY, indicator
-from dashtrade.pages.analysis.model import AnalysisModel, AnalysisServices
+from dashtrade.pages.analysis.around import FactsModel, NewsModel, SearchModel, WatchModel
+from dashtrade.pages.analysis.drawing import AnalysisServices
+from dashtrade.pages.analysis.layouts import Layouts
+from dashtrade.pages.analysis.live import LiveModel
+from dashtrade.pages.analysis.model import AnalysisModel
+from dashtrade.pages.analysis.notebook import NotebookModel
 from dashtrade.pages.analysis.risk import plan_at_close
 from dashtrade.pages.analysis.studies import Study, parse_studies
-from dashtrade.pages.analysis.view import AnalysisView
+from dashtrade.pages.analysis.view import AnalysisView, Companions
 from dashtrade.pages.sources import longer, warmed_history
-from dashtrade.patterns import chart_patterns
+from dashtrade.patterns import USUAL, candlestick_patterns, chart_patterns
+from dashtrade.services import open_notebook
 from dashtrade.services.market import MarketData
 
 MakeBars = Callable[..., pd.DataFrame]
@@ -43,12 +51,37 @@ class House:
             signal=signal,
             levels=find_levels,
             patterns=chart_patterns,
+            candles=lambda bars: candlestick_patterns(bars, USUAL),
+            volume=read_volume,
             plan=plan_at_close,
             sources=("yahoo", "sample"),
             remember=self.kept.append,
         )
-        self.model = AnalysisModel(services)
-        self.view = AnalysisView(self.model)
+        self.model = model = AnalysisModel(services)
+        self.articles: list[NewsItem] = []
+        self.facts = Fundamentals("AAPL", "Apple <Inc.>", "NASDAQ", "USD", "Technology")
+        self.beside_error: Exception | None = None
+        self.watchlist: set[str] = set()
+        self.layouts: str | None = None
+        self.quote: Quote | None = None
+        beside = Companions(
+            news=NewsModel(model, lambda *_: self.answer(self.articles)),
+            facts=FactsModel(model, lambda *_: self.answer(self.facts)),
+            watch=WatchModel(model, lambda: self.watchlist, lambda s, _: self.watchlist.add(s), self.watchlist.remove),
+            search=SearchModel(model, lambda *_: self.answer([SymbolMatch("IBM", "International <Business>", "NYSE")])),
+            live=LiveModel(model, self.moved, lambda source: source == "yahoo"),
+            layouts=Layouts(model, lambda: self.layouts, lambda text: setattr(self, "layouts", text)),
+            notebook=NotebookModel(model, open_notebook.analysis_numbers, open_notebook.analysis_notebook),
+        )
+        self.view = AnalysisView(model, beside)
+
+    def answer(self, value: Any) -> Any:
+        if self.beside_error is not None:
+            raise self.beside_error
+        return value
+
+    def moved(self, bars: pd.DataFrame) -> pd.DataFrame:
+        return bars if self.quote is None else with_quote(bars, self.quote, session_edges("AAPL"))
 
     def history(self, request: HistoryRequest, source: str | None, warm_up: int) -> tuple[pd.DataFrame, int]:
         self.asked.append((request, source))

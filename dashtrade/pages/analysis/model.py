@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import traitlets as t
 
-from dashtrade.analysis import Level, RiskPlan, SignalReport
+from dashtrade.analysis import RiskPlan
 from dashtrade.domain.market import HistoryRequest, Interval, Period, parse_interval, parse_period, parse_symbol
-from dashtrade.errors import BadBars, DashTradeError, InvalidInput, SourceUnreachable
-from dashtrade.pages.analysis.marks import level_lines, pattern_markers
-from dashtrade.pages.analysis.studies import Study, lay_out, make_study, parse_studies, warm_up
+from dashtrade.errors import DashTradeError, InvalidInput, SourceKeyProblem, SourceUnreachable
+from dashtrade.pages.analysis.badge import SAMPLE
+from dashtrade.pages.analysis.drawing import (
+    MOST_BARS,
+    Analysis,
+    AnalysisServices,
+    Shown,
+    analysis_of,
+    closed_part,
+)
+from dashtrade.pages.analysis.studies import Study, make_study, parse_studies, warm_up
 from dashtrade.pages.background import Background, inline
-from dashtrade.pages.chart_data import ChartData, pack_bars
 from dashtrade.pages.guard import Message, describe, sentence
 from dashtrade.pages.model import PageModel
 
@@ -26,61 +31,8 @@ if TYPE_CHECKING:
 
 DEFAULT_STUDIES = "ema_ribbon,rsi"
 AUTOMATIC = ""
-SAMPLE = "sample"
-MOST_BARS = 20_000
-"""More would make a browser slow; the newest are shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnalysisServices:
-    """What the page needs done. ``history`` gives bars with so many more in front of the period asked, and how many
-    those are; ``check`` raises InvalidInput for a pair that the source cannot serve."""
-
-    history: Callable[[HistoryRequest, str | None, int], tuple[pd.DataFrame, int]]
-    check: Callable[[HistoryRequest, str | None], None]
-    indicator: Callable[..., Any]
-    catalogue: Mapping[str, Indicator]
-    signal: Callable[[pd.DataFrame], SignalReport]
-    levels: Callable[[pd.DataFrame], tuple[Level, ...]]
-    patterns: Callable[[pd.DataFrame], pd.DataFrame]
-    plan: Callable[[pd.DataFrame, float, float, str], RiskPlan]
-    sources: Sequence[str]
-    remember: Callable[[Mapping[str, str]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class DataBadge:
-    """Where the bars come from. ``made_up`` marks simulated or sample data, which must never look like the market."""
-
-    source: str
-    delay_seconds: int
-    fetched_at: datetime | None
-    sample: bool
-    simulated: bool
-    notes: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        if self.simulated:
-            return "Simulated · not market prices"
-        if self.sample:
-            return "Sample data · past prices"
-        delay = f"{round(self.delay_seconds / 60)} min delayed" if self.delay_seconds >= 60 else "not delayed"
-        fetched = f" · fetched {self.fetched_at:%H:%M:%S} UTC" if self.fetched_at else ""
-        return f"{self.source.replace('_', ' ').title()} · {delay}{fetched}"
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """One loaded symbol, ready to draw."""
-
-    request: HistoryRequest
-    chart: ChartData
-    signal: SignalReport | None
-    signal_note: str
-    badge: DataBadge
-    left_out: int = 0
-    """Older bars of the period that are not drawn."""
+SIDES = ("signal", "long", "short")
+"""Whose side the risk card takes: the signal's, or one chosen by hand."""
 
 
 class AnalysisModel(PageModel):
@@ -92,6 +44,10 @@ class AnalysisModel(PageModel):
     source: str = t.Unicode(AUTOMATIC)  # type: ignore[assignment]
     studies: tuple[Study, ...] = t.Any(())  # type: ignore[assignment]
     marks: bool = t.Bool(True)  # type: ignore[assignment]
+    candles: bool = t.Bool(False)  # type: ignore[assignment]
+    account: str = t.Unicode("10000")  # type: ignore[assignment]
+    risk: str = t.Unicode("1")  # type: ignore[assignment]
+    side: str = t.Unicode(SIDES[0])  # type: ignore[assignment]
     result: Analysis | None = t.Instance(Analysis, allow_none=True)  # type: ignore[assignment]
     query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
 
@@ -100,7 +56,8 @@ class AnalysisModel(PageModel):
 
     def __init__(self, services: AnalysisServices, *, background: Background = inline, **traits: Any) -> None:
         self._services = services
-        self._bars: pd.DataFrame | None = None
+        self.bars: pd.DataFrame | None = None
+        """The bars of ``result``, those in front of the period included."""
         self._before = 0
         self._warm_up = 0
         self._restoring = False
@@ -117,6 +74,10 @@ class AnalysisModel(PageModel):
     def catalogue(self) -> Mapping[str, Indicator]:
         return self._services.catalogue
 
+    @property
+    def indicator(self) -> Callable[..., Any]:
+        return self._services.indicator
+
     def restore(self, values: Mapping[str, str]) -> None:
         """Takes what is usable from a query or the last visit; the first thing that is not is said."""
         problem: DashTradeError | None = None
@@ -126,7 +87,11 @@ class AnalysisModel(PageModel):
             "interval": lambda text: parse_interval(text).value,
             "source": self._parse_source,
             "studies": lambda text: parse_studies("" if text == "none" else text, self.catalogue),
-            "marks": _parse_switch,
+            "marks": lambda text: _parse_switch("marks", text),
+            "candles": lambda text: _parse_switch("candles", text),
+            "side": _parse_side,
+            "account": str,
+            "risk": str,
         }
         self._restoring = True
         for name, read in readers.items():
@@ -151,10 +116,11 @@ class AnalysisModel(PageModel):
         self._restoring = True
         self.symbol = request.symbol  # as the sources write it
         self._restoring = False
-        source, studies, marks = self.source or None, self.studies, self.marks
-        self._warm_up = warm_up(studies, self.catalogue)
+        source = self.source or None
+        self._warm_up = warm_up(self.studies, self.catalogue)
+        shown = self._shown()
         self.in_background(
-            lambda _job: self._fetch(request, source, studies, marks, self._warm_up),
+            lambda _job: self._fetch(request, source, shown),
             self._loaded,
             label=f"Loading {request.symbol}…",
             failed=self._failed,
@@ -175,9 +141,25 @@ class AnalysisModel(PageModel):
     def remove_study(self, study: Study) -> None:
         self.studies = tuple(s for s in self.studies if s != study)
 
+    def use_automatic(self) -> None:
+        """The remedy offered when the chosen source has no key."""
+        self.source = AUTOMATIC
+
+    def show_studies(self, text: str, *, marks: bool, candles: bool) -> None:
+        """Everything on the chart at once, as a saved layout has it; raises InvalidInput for a text it cannot read."""
+        studies = parse_studies("" if text == "none" else text, self.catalogue)
+        self._restoring = True
+        self.studies, self.marks, self.candles = studies, marks, candles
+        self._restoring = False
+        self._on_studies(None)
+
+    @property
+    def studies_text(self) -> str:
+        return ",".join(map(str, self.studies)) or "none"
+
     def plan(self, account: float, risk_percent: float, side: str) -> RiskPlan | None:
         """Stop, targets and size for an entry at the last closed bar; None before a chart is there."""
-        return None if self._bars is None else self._services.plan(_closed(self._bars), account, risk_percent, side)
+        return None if self.bars is None else self._services.plan(closed_part(self.bars), account, risk_percent, side)
 
     def _parse_source(self, text: str) -> str:
         if text not in self.sources:
@@ -197,19 +179,27 @@ class AnalysisModel(PageModel):
         elif not self.blockers:
             self.load()
 
-    @t.observe("studies", "marks")
+    @t.observe("studies", "marks", "candles")
     def _on_studies(self, _change: Any) -> None:
-        if self._restoring or self.result is None or self._bars is None:
+        if self._restoring or self.result is None or self.bars is None:
             return
         if warm_up(self.studies, self.catalogue) > self._warm_up and not self.blockers:
             self.load()  # it looks back further than the bars that are here
             return
         try:
-            self.result = self._draw(self.result.request, self._bars, self._before, self.studies, self.marks)
+            self.result = analysis_of(self._services, self.result.request, self.bars, self._before, self._shown())
         except DashTradeError as error:
             self.say(describe(error))
             return
         self._write_query()
+
+    @t.observe("account", "risk", "side")
+    def _on_plan(self, _change: Any) -> None:
+        if not self._restoring and self.result is not None:
+            self._write_query()
+
+    def _shown(self) -> Shown:
+        return Shown(self.studies, self.marks, self.candles, self._warm_up)
 
     def _block(self) -> None:
         try:
@@ -220,39 +210,12 @@ class AnalysisModel(PageModel):
         else:
             self.blockers = ()
 
-    def _fetch(
-        self, request: HistoryRequest, source: str | None, studies: tuple[Study, ...], marks: bool, warm: int
-    ) -> tuple[pd.DataFrame, int, Analysis]:
-        bars, before = self._services.history(request, source, warm)
-        return bars, before, self._draw(request, bars, before, studies, marks)
-
-    def _draw(
-        self, request: HistoryRequest, bars: pd.DataFrame, before: int, studies: tuple[Study, ...], marks: bool
-    ) -> Analysis:
-        """Indicators see every bar; ``before`` of them, and all but the newest MOST_BARS, are not drawn."""
-        first = max(before, len(bars) - MOST_BARS)
-        seen = bars.iloc[max(first - self._warm_up, 0) :]
-        lead = first - max(first - self._warm_up, 0)
-        lines, panels = lay_out(seen, studies, self.catalogue, self._services.indicator)
-        lines = tuple(replace(line, values=line.values[lead:]) for line in lines)
-        drawn, closed = bars.iloc[first:], _closed(seen)
-        intraday = request.interval.intraday
-        rows = pack_bars(drawn.index, [drawn[c] for c in ("open", "high", "low", "close", "volume")], intraday=intraday)
-        chart = ChartData(f"{request.symbol} · {request.interval.value}", rows, intraday, lines, panels)
-        report: SignalReport | None = None
-        note = ""
-        try:
-            if marks and len(closed):
-                levels = level_lines(self._services.levels(closed))
-                markers = pattern_markers(self._services.patterns(closed), drawn.index[0])
-                chart = replace(chart, levels=levels, markers=markers)
-            report = self._services.signal(closed)
-        except BadBars as error:
-            note = str(error)
-        return Analysis(request, chart, report, note, badge_of(bars), first - before)
+    def _fetch(self, request: HistoryRequest, source: str | None, shown: Shown) -> tuple[pd.DataFrame, int, Analysis]:
+        bars, before = self._services.history(request, source, shown.warm_up)
+        return bars, before, analysis_of(self._services, request, bars, before, shown)
 
     def _loaded(self, loaded: tuple[pd.DataFrame, int, Analysis]) -> None:
-        self._bars, self._before, self.result = loaded
+        self.bars, self._before, self.result = loaded
         notes = self.result.badge.notes
         if notes:
             self.say(Message("warning", "Another source was used. " + " ".join(notes)))
@@ -267,38 +230,29 @@ class AnalysisModel(PageModel):
 
     def _failed(self, error: Exception) -> None:
         message = describe(error)
-        if isinstance(error, SourceUnreachable) and self.source != SAMPLE:
+        if isinstance(error, SourceKeyProblem) and self.source != AUTOMATIC:
+            message = Message(message.kind, message.text, "use_automatic", "Use the automatic source")
+        elif isinstance(error, SourceUnreachable | SourceKeyProblem) and self.source != SAMPLE:
             message = Message(message.kind, message.text, "use_sample", "Show sample data")
         self.say(message)
 
     def _write_query(self) -> None:
-        studies = ",".join(map(str, self.studies)) or "none"
         values = {"symbol": self.symbol, "period": self.period, "interval": self.interval, "source": self.source}
-        values |= {"studies": studies} if studies != DEFAULT_STUDIES else {}
-        self.query = values | ({} if self.marks else {"marks": "off"})
-        self.attempt(self._services.remember, dict(self.query))
+        values |= {"studies": self.studies_text} if self.studies_text != DEFAULT_STUDIES else {}
+        values |= {} if self.marks else {"marks": "off"}
+        self.query = values | ({"candles": "on"} if self.candles else {})
+        # what one trades with is kept, and never written to an address that may be shared
+        kept = {"account": self.account, "risk": self.risk, "side": self.side}
+        self.attempt(self._services.remember, {**self.query, **kept})
 
 
-def _closed(bars: pd.DataFrame) -> pd.DataFrame:
-    return bars if bars.attrs.get("last_bar_closed", True) else bars.iloc[:-1]
-
-
-def _parse_switch(text: str) -> bool:
+def _parse_switch(name: str, text: str) -> bool:
     if text not in ("on", "off"):
-        raise InvalidInput("marks", f"{text[:40]!r} is not a choice.", allowed=("on", "off"))
+        raise InvalidInput(name, f"{text[:40]!r} is not a choice.", allowed=("on", "off"))
     return text == "on"
 
 
-def badge_of(bars: pd.DataFrame) -> DataBadge:
-    """From the attributes that the bars' source gave."""
-    attrs = bars.attrs
-    source = str(attrs.get("source", "unknown"))
-    fetched = attrs.get("fetched_at")
-    return DataBadge(
-        source,
-        int(attrs.get("delay_seconds") or 0),
-        datetime.fromisoformat(fetched) if fetched else None,
-        sample=source == SAMPLE,
-        simulated=bool(attrs.get("simulated")),
-        notes=tuple(attrs.get("notes") or ()),
-    )
+def _parse_side(text: str) -> str:
+    if text not in SIDES:
+        raise InvalidInput("side", f"{text[:40]!r} is not a side.", allowed=SIDES)
+    return text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dashtrade.analysis import RiskPlan, plan_trade, stop_price
 from dashtrade.errors import DashTradeError
-from dashtrade.pages.analysis.model import AnalysisModel
+from dashtrade.pages.analysis.model import SIDES, AnalysisModel
 from dashtrade.pages.guard import sentence
 from dashtrade.pages.widgets.bits import heading, html, panel
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm
@@ -15,10 +15,11 @@ from dashtrade.pages.widgets.form import FieldSpec, ParamForm
 if TYPE_CHECKING:
     import pandas as pd
 
+_SIDE_NAMES = {"signal": "As the signal", "long": "Long", "short": "Short"}
 FIELDS = (
     FieldSpec("account", "Account $", "float", 10_000.0, 1, 1e12, help="What you trade with"),
     FieldSpec("risk", "Risk %", "float", 1.0, 0.01, 100, help="Of the account, lost where the stop is hit"),
-    FieldSpec("side", "Side", "choice", "long", choices=("long", "short")),
+    FieldSpec("side", "Side", "choice", SIDES[0], choices=SIDES, help="The signal's side, or your own"),
 )
 
 
@@ -30,24 +31,43 @@ def plan_at_close(bars: pd.DataFrame, account: float, risk_percent: float, side:
 
 
 class RiskCard:
-    """Account, risk and side in; stop, targets and size out, at once."""
+    """Account, risk and side in; stop, targets and size out, at once. The inputs are the model's, which keeps them."""
 
     def __init__(self, model: AnalysisModel) -> None:
         self._model = model
         self.form = ParamForm(FIELDS)
+        self.form.controls["side"].options = [(_SIDE_NAMES[side], side) for side in SIDES]
         self.result = html("")
         self.widget = panel(heading("Risk"), self.form.widget, self.result)
-        for control in self.form.controls.values():
-            control.observe(model.guard(lambda _change: self.draw()), "value")
+        self.form.fill({"account": model.account, "risk": model.risk, "side": model.side})
+        for name, control in self.form.controls.items():
+            control.observe(model.guard(lambda change, name=name: self._changed(name, change["new"])), "value")
+        model.observe(lambda change: self.form.fill({change["name"]: change["new"]}), ["account", "risk", "side"])
 
     def draw(self) -> None:
         try:
             values = self.form.values()
-            plan = self._model.plan(values["account"], values["risk"], values["side"])
+            self.result.value = self._html(values["account"], values["risk"], values["side"])
         except DashTradeError as error:
             self.result.value = f'<p class="dt-blocker" role="status">⚠ {escape(sentence(error))}</p>'
-            return
-        self.result.value = plan_html(plan)
+
+    def _html(self, account: float, risk: float, side: str) -> str:
+        if self._model.bars is None or self._model.result is None:
+            return plan_html(None)
+        if side != "signal":
+            return plan_html(self._model.plan(account, risk, side))
+        report = self._model.result.signal
+        action = report.action.value if report is not None else ""
+        chosen = {"BUY": "long", "SELL": "short"}.get(action)
+        if chosen is None:
+            reason = "The signal is HOLD: no trade." if action else "There is no signal."
+            return f'<p class="dt-muted">{reason} Choose Long or Short to size one anyway.</p>'
+        said = f'<p class="dt-muted">{chosen.capitalize()}, as the signal says {escape(action)}.</p>'
+        return said + plan_html(self._model.plan(account, risk, chosen))
+
+    def _changed(self, name: str, value: str) -> None:
+        setattr(self._model, name, value)
+        self.draw()
 
 
 def plan_html(plan: RiskPlan | None) -> str:

@@ -5,7 +5,9 @@ Numbers travel as binary float64 buffers, never as JSON.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import anywidget
@@ -17,7 +19,8 @@ from dashtrade.pages.widgets.static_text import chart_library, static_text
 
 
 class PriceChart(anywidget.AnyWidget):
-    """Draws a ChartData given to ``show``. ``clicked`` is the UTC second of the bar last clicked, 0 before that."""
+    """Draws a ChartData given to ``show``. ``clicked`` is the UTC second of the bar last clicked, 0 before that, and
+    ``clicked_price`` the price at the pointer then; observe ``clicked_price`` for a choice of price."""
 
     _esm = chart_library() + static_text("chart.js")
 
@@ -26,7 +29,9 @@ class PriceChart(anywidget.AnyWidget):
     panels: Any = t.List([]).tag(sync=True)
     markers: Any = t.List([]).tag(sync=True)
     levels: Any = t.List([]).tag(sync=True)
+    zones: Any = t.List([]).tag(sync=True)
     last: Any = t.List([]).tag(sync=True)
+    last_values: Any = t.List([]).tag(sync=True)
     title = t.Unicode("").tag(sync=True)
     label = t.Unicode("Price chart").tag(sync=True)
     intraday = t.Bool(False).tag(sync=True)
@@ -36,6 +41,7 @@ class PriceChart(anywidget.AnyWidget):
     zoom_key = t.Unicode("").tag(sync=True)
     height = t.Int(560).tag(sync=True)
     clicked = t.Float(0.0).tag(sync=True)
+    clicked_price = t.Float(0.0).tag(sync=True)
 
     def show(self, data: ChartData | None) -> None:
         """Draws ``data``; None empties the chart."""
@@ -43,7 +49,10 @@ class PriceChart(anywidget.AnyWidget):
             data = ChartData("", np.empty((0, 6)), intraday=False)
         self._check(data)
         with self.hold_sync():
-            self.bars = np.ascontiguousarray(data.bars, dtype="<f8").tobytes()
+            bars = np.ascontiguousarray(data.bars, dtype="<f8").tobytes()
+            if bars != self.bars:
+                self.last, self.last_values = [], []
+            self.bars = bars
             self.intraday, self.title, self.exchange_zone = data.intraday, data.title, data.exchange_zone
             self.lines = [_line(line) for line in data.lines]
             self.panels = [
@@ -51,18 +60,33 @@ class PriceChart(anywidget.AnyWidget):
                 for p in data.panels
             ]
             self.markers = [
-                {"time": _seconds(m.time, data), "side": m.side, "text": m.text}
+                {"time": _seconds(m.time, data), "side": m.side, "text": m.text, "detail": m.detail}
                 for m in sorted(data.markers, key=lambda m: m.time)
             ]
             self.levels = [
-                {"price": level.price, "label": level.label, "colour": level.colour} for level in data.levels
+                {"price": level.price, "label": level.label, "colour": level.colour, "detail": level.detail}
+                for level in data.levels
+            ]
+            self.zones = [
+                {
+                    "start": _seconds(zone.start, data),
+                    "end": _seconds(zone.end, data),
+                    "low": zone.low,
+                    "high": zone.high,
+                    "text": zone.text,
+                    "colour": zone.colour,
+                }
+                for zone in data.zones
             ]
             self.label = _in_words(data)
             self.height = 500 + 140 * len({p.pane for p in data.panels})
 
-    def update_last(self, bar: tuple[float, float, float, float, float, float]) -> None:
-        """Changes the newest bar, or appends one: (time in UTC seconds, open, high, low, close, volume)."""
-        self.last = [float(value) for value in bar]
+    def update_last(self, bar: Sequence[float], values: Sequence[float] = ()) -> None:
+        """Changes the newest bar, or appends one: (time in UTC seconds, open, high, low, close, volume); ``values`` are
+        the lines' there, in their order, NaN where one has none."""
+        with self.hold_sync():
+            self.last_values = [float(value) if isfinite(value) else None for value in values]
+            self.last = [float(value) for value in bar]
 
     @staticmethod
     def _check(data: ChartData) -> None:

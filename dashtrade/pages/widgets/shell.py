@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import anywidget
 import traitlets as t
 
+from dashtrade.pages.palette import DEFAULT, chosen
 from dashtrade.pages.widgets.static_text import static_text
 
 
@@ -23,6 +24,18 @@ class PageShell(anywidget.AnyWidget):
     query = t.Unicode("").tag(sync=True)
     visible = t.Bool(True).tag(sync=True)
     zone = t.Unicode("").tag(sync=True)
+    palette: Any = t.Dict({}).tag(sync=True)
+    palette_key = t.Unicode("").tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        colours = chosen()
+        # the default's colours are those of the style sheet
+        pairs = {} if colours.key == DEFAULT else {"up": list(colours.up), "down": list(colours.down)}
+        super().__init__(palette=pairs, palette_key=colours.key, **traits)
+
+    def toast(self, text: str, kind: Literal["info", "success", "error"] = "info") -> None:
+        """A short notice in the corner that goes away by itself: for what needs no answer."""
+        self.send({"type": "toast", "text": text, "kind": kind})
 
     def write_query(self, values: Mapping[str, Any]) -> None:
         """Shows the values that are set, in their order, as the page's address."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
 _HERE = Path(__file__).parent / "static"
 
 
-@lru_cache(maxsize=8)
+@cache
 def static_text(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as w
+import traitlets as t
 
 from dashtrade.pages.model import PageModel
 from dashtrade.pages.widgets.bits import MessageBar, ProgressBar, styled
@@ -43,6 +44,12 @@ class PageView:
         to_control()
         control.observe(model.guard(to_model), control_trait)
         model.observe(model.guard(to_control), trait)
+
+    def also(self, source: t.HasTraits, traits: str | Sequence[str], draw: Callable[[], Any]) -> None:
+        """Like ``follow``, for the traits of something beside the model."""
+        safe = self.model.guard(lambda *_: draw())
+        source.observe(safe, [traits] if isinstance(traits, str) else list(traits))
+        safe()
 
     def follow(self, traits: str | Sequence[str], draw: Callable[[], Any]) -> None:
         """Draws now and whenever one of the model's traits changes."""

@@ -51,6 +51,34 @@ function span(parent, text, className, colour) {
   return node;
 }
 
+// Shaded rectangles between two bars and two prices, below the candles.
+class Zones {
+  constructor() { this.items = []; }
+  attached({ chart, series, requestUpdate }) { this.chart = chart; this.series = series; this.refresh = requestUpdate; }
+  set(items) { this.items = items; this.refresh?.(); }
+  corners(zone) {
+    const scale = this.chart.timeScale(), left = scale.timeToCoordinate(zone.start), right = scale.timeToCoordinate(zone.end);
+    const top = this.series.priceToCoordinate(zone.high), bottom = this.series.priceToCoordinate(zone.low);
+    return [left, right, top, bottom].some((x) => x === null) ? null : { left, right, top, bottom };
+  }
+  paneViews() { return [{ zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.draw(target) }) }]; }
+  draw(target) {
+    target.useBitmapCoordinateSpace(({ context, horizontalPixelRatio: h, verticalPixelRatio: v }) => {
+      for (const zone of this.items) {
+        const at = this.corners(zone);
+        if (!at) continue;
+        context.fillStyle = zone.fill; context.strokeStyle = zone.stroke; context.lineWidth = h;
+        const box = [at.left * h, at.top * v, Math.max((at.right - at.left) * h, 2), Math.max((at.bottom - at.top) * v, 2)];
+        context.fillRect(...box); context.strokeRect(...box);
+      }
+    });
+  }
+}
+
+const LETTER = 6.2; // px of a letter of a mark's text, on average
+const SHAPE = { buy: ["belowBar", "arrowUp", "--dt-up", 1], sell: ["aboveBar", "arrowDown", "--dt-down", 1], note: ["aboveBar", "circle", "--dt-accent", 1],
+  bullish: ["belowBar", "circle", "--dt-up", 0.4], bearish: ["aboveBar", "circle", "--dt-down", 0.4] };
+
 function render({ model, el }) {
   const box = document.createElement("div");
   box.className = "dt-chart";
@@ -61,8 +89,10 @@ function render({ model, el }) {
   const chart = LC.createChart(box, { autoSize: true, layout: { attributionLogo: true, fontFamily: "inherit", fontSize: 11 }, crosshair: { mode: LC.CrosshairMode.Normal },
     timeScale: { rightOffset: 4, minBarSpacing: 0.2, borderVisible: false }, rightPriceScale: { borderVisible: false } });
   const candles = chart.addSeries(LC.CandlestickSeries, {}, 0);
-  const markers = LC.createSeriesMarkers(candles, []);
-  let volume = null, lines = [], guides = [], levels = [], legends = [], rows = new Float64Array(0), at = new Map(), paint = colours(box), show = formats(model), shownKey = null, queued = false, focus = -1;
+  const markers = LC.createSeriesMarkers(candles, []), zones = new Zones();
+  candles.attachPrimitive(zones);
+  let marks = [], marksOf = new Map(), written = "", tidying = 0;
+  let volume = null, lines = [], guides = [], levels = [], legends = [], rows = new Float64Array(0), at = new Map(), paint = colours(box), show = formats(model), shownKey = null, queued = false, focus = -1, pointing = false, moving = false;
 
   const tools = document.createElement("div");
   tools.className = "dt-chart-tools";
@@ -71,6 +101,9 @@ function render({ model, el }) {
     button.type = "button"; button.textContent = text; button.title = title; button.setAttribute("aria-label", title);
     button.addEventListener("click", () => action(button)); tools.appendChild(button); return button;
   };
+  const tip = document.createElement("div");
+  tip.className = "dt-chart-tip"; tip.hidden = true; tip.setAttribute("role", "tooltip");
+  box.appendChild(tip);
   tool("Fit", "Show all bars", () => chart.timeScale().fitContent());
   const log = tool("Log", "Logarithmic price scale", (button) => {
     const on = button.getAttribute("aria-pressed") !== "true";
@@ -145,8 +178,53 @@ function render({ model, el }) {
   function drawMarks() {
     levels.forEach((line) => candles.removePriceLine(line));
     levels = model.get("levels").map((l) => candles.createPriceLine({ price: l.price, title: l.label, color: paint(l.colour), lineWidth: 1, lineStyle: 2, axisLabelVisible: true }));
-    const shape = { buy: ["belowBar", "arrowUp", "--dt-up"], sell: ["aboveBar", "arrowDown", "--dt-down"], note: ["aboveBar", "circle", "--dt-accent"] };
-    markers.setMarkers(model.get("markers").filter((m) => at.has(m.time)).map((m) => ({ time: m.time, position: shape[m.side][0], shape: shape[m.side][1], color: paint(shape[m.side][2]), text: m.text })));
+    zones.set(model.get("zones").filter((z) => at.has(z.start) && at.has(z.end)).map((z) => ({ ...z, fill: paint(z.colour, 0.06), stroke: paint(z.colour, 0.3) })));
+    marks = model.get("markers").filter((m) => at.has(m.time)).sort((a, b) => a.time - b.time);
+    marksOf = new Map();
+    for (const mark of marks) marksOf.set(mark.time, [...(marksOf.get(mark.time) || []), mark]);
+    written = "";
+    writeMarks();
+  }
+
+  // A mark's text is written only where it touches no other text of its side, newest first; all of it shows on hover.
+  function writeMarks() {
+    const scale = chart.timeScale(), taken = { aboveBar: [], belowBar: [] }, texts = new Map(), right = scale.width();
+    for (let i = marks.length - 1; i >= 0; i--) {
+      const mark = marks[i], x = scale.timeToCoordinate(mark.time), place = SHAPE[mark.side][0];
+      if (!mark.text || x === null) continue;
+      const half = (mark.text.length * LETTER) / 2 + 4;
+      if (x < 0 || x + half > right + 4 || x - half < -4 || taken[place].some(([from, to]) => x + half > from && x - half < to)) continue;
+      taken[place].push([x - half, x + half]);
+      texts.set(i, mark.text);
+    }
+    const key = [...texts.keys()].join();
+    if (written === key + "|") return;
+    written = key + "|";
+    markers.setMarkers(marks.map((m, i) => ({ time: m.time, position: SHAPE[m.side][0], shape: SHAPE[m.side][1], color: paint(SHAPE[m.side][2]), size: SHAPE[m.side][3], text: texts.get(i) || "" })));
+    box.dataset.written = String(texts.size);
+  }
+  const tidy = () => { clearTimeout(tidying); tidying = setTimeout(writeMarks, 60); };
+
+  // What stands at the pointer: marks of the bar, zones and levels.
+  function hover(point, time) {
+    const texts = (time === undefined ? [] : marksOf.get(time) || []).map((m) => m.detail || m.text);
+    if (point) {
+      for (const zone of zones.items) {
+        const c = zones.corners(zone);
+        if (c && zone.text && point.x >= c.left && point.x <= c.right && point.y >= c.top && point.y <= c.bottom && !texts.some((text) => text.startsWith(zone.text))) texts.push(zone.text);
+      }
+      for (const level of model.get("levels")) {
+        const y = candles.priceToCoordinate(level.price);
+        if (level.detail && y !== null && Math.abs(y - point.y) < 5) texts.push(level.detail);
+      }
+    }
+    tip.replaceChildren();
+    tip.hidden = !texts.length;
+    if (!texts.length) return;
+    texts.forEach((text) => { const line = document.createElement("div"); line.textContent = text; tip.appendChild(line); });
+    const x = point ? point.x : chart.timeScale().timeToCoordinate(time) ?? 0, y = point ? point.y : 60;
+    tip.style.left = Math.max(4, Math.min(x + 14, box.clientWidth - tip.offsetWidth - 70)) + "px";
+    tip.style.top = Math.max(4, Math.min(y + 16, box.clientHeight - tip.offsetHeight - 30)) + "px";
   }
 
   function legend(index) {
@@ -213,9 +291,11 @@ function render({ model, el }) {
     drawLines();
     drawMarks();
     view();
+    moveLast();
     legend();
     requestAnimationFrame(() => {
       legend();
+      writeMarks();
       box.dataset.bars = String(count());
       box.dataset.lines = String(lines.length);
       box.dataset.panes = String(chart.panes().length);
@@ -225,9 +305,9 @@ function render({ model, el }) {
   }
   const queue = () => { if (!queued) { queued = true; queueMicrotask(draw); } };
 
-  model.on("change:bars change:lines change:panels change:markers change:levels change:title change:height change:label change:zone change:volume", queue);
-  model.on("change:last", () => {
-    const last = model.get("last");
+  model.on("change:bars change:lines change:panels change:markers change:levels change:zones change:title change:height change:label change:zone change:volume", queue);
+  function moveLast() {
+    const last = model.get("last"), values = model.get("last_values");
     if (last.length !== 6 || !count()) return;
     const [time, open, high, low, close, vol] = last, newest = rows[6 * (count() - 1)];
     if (time < newest) return;
@@ -235,33 +315,55 @@ function render({ model, el }) {
     rows.set(last, rows.length - 6);
     candles.update({ time, open, high, low, close });
     if (volume) volume.update({ time, value: vol, color: volumeColour({ open, close }) });
-    legend();
+    if (values.length === lines.length) lines.forEach((line, i) => {
+      if (line.values.length < count()) { const grown = new Float64Array(count()).fill(NaN); grown.set(line.values); line.values = grown; }
+      line.values[count() - 1] = values[i] ?? NaN;
+      line.series.update(values[i] === null ? { time } : { time, value: values[i] });
+    });
+    if (focus < 0 && !pointing) legend();
     box.dataset.bars = String(count());
+    box.dataset.last = String(close);
+  }
+  model.on("change:last change:last_values", () => { if (!moving) { moving = true; queueMicrotask(() => { moving = false; moveLast(); }); } });
+  chart.subscribeCrosshairMove((p) => {
+    const known = p.time !== undefined && at.has(p.time);
+    pointing = known;
+    legend(known ? at.get(p.time) : undefined);
+    hover(p.paneIndex === undefined || p.paneIndex === 0 ? p.point : undefined, known ? p.time : undefined);
   });
-  chart.subscribeCrosshairMove((p) => legend(p.time !== undefined && at.has(p.time) ? at.get(p.time) : undefined));
-  chart.subscribeClick((p) => { if (p.time !== undefined) { model.set("clicked", p.time); model.save_changes(); } });
+  chart.subscribeClick((p) => {
+    if (p.time === undefined) return;
+    const price = p.point && !p.paneIndex ? candles.coordinateToPrice(p.point.y) : null;
+    if (price !== null) model.set("clicked_price", price);
+    model.set("clicked", p.time);
+    model.save_changes();
+  });
+  chart.timeScale().subscribeVisibleLogicalRangeChange(tidy);
 
   box.addEventListener("keydown", (event) => {
     const scale = chart.timeScale(), range = scale.getVisibleLogicalRange();
     if (!range || !count()) return;
     const width = range.to - range.from, step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (step) {
+    const pan = event.shiftKey && step ? step * 0.2 : { PageUp: -0.8, PageDown: 0.8 }[event.key];
+    if (pan) scale.setVisibleLogicalRange({ from: range.from + pan * width, to: range.to + pan * width });
+    else if (step) {
       focus = Math.min(count() - 1, Math.max(0, (focus < 0 ? count() : focus) + step));
       const b = bar(focus);
       chart.setCrosshairPosition(b.close, b.time, candles);
       legend(focus);
+      hover(undefined, b.time);
       if (focus < range.from || focus > range.to) scale.setVisibleLogicalRange({ from: focus - width / 2, to: focus + width / 2 });
     } else if (event.key === "+" || event.key === "=") scale.setVisibleLogicalRange({ from: range.from + width * 0.15, to: range.to });
     else if (event.key === "-") scale.setVisibleLogicalRange({ from: range.from - width * 0.2, to: range.to });
     else if (event.key === "Home") scale.setVisibleLogicalRange({ from: -1, to: width - 1 });
     else if (event.key === "End") scale.setVisibleLogicalRange({ from: count() - width + 3, to: count() + 3 });
-    else if (event.key === "Escape") { chart.clearCrosshairPosition(); focus = -1; legend(); return; }
+    else if (event.key === "Escape") { chart.clearCrosshairPosition(); focus = -1; legend(); hover(); return; }
     else return;
     event.preventDefault();
   });
 
   const watch = new MutationObserver(queue);
-  for (const node of [document.documentElement, document.body]) watch.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-dt-theme", "data-jp-theme-light"] });
+  for (const node of [document.documentElement, document.body]) watch.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-theme", "data-dt-palette", "data-dt-theme", "data-jp-theme-light"] });
   const media = matchMedia("(prefers-color-scheme: dark)");
   media.addEventListener("change", queue);
   chart.timeScale().subscribeSizeChange(() => view());
@@ -269,7 +371,7 @@ function render({ model, el }) {
   resize.observe(box);
 
   queue();
-  return () => { watch.disconnect(); resize.disconnect(); media.removeEventListener("change", queue); chart.remove(); };
+  return () => { clearTimeout(tidying); watch.disconnect(); resize.disconnect(); media.removeEventListener("change", queue); chart.remove(); };
 }
 
 export default { render };
