@@ -7,13 +7,15 @@ one bot's exit never closes another's.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from dashtrade.domain.bots import Action, Alert, AlertState, BotConfig, Decision, Direction, Leg, Purpose, Target
 from dashtrade.domain.orders import OrderType, Side
 
 ZERO = Decimal(0)
 QTY_STEP = Decimal("0.000000001")
+CENT = Decimal("0.01")
+SMALL_STEP = Decimal("0.0001")
 
 
 def decide(alert: Alert, bot: BotConfig, held: Decimal, price: Decimal | None) -> Decision:
@@ -104,20 +106,25 @@ def _close_only(bot: BotConfig, held: Decimal, refused: Decision) -> Decision:
 
 def _entry(alert: Alert, bot: BotConfig, side: Side, price: Decimal | None) -> Leg | Decision:
     """An entry's leg, or the decision that says why it cannot be placed."""
-    if alert.stop_loss is not None or alert.take_profit is not None:
-        return _rejected(
-            "The alert asks for a stop loss or take profit at the broker, which bots do not place yet; opening without "
-            "it would be more risk than was asked for. Remove both fields and send the exit as an alert of its own.",
-            "UNSUPPORTED",
-        )
-    order_type, limit = alert.order_type, alert.limit_price
+    order_type, limit = alert.order_type, on_tick(alert.limit_price, up=side is Side.SELL)
+    protection = protect(alert, side, limit if order_type is OrderType.LIMIT else price)
+    if isinstance(protection, Decision):
+        return protection
+    stop_loss, take_profit = protection
+    protected = stop_loss is not None or take_profit is not None
     if bot.allow_quantity and alert.quantity is not None:
         qty = alert.quantity if bot.max_quantity is None else min(alert.quantity, bot.max_quantity)
-        return Leg(Purpose.ENTRY, side, qty=qty, order_type=order_type, limit_price=limit)
+        if protected:  # the broker takes no parts of a share with a stop loss or take profit
+            qty = qty.to_integral_value(ROUND_DOWN)
+            if qty == 0:
+                return _rejected(
+                    "An order with a stop loss or take profit needs at least one whole share.", "TOO_SMALL"
+                )
+        return Leg(Purpose.ENTRY, side, qty, None, order_type, limit, stop_loss, take_profit)
     sizing = limit if order_type is OrderType.LIMIT else price
     if side is Side.SELL and sizing is not None and price is not None:
         sizing = max(sizing, price)  # a sale's limit may be far below the price, and make many shares of few dollars
-    whole = side is Side.SELL or not bot.fractional
+    whole = side is Side.SELL or not bot.fractional or protected
     if not whole and order_type is OrderType.MARKET:
         return Leg(Purpose.ENTRY, side, notional=bot.position_size)
     if sizing is None:
@@ -134,7 +141,42 @@ def _entry(alert: Alert, bot: BotConfig, side: Side, price: Decimal | None) -> L
             "Raise the bot's position size.",
             "TOO_SMALL",
         )
-    return Leg(Purpose.ENTRY, side, qty=qty, order_type=order_type, limit_price=limit)
+    return Leg(Purpose.ENTRY, side, qty, None, order_type, limit, stop_loss, take_profit)
+
+
+def protect(alert: Alert, side: Side, base: Decimal | None) -> tuple[Decimal | None, Decimal | None] | Decision:
+    """Stop loss and take profit of an entry, on the broker's price steps; or why they cannot be placed.
+
+    ``base`` is the price that the entry is expected at. Rounding never moves a stop away from it, nor a profit nearer.
+    """
+    if alert.stop_loss is None and alert.take_profit is None:
+        return None, None
+    if base is None:
+        return _rejected(
+            'No price is known to check the stop loss and take profit against. Add "price": "{{close}}".', "NO_PRICE"
+        )
+    buys = side is Side.BUY
+    stop_loss, take_profit = on_tick(alert.stop_loss, up=buys), on_tick(alert.take_profit, up=buys)
+    what, below, above = ("buy", "below", "above") if buys else ("short sale", "above", "below")
+    for name, price, wrong, where in (
+        ("stop loss", stop_loss, stop_loss is not None and (stop_loss >= base) is buys, below),
+        ("take profit", take_profit, take_profit is not None and (take_profit <= base) is buys, above),
+    ):
+        if price is not None and (wrong or price == base):
+            return _rejected(
+                f"The {name} of a {what} must be {where} its price {_qty(base)}, and {_qty(price)} is not. Opening "
+                "without it would be more risk than was asked for, so no order was sent.",
+                "VALIDATION_ERROR",
+            )
+    return stop_loss, take_profit
+
+
+def on_tick(price: Decimal | None, *, up: bool) -> Decimal | None:
+    """On the steps that the exchange allows: cents from a dollar on, hundredths of them below."""
+    if price is None:
+        return None
+    step = CENT if price >= 1 else SMALL_STEP
+    return max(price.quantize(step, ROUND_UP if up else ROUND_DOWN), step)
 
 
 def _trade_difference(alert: Alert, bot: BotConfig, held: Decimal, wanted: Target, price: Decimal | None) -> Decision:
@@ -155,15 +197,16 @@ def _trade_difference(alert: Alert, bot: BotConfig, held: Decimal, wanted: Targe
         reached = target
     if target != reached:
         side = Side.BUY if target > reached else Side.SELL
-        legs.append(
-            Leg(
-                Purpose.ENTRY,
-                side,
-                qty=abs(target - reached),
-                order_type=alert.order_type,
-                limit_price=alert.limit_price,
-            )
-        )
+        limit = on_tick(alert.limit_price, up=side is Side.SELL)
+        protection = protect(alert, side, limit if alert.order_type is OrderType.LIMIT else price)
+        qty = abs(target - reached)
+        if not isinstance(protection, Decision) and protection != (None, None):
+            qty = qty.to_integral_value(ROUND_DOWN)
+            if qty == 0:
+                protection = _rejected("A stop loss or take profit needs at least one whole share.", "TOO_SMALL")
+        if isinstance(protection, Decision):
+            return protection if reached == held else _close_only(bot, held, protection)
+        legs.append(Leg(Purpose.ENTRY, side, qty, None, alert.order_type, limit, *protection))
     text = f"Trading from {_qty(held)} to {_qty(target)} {bot.symbol}: {', then '.join(_leg(leg) for leg in legs)}."
     return Decision(AlertState.PLANNED, text, tuple(legs))
 
@@ -195,4 +238,6 @@ def _qty(qty: Decimal) -> str:
 def _leg(leg: Leg) -> str:
     amount = f"${leg.notional.normalize():f}" if leg.notional is not None else f"{_qty(leg.qty or ZERO)} shares"
     limit = f" at {leg.limit_price.normalize():f} or better" if leg.limit_price is not None else ""
-    return f"{leg.side.value} {amount}{limit}"
+    stop = f", stop loss {_qty(leg.stop_loss)}" if leg.stop_loss is not None else ""
+    profit = f", take profit {_qty(leg.take_profit)}" if leg.take_profit is not None else ""
+    return f"{leg.side.value} {amount}{limit}{stop}{profit}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import DateTime, and_, cast, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, DateTime, and_, cast, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from dashtrade.db.tables.trading import (
     AccountRow,
@@ -102,6 +102,38 @@ def intent_of(
     return None
 
 
+def asks_for_legs() -> ColumnElement[bool]:
+    """An entry with closing orders at the broker."""
+    return or_(IntentRow.stop_loss.is_not(None), IntentRow.take_profit.is_not(None))
+
+
+def without_legs(account_id: int) -> ColumnElement[bool]:
+    """Entries of which closing orders are, or may be, at the broker without being known here."""
+    leg = aliased(IntentRow)
+    may_be_there = or_(
+        IntentRow.state.in_((IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.LIVE)),
+        and_(IntentRow.filled_qty > 0, IntentRow.ended_at > func.now() - timedelta(days=1)),
+    )
+    return and_(
+        IntentRow.account_id == account_id,
+        IntentRow.purpose == "entry",
+        asks_for_legs(),
+        may_be_there,
+        ~exists(select(leg.id).where(leg.parent_id == IntentRow.id)),
+    )
+
+
+def legs_are_missing(session: Session, account_id: int, symbol: str) -> bool:
+    """Whether an order that is not known here may be a closing order of one of our entries."""
+    return bool(session.scalar(select(exists().where(without_legs(account_id), IntentRow.symbol == symbol))))
+
+
+def resting_of(session: Session, bot_id: int) -> list[IntentRow]:
+    """A bot's stop losses and take profits at the broker."""
+    query = select(IntentRow).where(IntentRow.bot_id == bot_id, IntentRow.state == IntentState.RESTING)
+    return list(session.scalars(query.order_by(IntentRow.id)))
+
+
 def open_lots(session: Session, account_id: int, bot_id: int, symbol: str) -> list[LotRow]:
     """A bot's open lots, oldest first."""
     query = select(LotRow).where(
@@ -160,7 +192,9 @@ def cash_flows_on(session: Session, account_id: int, day: date) -> Decimal:
 
 def orders_since(session: Session, bot_id: int, moment: datetime) -> int:
     """Orders of a bot that were sent, or will be, since a moment."""
-    query = select(func.count()).where(IntentRow.bot_id == bot_id, IntentRow.created_at >= moment)
+    query = select(func.count()).where(
+        IntentRow.bot_id == bot_id, IntentRow.created_at >= moment, IntentRow.parent_id.is_(None)
+    )
     return int(session.scalar(query) or 0)
 
 

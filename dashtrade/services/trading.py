@@ -46,6 +46,7 @@ from dashtrade.domain.market import Quote
 from dashtrade.domain.orders import Side
 from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
+from dashtrade.services.trading_guards import Guard, guards_of_bot
 from dashtrade.services.trading_lease import Lease, hold
 from dashtrade.services.trading_orders import add_trade, client_order_id, tell_outcome
 from dashtrade.services.trading_risk import record_breach
@@ -70,12 +71,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What T1 decided; ``intent_ids`` are ready to send, in order."""
+    """What T1 decided; ``intent_ids`` are ready to send, in order.
+
+    Nothing is decided yet where there are ``guards``: an exit first cancels the bot's closing orders at the broker.
+    """
 
     alert_id: int
     state: AlertState
     explanation: str
     intent_ids: tuple[int, ...] = ()
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,19 @@ def plan(
             return None
         checkpoint("claimed")
         planned = _Plan(uow.session, account, row, bot, conditions).run()
-        uow.commit()
+        if not planned.guards:
+            uow.commit()
         return planned
+
+
+def put_off(uow: UnitOfWork, lease: Lease, alert_id: int, until: datetime) -> None:
+    """Look at an alert later, as often as it takes."""
+    with uow:
+        hold(uow.session, lease)
+        row = claim_alert(uow.session, alert_id)
+        if row is not None:
+            row.not_before = until
+            uow.commit()
 
 
 def postpone(uow: UnitOfWork, lease: Lease, alert_id: int, now: datetime, problem: str) -> None:
@@ -173,6 +189,11 @@ class _Plan:
 
     def run(self) -> Planned:
         decision = self._decide()
+        if any(leg.purpose is Purpose.EXIT for leg in decision.legs):
+            guards = guards_of_bot(self.session, self.bot.id)
+            if guards:
+                text = "The stop loss and take profit are cancelled first."
+                return Planned(self.row.id, AlertState.RECEIVED, text, guards=guards)
         self.bot.last_signal, self.bot.last_signal_time = self.alert.action.value, self.row.received_at
         if not decision.legs:
             _end_alert(self.session, self.row, decision.state, decision.explanation, decision.code, self.now)
@@ -359,6 +380,8 @@ class _Plan:
             notional=leg.notional,
             order_type=leg.order_type.value,
             limit_price=leg.limit_price,
+            stop_loss=leg.stop_loss,
+            take_profit=leg.take_profit,
             reference_price=self.price,
             reserved=(self._value(leg) or ZERO) if entry else ZERO,
             state=(IntentState.PLANNED if number == 1 else IntentState.WAITING).value,

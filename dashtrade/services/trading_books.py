@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
@@ -32,12 +32,14 @@ from dashtrade.db.trading_repository import (
     intent_of,
     open_lots,
     realized_on,
+    resting_of,
 )
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import Action, AlertState, HaltCause, HaltScope, IntentState, Purpose, Target
 from dashtrade.domain.orders import BrokerAccount, BrokerOrder, Side
 from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
+from dashtrade.services.trading_guards import opened_by_a_leg
 from dashtrade.services.trading_lease import Lease, hold
 from dashtrade.services.trading_orders import add_trade, client_order_id
 from dashtrade.services.trading_risk import record_breach
@@ -120,7 +122,11 @@ def note_orders(uow: UnitOfWork, lease: Lease, orders: Sequence[BrokerOrder]) ->
     """Write down orders nobody here made. Returns broker ids of our own orders that should not be open any more."""
     with uow:
         account = hold(uow.session, lease)
-        foreign = external_orders(orders, account.client_prefix)
+        foreign = [
+            order
+            for order in external_orders(orders, account.client_prefix)
+            if intent_of(uow.session, account.id, order.client_order_id, order.broker_order_id) is None
+        ]  # a bot's stop loss or take profit has an id of the broker's own
         for order in foreign:
             values = {
                 "account_id": account.id,
@@ -239,7 +245,8 @@ def _losses(
 def flatten_bot(
     session: Session, account: AccountRow, bot: BotRow, at_broker: dict[str, Decimal], now: datetime, reason: str
 ) -> IntentRow | None:
-    """Plan the closing of what a bot holds, without an alert. None where it holds nothing or is closing already.
+    """Plan the closing of what a bot holds, without an alert. None where it holds nothing or is closing already, and
+    while its stop loss or take profit rests at the broker, which must be cancelled first.
 
     No more is closed than the broker holds, since the rest would open the other side.
     """
@@ -252,7 +259,7 @@ def flatten_bot(
     )
     there = at_broker.get(bot.symbol, ZERO)
     held = max(min(held, there), ZERO) if held > 0 else min(max(held, there), ZERO)
-    if held == 0 or busy:
+    if held == 0 or busy or resting_of(session, bot.id):
         return None
     intent = IntentRow(
         user_id=bot.user_id,
@@ -273,7 +280,8 @@ def flatten_bot(
 
 
 def bots_to_flatten(uow: UnitOfWork, lease: Lease, at_broker: dict[str, Decimal], now: datetime) -> list[int]:
-    """Bots switched off by a loss limit today that still hold shares: plan their closing, again if it failed."""
+    """Bots switched off by a loss limit that still hold shares, and bots whose stop loss and take profit were both
+    filled: plan their closing, again if it failed."""
     with uow:
         account = hold(uow.session, lease)
         query = (
@@ -282,15 +290,16 @@ def bots_to_flatten(uow: UnitOfWork, lease: Lease, at_broker: dict[str, Decimal]
             .where(
                 BotRow.user_id == account.user_id,
                 BotRow.account_mode == account.mode,
-                BotRow.flatten_on_breach,
-                BotRow.order_status == "HALTED",
+                or_(BotRow.flatten_on_breach & (BotRow.order_status == "HALTED"), opened_by_a_leg(account.id)),
                 LotRow.open_qty != 0,
             )
             .distinct()
         )
         found = []
         for bot in list(uow.session.scalars(query)):
-            intent = flatten_bot(uow.session, account, bot, at_broker, now, "a loss limit was reached.")
+            halted = bot.flatten_on_breach and bot.order_status == "HALTED"
+            why = "a loss limit was reached." if halted else "stop loss and take profit were both filled."
+            intent = flatten_bot(uow.session, account, bot, at_broker, now, why)
             found += [] if intent is None else [intent.id]
         uow.commit()
         return found

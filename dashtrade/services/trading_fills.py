@@ -23,8 +23,9 @@ from dashtrade.db.tables.trading import (
     IntentRow,
     LotClosingRow,
     LotRow,
+    RiskEventRow,
 )
-from dashtrade.db.trading_repository import add_event, intent_of, lock_account, open_lots
+from dashtrade.db.trading_repository import add_event, intent_of, legs_are_missing, lock_account, open_lots
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IntentState
 from dashtrade.domain.orders import Execution, OrderUpdate
@@ -83,6 +84,8 @@ def record_executions(
 def _record(session: Session, account: AccountRow, execution: Execution, source: str, now: datetime) -> bool:
     """Returns whether the execution was new. A repeat from the broker's own list confirms a provisional row."""
     intent = intent_of(session, account.id, execution.client_order_id, execution.broker_order_id)
+    if intent is None and legs_are_missing(session, account.id, execution.symbol):
+        return False  # perhaps a bot's own closing order: it is entered once those are known
     execution_id = _enter(session, account, intent, execution, source, source == "stream")
     if execution_id is None:
         if source != "stream":
@@ -217,7 +220,26 @@ def _into_lots(
                 opened_at=lot.opened_at,
             )
         )
-    _bot_totals(session, intent, sum((lot.qty for lot in left), ZERO), pnl, bool(closings), execution.time)
+    held = sum((lot.qty for lot in left), ZERO)
+    _bot_totals(session, intent, held, pnl, bool(closings), execution.time)
+    if opened and intent.parent_id is not None:
+        _note_overshoot(session, account, intent, held)
+
+
+def _note_overshoot(session: Session, account: AccountRow, intent: IntentRow, held: Decimal) -> None:
+    """A stop loss and a take profit were both filled, so that one of them opened the other side."""
+    bot = session.get_one(BotRow, intent.bot_id)
+    text = (
+        f"The stop loss and the take profit of {bot.symbol} were both filled, which left {held.normalize():f} shares "
+        "that nobody asked for."
+    )
+    statement = pg_insert(RiskEventRow).values(
+        user_id=bot.user_id, bot_config_id=bot.id, event_type="BOTH_LEGS_FILLED", symbol=bot.symbol,
+        timeframe=bot.timeframe, current_value=held.quantize(CENT), message=text,
+        action_taken="They are closed again at once.", once_key=f"BOTH_LEGS_FILLED:{intent.parent_id}",
+    )  # fmt: skip
+    session.execute(statement.on_conflict_do_nothing())
+    add_event(session, account, "both_legs_filled", text, intent=intent)
 
 
 def _bot_totals(
@@ -258,9 +280,9 @@ def _into_intent(session: Session, account: AccountRow, intent: IntentRow, execu
         intent.reserved -= given_back
         account.reserved_exposure = max(account.reserved_exposure - given_back, ZERO)
     if not IntentState(intent.state).ended:
-        if intent.state != IntentState.LIVE:
+        if intent.state not in (IntentState.LIVE, IntentState.RESTING):
             intent.acknowledged_at = intent.acknowledged_at or now
-        set_state(session, intent, IntentState.LIVE)
+        set_state(session, intent, IntentState.LIVE if intent.parent_id is None else IntentState.RESTING)
         # Whoever reports next finds all fills in the ledger and ends the order; look soon if nobody does.
         intent.next_check_at = now
     add_event(

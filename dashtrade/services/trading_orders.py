@@ -29,6 +29,7 @@ TRADE_STATUS = {
     IntentState.SUBMITTING: "SUBMITTED",
     IntentState.UNKNOWN: "UNKNOWN",
     IntentState.LIVE: "SUBMITTED",
+    IntentState.RESTING: "SUBMITTED",
     IntentState.FILLED: "FILLED",
     IntentState.CANCELED: "CANCELED",
     IntentState.EXPIRED: "EXPIRED",
@@ -172,7 +173,7 @@ def apply_order(session: Session, account: AccountRow, intent: IntentRow, order:
     intent.checked_at = now
     if IntentState(intent.state).ended:
         return intent.filled_qty < intent.broker_filled_qty
-    if intent.state != IntentState.LIVE:
+    if intent.state not in (IntentState.LIVE, IntentState.RESTING):
         set_state(session, intent, IntentState.LIVE)
         add_event(session, account, "live", f"The broker has the order ({order.raw_status}).", intent=intent)
     elif order.status is OrderStatus.UNKNOWN:
@@ -203,7 +204,7 @@ def end_intent(
         _release_next_leg(session, account, intent, state, now)
         finish_alert(session, intent.alert_id, now, reason)
     bot = session.get_one(BotRow, intent.bot_id)
-    if bot.order_status in ("PENDING", "LIVE"):
+    if bot.order_status in ("PENDING", "LIVE") and intent.parent_id is None:
         bot.order_status = "IDLE" if state in (IntentState.FILLED, IntentState.CANCELED) else "ERROR"
 
 
@@ -216,7 +217,7 @@ def set_state(session: Session, intent: IntentRow, state: IntentState) -> None:
     """Change the state, and with it what the user sees."""
     intent.state = state.value
     trade = trade_of(session, intent)
-    partly = state is IntentState.LIVE and intent.filled_qty > 0
+    partly = state in (IntentState.LIVE, IntentState.RESTING) and intent.filled_qty > 0
     trade.status = "PARTIAL" if partly else TRADE_STATUS[state]
 
 
@@ -292,6 +293,8 @@ def _stopped(session: Session, account: AccountRow, intent: IntentRow, now: date
 
 
 def _request(intent: IntentRow) -> OrderRequest:
+    # The closing orders get the entry's life, and must protect the position past the end of the day.
+    protected = intent.stop_loss is not None or intent.take_profit is not None
     return OrderRequest(
         client_order_id=intent.client_order_id,
         symbol=intent.symbol,
@@ -299,8 +302,10 @@ def _request(intent: IntentRow) -> OrderRequest:
         qty=intent.qty,
         notional=intent.notional,
         type=OrderType(intent.order_type),
-        time_in_force=TimeInForce.DAY,
+        time_in_force=TimeInForce.GTC if protected else TimeInForce.DAY,
         limit_price=intent.limit_price,
+        stop_loss=intent.stop_loss,
+        take_profit=intent.take_profit,
         is_exit=intent.purpose == Purpose.EXIT,
     )
 

@@ -96,13 +96,6 @@ def test_fault_47_when_both_legs_of_a_bracket_filled_the_exit_does_not_make_it_w
     assert len(desk.broker_orders()) == orders and desk.broker_positions() == {"AAPL": -10}
 
 
-def test_a_bracket_in_the_alert_is_refused_with_the_remedy(desk: House) -> None:
-    desk.bot()
-    refused = desk.settled(id="bracket", stop_loss=140, take_profit=160).json()
-    assert refused["code"] == "UNSUPPORTED" and "Remove both fields" in refused["message"]
-    assert desk.broker_orders() == []
-
-
 @pytest.mark.parametrize(("ratio", "left"), [("4", 40), ("0.5", 5)])
 def test_fault_51_a_split_stops_the_symbol_and_an_exit_sells_no_more_than_there_is(
     desk: House, ratio: str, left: int

@@ -33,6 +33,7 @@ class Knobs:
     partial_fills: tuple[Decimal, ...] = ()
     partial_interval: timedelta = timedelta(0)
     hold_fills: bool = False
+    both_legs: bool = False
 
 
 @dataclass(frozen=True)

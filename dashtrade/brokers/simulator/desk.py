@@ -148,6 +148,8 @@ class Desk(Books):
                     self.tell("new", self.change(other, active=True, status=status))
             elif order.parent_id is None and order.order_class != "oco":
                 continue
+            elif self.market.knobs.both_legs:
+                continue
             elif not left:
                 self._finish(other, "canceled", alone=True)
             else:

@@ -12,7 +12,7 @@ the true answer, ``drop``: fields removed). A route is a method (or ``*``) and a
 the path exact.
 
 Market and stream: ``visibility_lag`` seconds, ``partial_fills`` (fractions of the order), ``partial_interval`` seconds,
-``hold_fills``, and ``stream``: a list of ``duplicate``, ``drop``, ``reverse``, ``silent``.
+``hold_fills``, ``both_legs`` (a filled leg does not end the other), and ``stream``: a list of ``duplicate``, ``drop``, ``reverse``, ``silent``.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ class Faults:
             self._knobs.partial_fills = tuple(Decimal(str(part)) for part in payload["partial_fills"])
         if "partial_interval" in payload:
             self._knobs.partial_interval = timedelta(seconds=float(payload["partial_interval"]))
+        if "both_legs" in payload:
+            self._knobs.both_legs = bool(payload["both_legs"])
         if "hold_fills" in payload:
             self._knobs.hold_fills = bool(payload["hold_fills"])
 
@@ -112,6 +114,7 @@ class Faults:
                 "partial_fills": [str(part) for part in self._knobs.partial_fills],
                 "partial_interval": self._knobs.partial_interval.total_seconds(),
                 "hold_fills": self._knobs.hold_fills,
+                "both_legs": self._knobs.both_legs,
             }
 
     def take(self, method: str, path: str) -> Rule | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -31,7 +31,16 @@ from dashtrade.errors import (
     OrderRefused,
     OutcomeUnknown,
 )
-from dashtrade.services import trading, trading_books, trading_fills, trading_orders, trading_outside, trading_risk
+from dashtrade.services import (
+    trading,
+    trading_books,
+    trading_fills,
+    trading_guards,
+    trading_orders,
+    trading_outside,
+    trading_risk,
+)
+from dashtrade.services.trading_guards import Guard
 from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_work, renew_lease
 
 log = structlog.get_logger("trader")
@@ -185,6 +194,12 @@ class AccountAgent:
                 continue
             if planned is None:
                 break
+            if planned.guards:
+                if not self._stand_down(planned.guards):
+                    until = self.tools.now() + timedelta(seconds=1)
+                    trading.put_off(uow(), self.lease, planned.alert_id, until)
+                    busy = True
+                continue
             log.info("decided", alert=planned.alert_id, state=planned.state.value, why=planned.explanation)
             if planned.intent_ids:
                 self.tools.checkpoint("planned")
@@ -265,6 +280,54 @@ class AccountAgent:
                 self._cancel(order.broker_order_id)
             time.sleep(0.1)
 
+    def _stand_down(self, guards: Sequence[Guard]) -> bool:
+        """Cancel stop losses and take profits, and wait until they have ended: filled or not, the books then know.
+
+        False where that is not certain yet: nothing may be closed while they could still fill.
+        """
+        ids = [guard.intent_id for guard in guards]
+        trading_guards.stand_down(self.tools.uow(), self.lease, ids)
+        self.tools.checkpoint("standing_down")
+        for guard in guards:
+            self._cancel(guard.broker_order_id)
+        for wait in (0.0, 0.1, 0.1, 0.2, 0.3, 0.5):
+            time.sleep(wait)
+            try:
+                for guard in guards:
+                    self._settle_guard(guard)
+            except BrokerError as error:
+                log.info("guards_not_known", account=self.lease.account_id, reason=str(error))
+                return False
+            if not trading_guards.still_resting(self.tools.uow(), ids):
+                return True
+        return False
+
+    def _settle_guard(self, guard: Guard) -> None:
+        """Take over what the broker says of a closing order, with its fills."""
+        order = self.tools.broker.order(guard.broker_order_id)
+        if order is None:
+            return
+        uow, now = self.tools.uow, self.tools.now
+        if trading_orders.record_order(uow(), self.lease, guard.intent_id, order, now()):
+            self._fetch_fills(order.updated_at or now())
+            trading_orders.record_order(uow(), self.lease, guard.intent_id, order, now())
+
+    def _adopt_legs(self) -> datetime | None:
+        """Find the closing orders of new entries; returns the time from which fills must be looked at again."""
+        since: datetime | None = None
+        for entry in trading_guards.entries_without_legs(self.tools.uow(), self.lease):
+            broker_order_id = entry.broker_order_id
+            if broker_order_id is None:
+                order = self.tools.broker.order_by_client_id(entry.client_order_id)
+                if order is None:
+                    continue
+                broker_order_id = order.broker_order_id
+            legs = self.tools.broker.legs(broker_order_id)
+            uow, now = self.tools.uow(), self.tools.now()
+            if trading_guards.adopt_legs(uow, self.lease, entry.intent_id, legs, now):
+                since = entry.submitted_at if since is None else min(since, entry.submitted_at)
+        return since
+
     def _cancel(self, broker_order_id: str) -> None:
         try:
             self.tools.broker.cancel(broker_order_id)
@@ -274,6 +337,8 @@ class AccountAgent:
 
     def _record(self, intent_id: int, order: BrokerOrder) -> None:
         uow, now = self.tools.uow, self.tools.now
+        if order.legs:
+            trading_guards.adopt_legs(uow(), self.lease, intent_id, order.legs, now())
         if trading_orders.record_order(uow(), self.lease, intent_id, order, now()):
             self._polls.setdefault(intent_id, 0)
             trading_books.hurry(uow(), intent_id, now() + timedelta(seconds=POLLS[0]))
@@ -330,6 +395,7 @@ class AccountAgent:
             trading_orders.record_order(self.tools.uow(), self.lease, intent_id, order, self.tools.now())
 
     def _fetch_fills(self, since: datetime) -> None:
+        since = min(since, self._adopt_legs() or since)
         executions = self.tools.broker.executions(since - SETTLE)
         trading_fills.record_executions(self.tools.uow(), self.lease.account_id, executions, self.tools.now())
 
@@ -343,15 +409,26 @@ class AccountAgent:
         asked_at = tools.now()
         trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
         cursor = trading_fills.cursor(tools.uow(), lease.account_id)
+        cursor = min(cursor, self._adopt_legs() or cursor)
         executions = tools.broker.executions(cursor - SETTLE)
         trading_fills.record_executions(tools.uow(), lease.account_id, executions, tools.now())
-        for broker_order_id in trading_books.note_orders(tools.uow(), lease, tools.broker.open_orders()):
+        open_orders = tools.broker.open_orders()
+        for broker_order_id in trading_books.note_orders(tools.uow(), lease, open_orders):
             self._cancel(broker_order_id)
+        there = {order.broker_order_id for order in open_orders}
+        for guard in trading_guards.resting(tools.uow(), lease):
+            if guard.broker_order_id not in there:
+                self._settle_guard(guard)
         before, busy = trading_books.books(tools.uow(), lease)
         positions = tools.broker.positions()
         after, busy_after = trading_books.books(tools.uow(), lease)
         moving = busy | busy_after | {s for s in {*before, *after} if before.get(s) != after.get(s)}
         drifts = position_drifts(after, positions, moving)
+        guarded = {guard.symbol for guard in trading_guards.resting(tools.uow(), lease)}
+        if any(drift.symbol in guarded for drift in drifts):  # one of them may have filled between two questions
+            self._fetch_fills(cursor)
+            after = trading_books.books(tools.uow(), lease)[0]
+            drifts = position_drifts(after, tools.broker.positions(), moving)
         if drifts and trading_outside.adopt_closings(tools.uow(), lease, drifts):
             drifts = position_drifts(trading_books.books(tools.uow(), lease)[0], positions, moving)
         for drift in trading_books.note_reconciled(tools.uow(), lease, drifts, moving, tools.now()):
@@ -379,6 +456,12 @@ class AccountAgent:
                 log.warning("not_watched", account=lease.account_id, reason=str(error))
                 return
         flattening = trading_books.watch_losses(tools.uow(), lease, prices, at_broker, tools.now())
+        guards = trading_guards.of_bots_to_flatten(tools.uow(), lease)
+        if guards:
+            self._stand_down(guards)
+        for broker_order_id in trading_guards.past_their_day(tools.uow(), lease, tools.now()):
+            self._cancel(broker_order_id)
+        flattening += trading_guards.look_after(tools.uow(), lease, tools.now())
         flattening += trading_books.bots_to_flatten(tools.uow(), lease, at_broker, tools.now())
         for intent_id in flattening:
             self.submit(intent_id)

@@ -168,7 +168,42 @@ def test_what_counts_as_an_exit(direction: str, action: str, held: str, expected
     assert is_exit(Alert(Action(action), "AAPL", None), config, Decimal(held)) is expected
 
 
-def test_an_entry_is_not_opened_without_the_protection_it_asks_for() -> None:
-    alert = Alert(Action.BUY, "AAPL", None, stop_loss=Decimal(140))
-    assert decide(alert, BOT, Decimal(0), PRICE).code == "UNSUPPORTED"
-    assert decide(replace(alert, action=Action.CLOSE), BOT, Decimal(3), PRICE).legs[0].qty == 3
+@pytest.mark.parametrize(
+    ("direction", "action", "fields", "expected"),
+    [
+        ("long_only", "BUY", {"stop_loss": "94.991", "take_profit": "110.004"}, ("95.00", "110.01")),
+        ("long_only", "BUY", {"stop_loss": "95"}, ("95", None)),
+        ("short_only", "SELL", {"stop_loss": "105.009", "take_profit": "90.009"}, ("105.00", "90.00")),
+    ],
+)
+def test_a_protected_entry_is_in_whole_shares_and_on_the_exchanges_steps(
+    direction: str, action: str, fields: dict[str, str], expected: tuple[str, str | None]
+) -> None:
+    prices = {name: Decimal(value) for name, value in fields.items()}
+    alert = Alert(Action(action), "AAPL", None, price=Decimal(99), **prices)
+    leg = decide(alert, replace(BOT, direction=Direction(direction)), Decimal(0), Decimal(99)).legs[0]
+    stop, profit = (None if value is None else Decimal(value) for value in expected)
+    assert (leg.qty, leg.notional, leg.stop_loss, leg.take_profit) == (BOT.position_size // 99, None, stop, profit)
+
+
+@pytest.mark.parametrize(
+    ("direction", "action", "fields", "code"),
+    [
+        ("long_only", "BUY", {"stop_loss": 100}, "VALIDATION_ERROR"),
+        ("long_only", "BUY", {"take_profit": 100}, "VALIDATION_ERROR"),
+        ("short_only", "SELL", {"stop_loss": 99}, "VALIDATION_ERROR"),
+        ("short_only", "SELL", {"take_profit": 101}, "VALIDATION_ERROR"),
+        ("long_only", "BUY", {"stop_loss": 90, "quantity": Decimal("0.5")}, "TOO_SMALL"),
+    ],
+)
+def test_an_entry_is_not_opened_without_the_protection_it_asks_for(
+    direction: str, action: str, fields: dict[str, object], code: str
+) -> None:
+    config = replace(BOT, direction=Direction(direction), allow_quantity=True)
+    prices = {name: Decimal(str(value)) for name, value in fields.items()}
+    alert = Alert(Action(action), "AAPL", None, **prices)
+    assert decide(alert, config, Decimal(0), Decimal(100)).code == code
+    assert decide(alert, config, Decimal(0), None).code in ("NO_PRICE", "TOO_SMALL")
+    against = Decimal(5) if action == "SELL" else Decimal(-5)
+    closing = decide(alert, config, against, Decimal(100))
+    assert [leg.purpose for leg in closing.legs] == [Purpose.EXIT], "what is held is given up all the same"
