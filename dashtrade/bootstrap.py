@@ -8,24 +8,24 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from dashtrade.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic import SecretStr
     from sqlalchemy import Engine
 
     from dashtrade.data.cache import BarCache
     from dashtrade.db.unit_of_work import UnitOfWork
     from dashtrade.domain.market import SymbolMatch
-    from dashtrade.domain.ports import PriceStream
+    from dashtrade.domain.ports import CallBudget, PriceSource, PriceStream
     from dashtrade.services.jobs import Job
     from dashtrade.services.live import LivePoller, LivePrices
     from dashtrade.services.market import MarketData
     from dashtrade.services.shared_prices import SharedPrices
+    from dashtrade.services.source_requests import RequestServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ JOB_MODULES = (
     "dashtrade.services.deliveries",
     "dashtrade.services.alert_engine",
     "dashtrade.services.report_schedules",
+    "dashtrade.services.password_reset",
 )
 
 
@@ -130,22 +131,81 @@ def make_market(
     settings: Settings,
     *,
     order: tuple[str, ...] | None = None,
-    alpaca_keys: tuple[SecretStr, SecretStr] | None = None,
+    user_id: int | None = None,
     fresh: timedelta | None = None,
 ) -> MarketData:
-    """Market data with the sources and the cache the settings name; ``order`` and ``alpaca_keys`` are a user's own."""
+    """Market data with the sources and the cache the settings name; ``order`` and the keys of ``user_id`` are a
+    user's own."""
     from dashtrade.data.sources import SOURCES, BuiltSources, SourceContext
-    from dashtrade.db.call_budget import DatabaseCallBudget
     from dashtrade.services.market import MarketData
 
     if order is None:
         order = source_order(settings)
-    budget = DatabaseCallBudget(lambda: runtime().engine, settings.alpha_vantage_calls)
-
+    budget = _budget(settings)
     uncached = frozenset(key for key, entry in SOURCES.items() if not entry.cached)
-    sources = BuiltSources(SourceContext(settings, budget, alpaca_keys))
+    elsewhere = None if user_id is None else partial(own_source, settings, user_id)
+    sources = BuiltSources(SourceContext(settings, budget, elsewhere=elsewhere))
     limits = {key: entry.limits for key, entry in SOURCES.items() if entry.limits is not None}
     return MarketData(sources, order, cache=bar_cache(settings, fresh), uncached=uncached, limits=limits)
+
+
+def own_source(settings: Settings, user_id: int, key: str) -> PriceSource | None:
+    """A source asked with the user's own key; None where the user has none and the installation's is at hand.
+
+    A page kernel opens no keys: there the jobs worker is asked, which holds the installation's keys too.
+    """
+    from dashtrade.services.source_keys import list_source_keys
+    from dashtrade.services.source_requests import RemoteSource
+
+    has = any(view.source == key for view in list_source_keys(runtime().uow(), user_id))
+    if "DASHTRADE_USER_ID" not in os.environ:
+        return _keyed_source(settings, user_id, key) if has else None
+    shared = {"alpha_vantage": settings.alpha_vantage_key, "alpaca": settings.alpaca_secret}
+    if not has and shared.get(key) is not None:
+        return None
+    return RemoteSource(key, lambda: runtime().engine, user_id)
+
+
+def _keyed_source(settings: Settings, user_id: int, key: str) -> PriceSource:
+    from pydantic import SecretStr
+
+    from dashtrade.auth.secret_files import encryption_key
+    from dashtrade.auth.vault import Vault
+    from dashtrade.data.sources import SOURCES, SourceContext
+    from dashtrade.db.call_budget import DatabaseCallBudget
+    from dashtrade.services.source_keys import open_source_keys
+
+    made = runtime()
+    opened = open_source_keys(made.uow(), user_id, Vault(encryption_key(settings)), key)
+    if opened is None:
+        return SOURCES[key].build(SourceContext(settings, _budget(settings)))
+    budget = DatabaseCallBudget(lambda: runtime().engine, settings.alpha_vantage_calls, owner=user_id)
+    pair = (SecretStr(opened.key), SecretStr(opened.secret))
+    return SOURCES[key].build(SourceContext(settings, budget, {key: pair}, user_id))
+
+
+def _budget(settings: Settings) -> CallBudget:
+    from dashtrade.db.call_budget import DatabaseCallBudget
+
+    return DatabaseCallBudget(lambda: runtime().engine, settings.alpha_vantage_calls)
+
+
+def source_request_server(made: Runtime) -> RequestServer:
+    """What answers the questions of page kernels to sources with keys; ``run(stop)`` works until told to stop."""
+    from dashtrade.services.source_keys import list_source_keys
+    from dashtrade.services.source_requests import RequestServer
+
+    @lru_cache(maxsize=64)
+    def built(user_id: int, key: str, changed: datetime | None) -> MarketData:
+        from dashtrade.services.market import MarketData
+
+        return MarketData({key: _keyed_source(made.settings, user_id, key)}, (key,))
+
+    def asked(user_id: int, key: str) -> MarketData:
+        changed = {view.source: view.updated_at for view in list_source_keys(made.uow(), user_id)}
+        return built(user_id, key, changed.get(key))
+
+    return RequestServer(made.engine, asked)
 
 
 @lru_cache(maxsize=1)
@@ -154,12 +214,43 @@ def market() -> MarketData:
     return make_market(get_settings())
 
 
-def market_of(user_id: int) -> MarketData:
-    """Market data in the order the user has chosen, else the installation's."""
+def order_of(user_id: int, settings: Settings) -> tuple[str, ...]:
+    """The order the user has chosen, else the installation's, and Alpha Vantage where the user has a key there."""
+    from dashtrade.services.source_keys import list_source_keys
     from dashtrade.services.source_order import get_source_order
 
     order = get_source_order(runtime().uow(), user_id)
-    return market() if order is None else make_market(get_settings(), order=order)
+    if order is not None:
+        return order
+    order = source_order(settings)
+    if "sources" not in settings.model_fields_set and "alpha_vantage" not in order:
+        keys = {view.source for view in list_source_keys(runtime().uow(), user_id)}
+        return (*order, "alpha_vantage") if "alpha_vantage" in keys else order
+    return order
+
+
+def market_of(user_id: int, fresh: timedelta | None = None) -> MarketData:
+    """Market data in the user's order of sources, asked with the user's own keys where there are any.
+
+    ``fresh`` is for how long cached bars are taken as they are.
+    """
+    settings = get_settings()
+    return make_market(settings, order=order_of(user_id, settings), user_id=user_id, fresh=fresh)
+
+
+def market_named(username: str) -> MarketData:
+    """:func:`market_of` the user of this name; raises NotFound."""
+    from dashtrade.services.users import user_named
+
+    with runtime().uow() as uow:
+        user_id = user_named(uow, username).id
+    return market_of(user_id)
+
+
+def market_here() -> MarketData:
+    """Market data of the signed-in user in a page's or notebook's kernel; elsewhere, the installation's."""
+    user_id = os.environ.get("DASHTRADE_USER_ID", "")
+    return market_of(int(user_id)) if user_id.isdigit() and os.environ.get("DATABASE_URL") else market()
 
 
 def shared_prices(
@@ -168,15 +259,13 @@ def shared_prices(
     """Latest prices for everything but the poller itself. Without arguments, those of this process's runtime."""
     from dashtrade.services.live import LivePrices
     from dashtrade.services.shared_prices import SharedPrices
-    from dashtrade.services.source_order import get_source_order
 
     chosen = settings or get_settings()
-    order = get_source_order(runtime().uow(), user_id) if user_id is not None else None
-    order = order or source_order(chosen)
+    order = source_order(chosen) if user_id is None else order_of(user_id, chosen)
 
     @lru_cache(maxsize=1)
     def made() -> MarketData:
-        return make_market(chosen, order=order)
+        return make_market(chosen, order=order, user_id=user_id)
 
     return SharedPrices(LivePrices(engine or runtime().engine), made, order)
 
@@ -244,18 +333,21 @@ def history(
     start: str | date | datetime | None = None,
     end: str | date | datetime | None = None,
     source: str | None = None,
+    *,
+    user: str | None = None,
 ) -> pd.DataFrame:
     """Bars of ``symbol``: a DataFrame of open, high, low, close, volume with a UTC time index; ``attrs`` say whence.
 
     ``start`` (inclusive) and ``end`` (exclusive) replace ``period``; times without a zone are UTC. ``source`` asks only
-    that source (``"sample"`` works offline). Raises InvalidInput for bad input, SourceError where a source fails.
+    that source (``"sample"`` works offline); ``user`` asks with that user's keys and order of sources. Raises
+    InvalidInput for bad input, SourceError where a source fails.
     """
     from dashtrade.domain.market import HistoryRequest
 
     request = HistoryRequest.parse(symbol, interval, period, _moment(start, "start"), _moment(end, "end"))
-    return market().history(request, source)
+    return (market_here() if user is None else market_named(user)).history(request, source)
 
 
 def search(text: str, source: str | None = None) -> list[SymbolMatch]:
     """Symbols whose ticker or name matches ``text``."""
-    return market().search(text, source)
+    return market_here().search(text, source)

@@ -10,6 +10,7 @@ import typer
 app = typer.Typer(help="Cached bars, imported files, sources.", no_args_is_help=True)
 
 Source = Annotated[str | None, typer.Option("--source", help="ask only this source")]
+User = Annotated[str | None, typer.Option("--user", help="username: ask with this user's keys and order of sources")]
 
 
 @app.command()
@@ -51,6 +52,7 @@ def prefetch(
     period: Annotated[str, typer.Option(help="how far back, such as 10y or max")] = "10y",
     interval: Annotated[str, typer.Option(help="length of a bar, such as 1d")] = "1d",
     source: Source = None,
+    user: User = None,
 ) -> None:
     """Fetch bars into the cache. One symbol's failure does not stop the others; the exit code tells of any."""
     from datetime import UTC, datetime
@@ -62,7 +64,7 @@ def prefetch(
     failed = 0
     for symbol in symbols:
         try:
-            bars = history(symbol, period, interval, source=source)
+            bars = history(symbol, period, interval, source=source, user=user)
         except DashTradeError as error:
             failed += 1
             typer.echo(f"{symbol}: {error}", err=True)
@@ -110,6 +112,7 @@ def export(
     period: Annotated[str, typer.Option(help="how far back, such as 10y or max")] = "max",
     interval: Annotated[str, typer.Option(help="length of a bar, such as 1d")] = "1d",
     source: Source = None,
+    user: User = None,
 ) -> None:
     """Write bars to a CSV or Parquet file that ``dashtrade data import`` reads again."""
     from datetime import UTC, datetime
@@ -120,7 +123,7 @@ def export(
 
     if file.suffix.lower() not in (".csv", ".parquet"):
         raise InvalidInput("file", f"{file.name} has an unknown ending.", allowed=[".csv", ".parquet"])
-    bars = history(symbol, period, interval, source=source)
+    bars = history(symbol, period, interval, source=source, user=user)
     try:
         if file.suffix.lower() == ".csv":
             bars.to_csv(file, date_format="%Y-%m-%dT%H:%M:%S%z")
@@ -161,6 +164,49 @@ def sources(
         place = f"{data.order.index(key) + 1}." if key in data.order else "  "
         entry = SOURCES[key]
         typer.echo(f"{place} {key:14} {entry.label}{' (needs a key)' if entry.needs_key else ''}")
+
+
+@app.command()
+def keys(
+    user: Annotated[str, typer.Option("--user", help="username")],
+    source: Annotated[
+        str | None, typer.Argument(help="alpha_vantage or alpaca; none: show which keys are kept")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="forget the key")] = False,
+) -> None:
+    """A user's own keys at sources of market data. A key is asked for, or read from standard input, and kept sealed."""
+    from dashtrade.auth.secret_files import encryption_key
+    from dashtrade.auth.vault import Vault
+    from dashtrade.bootstrap import runtime
+    from dashtrade.errors import InvalidInput
+    from dashtrade.services import source_keys
+    from dashtrade.services.users import user_named
+    from dashtrade.settings import get_settings
+
+    uow = runtime().uow()
+    with uow:
+        owner = user_named(uow, user).id
+    known = {one.key: one for one in source_keys.providers()}
+    if source is None:
+        if remove:
+            raise InvalidInput("source", "name the source whose key is to be forgotten.", allowed=list(known))
+        kept = source_keys.list_source_keys(uow, owner)
+        for view in kept:
+            typer.echo(f"{view.source:14} …{view.hint}  since {view.updated_at:%Y-%m-%d %H:%M} UTC")
+        if not kept:
+            typer.echo(f"{user} has no keys of their own; the installation's are used where there are any.")
+        return
+    if source not in known:
+        raise InvalidInput("source", f"{source[:40]!r} takes no key.", allowed=list(known))
+    if remove:
+        source_keys.delete_source_keys(uow, owner, source)
+        typer.echo(f"The key at {known[source].label} is forgotten.")
+        return
+    vault = Vault(encryption_key(get_settings()))
+    key = typer.prompt(known[source].key_label, hide_input=True)
+    secret = typer.prompt(known[source].secret_label, hide_input=True) if known[source].secret_label else ""
+    view = source_keys.store_source_keys(uow, owner, vault, source, key, secret)
+    typer.echo(f"The key at {known[source].label} that ends in {view.hint} is kept.")
 
 
 def _quality(counts: dict[str, int]) -> None:

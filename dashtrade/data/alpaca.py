@@ -83,7 +83,9 @@ class AlpacaSource:
         url: str | None = None,
         seconds: tuple[float, float] = _SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        allowance: str = "",
     ) -> None:
+        self.allowance = allowance or self.key
         self._now = now
         pair = (key.get_secret_value(), secret.get_secret_value())
         self._stocks = StockHistoricalDataClient(*pair, raw_data=True, url_override=url)
@@ -95,7 +97,7 @@ class AlpacaSource:
             client._retry_codes = []
 
     def adjustment(self, interval: Interval) -> Adjustment:
-        return Adjustment.ALL
+        return reach.alpaca_adjustment(interval)
 
     def history(self, request: HistoryRequest) -> pd.DataFrame:
         return answer(self, request, self._now())
@@ -226,7 +228,10 @@ class AlpacaSource:
             wait = max(float(reset) - self._now().timestamp(), 1.0) if reset.isdigit() else 60.0
             return RateLimited(self.key, f"Alpaca asks to wait. Try again in {wait:.0f} seconds.", wait)
         if status == 401 or (status == 403 and "subscription" not in text):
-            return SourceKeyProblem(self.key, "Alpaca refused the keys. Correct them on the settings page.")
+            return SourceKeyProblem(
+                self.key,
+                "Alpaca refused the keys. Correct them on the account page, or DASHTRADE_ALPACA_KEY and its secret.",
+            )
         if status == 403:
             return SourceKeyProblem(self.key, f"Alpaca's plan does not include this: {text}.")
         if status in (400, 404, 422) and ("symbol" in text or status == 404):

@@ -47,7 +47,10 @@ _HIDDEN = "*****"
 
 
 class AlphaVantageSource:
-    """``budget`` counts calls for all processes; ``url`` is another address that speaks the protocol."""
+    """``budget`` counts calls for all processes; ``url`` is another address that speaks the protocol.
+
+    ``allowance`` names whose limit the calls count against, where the key is not the installation's.
+    """
 
     key = "alpha_vantage"
     label = "Alpha Vantage"
@@ -61,7 +64,9 @@ class AlphaVantageSource:
         url: str | None = None,
         timeout: httpx.Timeout | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        allowance: str = "",
     ) -> None:
+        self.allowance = allowance or self.key
         self._key = key
         self._budget = budget
         self._now = now
@@ -70,7 +75,7 @@ class AlphaVantageSource:
         self._client = httpx.Client(base_url=url or URL, timeout=timeout or httpx.Timeout(15.0, connect=5.0))
 
     def adjustment(self, interval: Interval) -> Adjustment:
-        return Adjustment.ALL if interval.intraday else Adjustment.RAW
+        return reach.alpha_vantage_adjustment(interval)
 
     def history(self, request: HistoryRequest) -> pd.DataFrame:
         return answer(self, request, self._now())
@@ -191,7 +196,10 @@ class AlphaVantageSource:
                 self.key, f"Alpha Vantage has a fault (HTTP {response.status_code}). Try again later."
             )
         if response.status_code in (401, 403):
-            raise SourceKeyProblem(self.key, "Alpha Vantage refused the key. Correct DASHTRADE_ALPHA_VANTAGE_KEY.")
+            raise SourceKeyProblem(
+                self.key,
+                "Alpha Vantage refused the key. Correct it: DASHTRADE_ALPHA_VANTAGE_KEY, or yours on the account page.",
+            )
         try:
             data = response.json()
         except ValueError:
@@ -222,7 +230,9 @@ class AlphaVantageSource:
             return SourceKeyProblem(self.key, "Alpha Vantage gives this to premium keys only. Choose a shorter range.")
         if "apikey" in lower or "api key" in lower:
             return SourceKeyProblem(
-                self.key, "Alpha Vantage refused the key. Get one at alphavantage.co, set DASHTRADE_ALPHA_VANTAGE_KEY."
+                self.key,
+                "Alpha Vantage refused the key. Get one at alphavantage.co, correct DASHTRADE_ALPHA_VANTAGE_KEY "
+                "or yours on the account page.",
             )
         if "invalid api call" in lower:
             return UnknownSymbol(self.key, f"Alpha Vantage has no symbol {subject}. Check the ticker.")

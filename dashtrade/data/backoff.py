@@ -23,9 +23,13 @@ class Backoff:
         self._now = now
         self._chance = chance
 
-    def check(self, source: str, label: str) -> None:
-        """Raise the error the source would raise again, where it is still too early to ask."""
-        state = self._read(source)
+    def check(self, whose: str, label: str, source: str = "") -> None:
+        """Raise the error the source would raise again, where it is still too early to ask.
+
+        ``whose`` is the limit that is kept, where it is not all of ``source``'s.
+        """
+        state = self._read(whose)
+        source = source or whose
         left = float(state.get("until", 0.0)) - self._now().timestamp()
         if left <= 0:
             return

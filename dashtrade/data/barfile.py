@@ -56,8 +56,8 @@ class Store:
         try:
             if self.local is not None:
                 with pa.memory_map(str(self.local / name)) as source:
-                    return _decode(source)
-            return _decode(pa.BufferReader(self._fs.cat_file(f"{self._base}/{name}")))
+                    return decode(source)
+            return decode(pa.BufferReader(self._fs.cat_file(f"{self._base}/{name}")))
         except FileNotFoundError:
             return None
 
@@ -72,7 +72,7 @@ class Store:
 
     def write(self, name: str, content: BarFile) -> None:
         """Replace the file; another process sees the old one or the new one, never a part."""
-        data = _encode(content)
+        data = encode(content)
         if self.local is None:
             # Object stores make an upload visible only when it is complete.
             self._fs.makedirs(f"{self._base}/{name}".rsplit("/", 1)[0], exist_ok=True)
@@ -167,7 +167,8 @@ def to_table(bars: pd.DataFrame) -> pa.Table:
     return pa.table(columns | {name: pa.array(bars[name].to_numpy()) for name in OHLCV})
 
 
-def _encode(content: BarFile) -> bytes:
+def encode(content: BarFile) -> bytes:
+    """The file's bytes."""
     bars = content.bars
     first, last = (bars.index[0].isoformat(), bars.index[-1].isoformat()) if len(bars) else (None, None)
     about = known(bars.attrs, content.fetched_at, content.covered_from, first, last)
@@ -176,7 +177,8 @@ def _encode(content: BarFile) -> bytes:
     return sink.getvalue()
 
 
-def _decode(source: Any) -> BarFile:
+def decode(source: Any) -> BarFile:
+    """What :func:`encode` wrote, from anything Arrow reads a file from."""
     file = pq.ParquetFile(source)
     table = file.read(use_threads=file.metadata.num_rows > _THREADS_FROM)
     stored = json.loads(table.schema.metadata[_META])

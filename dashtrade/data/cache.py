@@ -170,13 +170,15 @@ class BarCache:
     def _ask(
         self, source: FetchingSource, symbol: str, interval: Interval, start: datetime | None, end: datetime | None
     ) -> pd.DataFrame:
-        self.backoff.check(source.key, source.label)
+        # A user's own key has limits of its own.
+        whose = getattr(source, "allowance", source.key)
+        self.backoff.check(whose, source.label, source.key)
         try:
             bars = source.fetch(symbol, interval, start, end)
         except SourceError as error:
-            self.backoff.failed(source.key, error)
+            self.backoff.failed(whose, error)
             raise
-        self.backoff.answered(source.key)
+        self.backoff.answered(whose)
         return bars
 
     def _name(self, source: FetchingSource, symbol: str, interval: Interval) -> str:

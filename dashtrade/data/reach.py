@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashtrade.data.limits import Limits
-from dashtrade.domain.market import Interval
+from dashtrade.domain.market import Adjustment, Interval
 
 _LONG = (Interval.D1, Interval.D5, Interval.W1, Interval.MO1, Interval.MO3)
 _YAHOO_MINUTES = (Interval.M2, Interval.M5, Interval.M15, Interval.M30, Interval.M90)
@@ -34,6 +34,16 @@ ALPHA_VANTAGE = Limits(
     },
     days=dict.fromkeys(_ALPHA_INTRADAY, 30),
 )
+
+
+def alpha_vantage_adjustment(interval: Interval) -> Adjustment:
+    """Intraday bars come adjusted, free daily ones as they were traded."""
+    return Adjustment.ALL if interval.intraday else Adjustment.RAW
+
+
+def alpaca_adjustment(interval: Interval) -> Adjustment:
+    return Adjustment.ALL
+
 
 # Alpaca's hours start on the clock's hour, before the session does: longer intraday bars are made from half hours.
 ALPACA = Limits(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dashtrade.data import reach
 from dashtrade.data.limits import Limits
+from dashtrade.domain.market import Adjustment, Interval
 from dashtrade.errors import ConfigurationError, SourceKeyProblem
 from dashtrade.registry import Registry
 from dashtrade.settings import Settings
@@ -20,11 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What sources are built from. ``alpaca_keys`` are a user's own, which go before the settings'."""
+    """What sources are built from.
+
+    ``keys`` are a user's own, key and secret (empty where there is none), and go before the settings'; ``owner`` is
+    then that user, whose limits are counted apart. ``elsewhere`` gives the source itself where its key is not in this
+    process, and None where it is.
+    """
 
     settings: Settings
     budget: CallBudget
-    alpaca_keys: tuple[SecretStr, SecretStr] | None = None
+    keys: Mapping[str, tuple[SecretStr, SecretStr]] = field(default_factory=dict)
+    owner: int | None = None
+    elsewhere: Callable[[str], PriceSource | None] | None = None
+
+    def allowance(self, key: str) -> str:
+        """Whose limit counts: the installation's, or the user's whose key it is."""
+        return f"{key}-{self.owner}" if key in self.keys else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,7 @@ class SourceEntry:
     needs_key: bool = False
     cached: bool = True
     limits: Limits | None = None
+    adjustment: Callable[[Interval], Adjustment] | None = None
 
 
 SOURCES: Registry[SourceEntry] = Registry("source")
@@ -61,29 +74,36 @@ def _yahoo(context: SourceContext) -> PriceSource:
 
 
 def _alpha_vantage(context: SourceContext) -> PriceSource:
-    key = context.settings.alpha_vantage_key
+    own = context.keys.get("alpha_vantage")
+    key = own[0] if own else context.settings.alpha_vantage_key
     if key is None:
         raise SourceKeyProblem(
-            "alpha_vantage", "Alpha Vantage needs a key: get one at alphavantage.co, set DASHTRADE_ALPHA_VANTAGE_KEY."
+            "alpha_vantage",
+            "Alpha Vantage needs a key: get one at alphavantage.co and enter it on the account page or with "
+            "`dashtrade data keys`, or set DASHTRADE_ALPHA_VANTAGE_KEY for everybody.",
         )
     from dashtrade.data.alpha_vantage import AlphaVantageSource
 
-    return AlphaVantageSource(key, context.budget, url=context.settings.alpha_vantage_url)
+    return AlphaVantageSource(
+        key, context.budget, url=context.settings.alpha_vantage_url, allowance=context.allowance("alpha_vantage")
+    )
 
 
 def _alpaca(context: SourceContext) -> PriceSource:
     settings = context.settings
-    own = None
+    shared = None
     if settings.alpaca_key is not None and settings.alpaca_secret is not None:
-        own = (settings.alpaca_key, settings.alpaca_secret)
-    keys = context.alpaca_keys or own
+        shared = (settings.alpaca_key, settings.alpaca_secret)
+    keys = context.keys.get("alpaca") or shared
     if keys is None:
         raise SourceKeyProblem(
-            "alpaca", "Alpaca's data need keys: set DASHTRADE_ALPACA_KEY and DASHTRADE_ALPACA_SECRET."
+            "alpaca",
+            "Alpaca's data need keys: enter yours on the account page or with `dashtrade data keys`, or set "
+            "DASHTRADE_ALPACA_KEY and DASHTRADE_ALPACA_SECRET for everybody.",
         )
     from dashtrade.data.alpaca import AlpacaSource
 
-    return AlpacaSource(*keys, url=settings.alpaca_data_url)
+    return AlpacaSource(*keys, url=settings.alpaca_data_url, allowance=context.allowance("alpaca"))
 
 
 def _files(context: SourceContext) -> PriceSource:
@@ -101,9 +121,19 @@ def _sample(context: SourceContext) -> PriceSource:
 SOURCES.register("yahoo", SourceEntry("yahoo", "Yahoo Finance", _yahoo, limits=reach.YAHOO))
 SOURCES.register(
     "alpha_vantage",
-    SourceEntry("alpha_vantage", "Alpha Vantage", _alpha_vantage, needs_key=True, limits=reach.ALPHA_VANTAGE),
+    SourceEntry(
+        "alpha_vantage",
+        "Alpha Vantage",
+        _alpha_vantage,
+        needs_key=True,
+        limits=reach.ALPHA_VANTAGE,
+        adjustment=reach.alpha_vantage_adjustment,
+    ),
 )
-SOURCES.register("alpaca", SourceEntry("alpaca", "Alpaca", _alpaca, needs_key=True, limits=reach.ALPACA))
+SOURCES.register(
+    "alpaca",
+    SourceEntry("alpaca", "Alpaca", _alpaca, needs_key=True, limits=reach.ALPACA, adjustment=reach.alpaca_adjustment),
+)
 SOURCES.register("files", SourceEntry("files", "Own files", _files, cached=False))
 SOURCES.register("sample", SourceEntry("sample", "Sample data (offline)", _sample, cached=False))
 
@@ -117,7 +147,9 @@ class BuiltSources(Mapping[str, "PriceSource"]):
 
     def __getitem__(self, key: str) -> PriceSource:
         if key not in self._built:
-            self._built[key] = SOURCES[key].build(self._context)
+            entry, elsewhere = SOURCES[key], self._context.elsewhere
+            found = elsewhere(key) if elsewhere is not None and entry.needs_key else None
+            self._built[key] = found or entry.build(self._context)
         return self._built[key]
 
     def __contains__(self, key: object) -> bool:

@@ -27,20 +27,26 @@ _EXHAUST = text(
 
 
 class DatabaseCallBudget:
-    """Implements the CallBudget port: ``per_day`` calls on each of New York's days. ``engine`` is called late."""
+    """Implements the CallBudget port: ``per_day`` calls on each of New York's days. ``engine`` is called late.
+
+    A user's own key has a budget of its own, counted for ``owner``.
+    """
 
     def __init__(
         self,
         engine: Callable[[], Engine],
         per_day: int = 25,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        owner: int | None = None,
     ) -> None:
+        self._owner = owner
         self._engine = engine
         self._per_day = per_day
         self._now = now
 
     def take(self, source: str) -> None:
-        values = {"source": source, "day": self._day(), "limit": self._per_day}
+        values = {"source": self._counted(source), "day": self._day(), "limit": self._per_day}
         with self._engine().begin() as connection:
             taken = connection.execute(_TAKE, values).scalar()
         if taken is None:
@@ -49,7 +55,7 @@ class DatabaseCallBudget:
             raise BudgetUsedUp(source, f"{text_} Use another source until then.", wait)
 
     def used_up(self, source: str) -> float:
-        values = {"source": source, "day": self._day(), "limit": self._per_day}
+        values = {"source": self._counted(source), "day": self._day(), "limit": self._per_day}
         with self._engine().begin() as connection:
             connection.execute(_EXHAUST, values)
         return self._wait()
@@ -58,8 +64,11 @@ class DatabaseCallBudget:
         """Calls that may still be made today."""
         query = text("SELECT calls FROM source_calls WHERE source = :source AND day = :day")
         with self._engine().connect() as connection:
-            used = connection.execute(query, {"source": source, "day": self._day()}).scalar()
+            used = connection.execute(query, {"source": self._counted(source), "day": self._day()}).scalar()
         return max(self._per_day - int(used or 0), 0)
+
+    def _counted(self, source: str) -> str:
+        return source if self._owner is None else f"{source}-{self._owner}"
 
     def _day(self) -> date:
         return self._now().astimezone(_ZONE).date()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from dashtrade.bootstrap import Runtime, live_poller, load_jobs, runtime
+from dashtrade.bootstrap import Runtime, live_poller, load_jobs, runtime, source_request_server
 from dashtrade.errors import DashTradeError
 
 if TYPE_CHECKING:
@@ -37,15 +37,20 @@ async def work(app: App) -> None:
 
 @contextmanager
 def live_polling(made: Runtime) -> Iterator[None]:
-    """Poll live prices in a thread for as long as the block lasts."""
+    """Poll live prices, and ask sources for page kernels, in threads for as long as the block lasts."""
     stop = threading.Event()
-    thread = threading.Thread(target=live_poller(made).run, args=(made.engine, stop), name="live-prices", daemon=True)
-    thread.start()
+    threads = [
+        threading.Thread(target=live_poller(made).run, args=(made.engine, stop), name="live-prices", daemon=True),
+        threading.Thread(target=source_request_server(made).run, args=(stop,), name="source-requests", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join(GRACE)
+        for thread in threads:
+            thread.join(GRACE)
 
 
 def main() -> int:

@@ -198,6 +198,10 @@ class MarketData:
         """All sources' keys, those in use first, in order."""
         return [*self._order, *(key for key in self._sources if key not in self._order)]
 
+    def source(self, key: str) -> Any:
+        """One source itself, without the cache; raises SourceKeyProblem where its key is missing."""
+        return self._sources[key]
+
     @property
     def order(self) -> tuple[str, ...]:
         return self._order

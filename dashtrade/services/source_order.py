@@ -1,6 +1,6 @@
 """Which market-data sources a user prefers, in order; the installation's order holds for who has chosen none.
 
-Keys stay the installation's: a page's process holds no user's secret, and what is fetched is cached for everybody.
+Users' own keys at sources are in :mod:`dashtrade.services.source_keys`. What is fetched is cached for everybody.
 """
 
 from __future__ import annotations
