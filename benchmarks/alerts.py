@@ -70,7 +70,7 @@ class Context:
     def uow(self) -> UnitOfWork:
         return UnitOfWork(self.engine)
 
-    def alert_market(self) -> FileMarket:
+    def alert_market(self, order=None) -> FileMarket:
         return self.market
 
 

@@ -40,14 +40,15 @@ class Runtime:
 
         return UnitOfWork(self.engine)
 
-    def alert_market(self) -> MarketData:
-        """Market data whose cached bars are no older than alerts may be late."""
-        return _alert_market(self.settings)
+    def alert_market(self, order: tuple[str, ...] | None = None) -> MarketData:
+        """Market data whose cached bars are no older than alerts may be late, in a user's order of sources or the
+        installation's."""
+        return _alert_market(self.settings, order)
 
 
-@lru_cache(maxsize=1)
-def _alert_market(settings: Settings) -> MarketData:
-    return make_market(settings, fresh=timedelta(seconds=20))
+@lru_cache(maxsize=32)
+def _alert_market(settings: Settings, order: tuple[str, ...] | None) -> MarketData:
+    return make_market(settings, order=order, fresh=timedelta(seconds=20))
 
 
 def connect(settings: Settings) -> Runtime:

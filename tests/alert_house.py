@@ -52,9 +52,10 @@ class Context:
     settings: Settings
     uow: object
     market: Market
+    others: dict[tuple[str, ...], Market] = field(default_factory=dict)
 
-    def alert_market(self) -> Market:
-        return self.market
+    def alert_market(self, order: tuple[str, ...] | None = None) -> Market:
+        return self.market if order is None else self.others[order]
 
 
 def die_in_the_middle(database_url: str, closes: list[float]) -> None:

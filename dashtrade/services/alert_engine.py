@@ -30,6 +30,7 @@ from dashtrade.services.alert_picture import PERIODS
 from dashtrade.services.alert_rules import as_event, as_rule, rules_query
 from dashtrade.services.jobs import job
 from dashtrade.services.notifications import notify
+from dashtrade.services.source_order import all_source_orders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +49,13 @@ class AlertContext(Protocol):
 
     def uow(self) -> UnitOfWork: ...
 
-    def alert_market(self) -> MarketData: ...
+    def alert_market(self, order: tuple[str, ...] | None = None) -> MarketData: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The bars that some rules watch together; ``source`` is empty for the installation's own order."""
+    """The bars that some rules watch together; ``source`` is one source, or a user's order of several with commas, or
+    empty for the installation's own order."""
 
     symbol: str
     interval: Interval
@@ -100,10 +102,11 @@ def _groups(context: AlertContext, now: datetime, user_id: int | None) -> dict[G
         if any(rule.scope is Scope.WATCHLIST for rule in rules):
             for owner, symbol in uow.session.execute(select(WatchlistRow.user_id, WatchlistRow.symbol)):
                 followed[owner].append(symbol)
+        orders = {user: ",".join(order) for user, order in all_source_orders(uow).items()}
         for rule in rules:
             interval = parse_interval(rule.interval)
             for symbol in followed[rule.user_id] if rule.scope is Scope.WATCHLIST else (rule.symbol,):
-                found[Group(symbol, interval, rule.source)].append(rule)
+                found[Group(symbol, interval, rule.source or orders.get(rule.user_id, ""))].append(rule)
         if user_id is not None:
             found = {g: rules for g, rules in found.items() if any(rule.user_id == user_id for rule in rules)}
         cursors = {(c.symbol, c.interval, c.source): c for c in uow.session.scalars(select(AlertCursorRow))}
@@ -131,23 +134,28 @@ def _due(group: Group, cursor: AlertCursorRow | None, now: datetime) -> bool:
 
 def _fetched(context: AlertContext, groups: Iterable[Group]) -> Iterator[tuple[Group, pd.DataFrame | DashTradeError]]:
     """Each group with its closed bars, or with the error in their place, so that one symbol cannot stop the others."""
-    market: MarketData | None = None
 
     def fetch(group: Group) -> tuple[Group, pd.DataFrame | DashTradeError]:
-        assert market is not None
         try:
             request = HistoryRequest(group.symbol, group.interval, PERIODS[group.interval])
-            return group, closed(market.history(request, group.source or None))
+            return group, closed(bars_in_order(context, request, group.source))
         except DashTradeError as error:
             return group, error
 
     listed = list(groups)
     if not listed:
         return
-    market = context.alert_market()
+    context.alert_market()  # built once, before threads ask for it
     with ThreadPoolExecutor(FETCHERS, thread_name_prefix="alerts") as pool:
         for first in range(0, len(listed), 50):  # so that only some frames are in memory at once
             yield from pool.map(fetch, listed[first : first + 50])
+
+
+def bars_in_order(context: AlertContext, request: HistoryRequest, source: str) -> pd.DataFrame:
+    """Bars for alerts from one source, from several in this order (with commas), or in the installation's order."""
+    if "," in source:
+        return context.alert_market(tuple(source.split(","))).history(request)
+    return context.alert_market().history(request, source or None)
 
 
 def closed(bars: pd.DataFrame) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def draw(bars: pd.DataFrame, bar_time: datetime, title: str) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    at = max(0, int(bars.index.searchsorted(bar_time, side="right")) - 1)  # type: ignore[arg-type]
+    at = max(0, int(bars.index.searchsorted(bar_time, side="right")) - 1)
     first = max(0, at - BEFORE)
     shown = bars.iloc[first : at + 1 + AFTER]
     open_, high, low, close = (shown[name].to_numpy(dtype=np.float64) for name in ("open", "high", "low", "close"))

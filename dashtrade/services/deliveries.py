@@ -33,6 +33,7 @@ from dashtrade.services.alert_picture import event_picture
 from dashtrade.services.channels import FIELD, MODE
 from dashtrade.services.jobs import JobContext, job
 from dashtrade.services.notifications import SEND, notify
+from dashtrade.services.source_order import get_source_order
 
 if TYPE_CHECKING:
     from dashtrade.services.market import MarketData
@@ -48,7 +49,7 @@ FIRST_PAUSE = timedelta(seconds=30)  # then four times as long each time: 2 min,
 class SendingContext(JobContext, Protocol):
     """A job's context that has prices for the pictures."""
 
-    def alert_market(self) -> MarketData: ...
+    def alert_market(self, order: tuple[str, ...] | None = None) -> MarketData: ...
 
 
 _Due = list[tuple[NotificationDeliveryRow, NotificationRow]]
@@ -179,7 +180,7 @@ def _with_picture(context: SendingContext, uow: UnitOfWork, message: Message, ba
     event, source = uow.session.execute(query).one()
     if event.symbol == WATCHLIST:
         return message
-    market = context.alert_market()
+    market = context.alert_market(None if source else get_source_order(uow, event.user_id))
     where = (event.symbol, event.interval, event.bar_time)
     return replace(message, picture=event_picture(market, *where, notification.title, source or None))
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import select
+
 from dashtrade.data.sources import SOURCES
+from dashtrade.db.tables.accounts import UserPreferenceRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import InvalidInput
 from dashtrade.services.preferences import get_preference, set_preference
+from dashtrade.services.work import working
 
 KEY = "market.sources"
 
@@ -19,6 +23,15 @@ def get_source_order(uow: UnitOfWork, user_id: int) -> tuple[str, ...] | None:
     """The user's order, or None where none is chosen. A source that is no longer there is passed over."""
     text = get_preference(uow, user_id, KEY) or ""
     return tuple(key for key in text.split(",") if key in SOURCES) or None
+
+
+def all_source_orders(uow: UnitOfWork) -> dict[int, tuple[str, ...]]:
+    """Every user's own order, by user; those without one are left out."""
+    p = UserPreferenceRow
+    with working(uow) as work:
+        rows = work.session.execute(select(p.user_id, p.value).where(p.key == KEY)).tuples().all()
+    found = {user: tuple(key for key in (text or "").split(",") if key in SOURCES) for user, text in rows}
+    return {user: order for user, order in found.items() if order}
 
 
 def set_source_order(uow: UnitOfWork, user_id: int, order: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -9,8 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.alter_column("alert_cursors", "source", type_=sa.String(200), existing_type=sa.String(40))
 
 
 def downgrade() -> None:
-    pass
+    op.execute("DELETE FROM alert_cursors WHERE length(source) > 40")
+    op.alter_column("alert_cursors", "source", type_=sa.String(40), existing_type=sa.String(200))

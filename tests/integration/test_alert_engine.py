@@ -23,6 +23,7 @@ from dashtrade.errors import InvalidInput, NotFound
 from dashtrade.services import alert_rules
 from dashtrade.services.alert_engine import evaluate_alerts, run_pass
 from dashtrade.services.notifications import list_notifications
+from dashtrade.services.source_order import set_source_order
 from dashtrade.services.watchlist import watch
 from dashtrade.settings import Settings
 
@@ -109,6 +110,19 @@ def test_after_a_sleep_a_rule_tells_once_and_says_how_often_it_would_have(uow_fa
     assert event.missed == 3 and event.bar_time == last_hour()
     with uow_factory() as uow:
         assert "3 times more" in list_notifications(uow, ada)[0].body
+
+
+def test_a_users_own_order_of_sources_is_asked(uow_factory, context, ada, make_user):
+    bob, order = make_user("bob").id, ("alpha_vantage", "yahoo")
+    context.others[order] = Market({SYMBOL: hourly([*UPS[:-1], 99.0])})
+    with uow_factory() as uow:
+        set_source_order(uow, bob, order)
+    add(uow_factory, ada, hours=1.5)
+    add(uow_factory, bob, hours=1.5)
+    add(uow_factory, bob, hours=1.5, source="sample")
+    told = [(event.user_id, event.values["close"]) for event in run_pass(context)]
+    assert sorted(told) == [(ada, 101.0), (bob, 101.0)], "a rule's own source goes before the user's order"
+    assert context.others[order].asked == [SYMBOL]
 
 
 def test_the_watchlist_is_watched(uow_factory, context, ada):

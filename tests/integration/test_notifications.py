@@ -31,7 +31,7 @@ class Context:
     settings: Settings
     uow: object
 
-    def alert_market(self):
+    def alert_market(self, order=None):
         return Market({SYMBOL: hourly(CLOSES)})
 
 

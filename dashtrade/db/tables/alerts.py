@@ -45,7 +45,7 @@ class AlertCursorRow(Base):
 
     symbol: Mapped[str] = mapped_column(String(20), primary_key=True)
     interval: Mapped[str] = mapped_column(String(8), primary_key=True)
-    source: Mapped[str] = mapped_column(String(40), primary_key=True, server_default="")
+    source: Mapped[str] = mapped_column(String(200), primary_key=True, server_default="")
     bar_time: Mapped[Timestamp | None] = mapped_column()
     checked_at: Mapped[Timestamp | None] = mapped_column()
     problem: Mapped[str | None] = mapped_column(Text)
