@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dashtrade.errors import DashTradeError
 from dashtrade.services.report_kernel import SECRETS
-from dashtrade.services.reports import FOLDER, ReportFailed, run_report
+from dashtrade.services.report_page import write_failure
+from dashtrade.services.reports import FOLDER, ReportFailed, place_of, report, run_report
 
 
 def run_limited(
@@ -31,11 +33,15 @@ def run_limited(
     seconds: float,
     memory_mb: int,
     folder: Path = FOLDER,
+    environment: Mapping[str, str] | None = None,
 ) -> Path:
-    """The HTML's path. Raises ReportFailed with the report's own error, or with the limit that ended it.
+    """The HTML's path. Raises ReportFailed with the report's own error, or with the limit that ended it, and with the
+    page of what there was until then.
 
     ``memory_mb`` bounds the data of each process of the report, on Linux.
     """
+    started = datetime.now(UTC)
+    target = place_of(data_dir, name, user_id, started)
     with tempfile.TemporaryDirectory(prefix="dashtrade-report-") as scratch:
         result = Path(scratch) / "result.json"
         order = {
@@ -46,6 +52,8 @@ def run_limited(
             "memory_mb": memory_mb,
             "folder": str(folder),
             "result": str(result),
+            "target": str(target),
+            "environment": dict(environment or {}),
         }
         child = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.services.report_child"],
@@ -59,20 +67,26 @@ def run_limited(
         try:
             child.communicate(json.dumps(order), timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise ReportFailed(f"The report took longer than {seconds:g} seconds and was ended.") from None
+            said: str | None = f"The report took longer than {seconds:g} seconds and was ended."
+        else:
+            said = None
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)  # the kernel is in the same group
             child.wait()
         try:
+            if said is not None:
+                raise ValueError(said)
             told = json.loads(result.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise ReportFailed(
+            said = said or (
                 f"The report's process ended (code {child.returncode}); it may have needed more than {memory_mb} MB."
-            ) from None
+            )
+            write_failure(target, report(name, folder).title, started, said)
+            raise ReportFailed(said, target) from None
     if "error" in told:
-        raise ReportFailed(told["error"])
-    return Path(told["path"])
+        raise ReportFailed(told["error"], target if target.exists() else None)
+    return target
 
 
 def main() -> int:
@@ -84,14 +98,16 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     target = Path(order["result"])
     try:
-        path = run_report(
+        run_report(
             order["name"],
             order["parameters"],
             data_dir=Path(order["data_dir"]),
             user_id=order["user_id"],
             folder=Path(order["folder"]),
+            target=Path(order["target"]),
+            environment=order["environment"],
         )
-        told = {"path": str(path)}
+        told: dict[str, str] = {}
     except DashTradeError as error:
         told = {"error": str(error)}
     target.write_text(json.dumps(told), encoding="utf-8")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from jupyter_client.manager import AsyncKernelManager
 
@@ -14,6 +15,7 @@ SECRETS = (
     "DASHTRADE_SESSION_SECRET",
     "DATABASE_URL",
     "DASHTRADE_DATABASE_URL",
+    "DASHTRADE_PAGES_DATABASE_URL",
     # This pair can trade as well as read prices.
     "DASHTRADE_ALPACA_KEY",
     "DASHTRADE_ALPACA_SECRET",
@@ -23,11 +25,18 @@ SECRETS = (
 class ReportKernelManager(AsyncKernelManager):
     """Starts this program's own interpreter, whatever the kernelspec says, and without the secrets."""
 
+    given: ClassVar[Mapping[str, str]] = {}
+
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         environment = {**os.environ, **(options.get("env") or {})}
-        options["env"] = {k: v for k, v in environment.items() if k not in SECRETS}
+        options["env"] = {k: v for k, v in environment.items() if k not in SECRETS} | dict(self.given)
         await self._async_start_kernel(**options)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         command = super().format_kernel_cmd(extra_arguments)
         return [sys.executable, *command[1:]]
+
+
+def manager_with(environment: Mapping[str, str]) -> type[ReportKernelManager]:
+    """A manager whose kernels also get these variables."""
+    return type("GivenKernelManager", (ReportKernelManager,), {"given": dict(environment)})

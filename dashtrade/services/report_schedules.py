@@ -17,7 +17,7 @@ from dashtrade.errors import DashTradeError, InvalidInput, NotFound
 from dashtrade.services.jobs import JobContext, enqueue, job
 from dashtrade.services.notifications import notify
 from dashtrade.services.report_child import run_limited
-from dashtrade.services.reports import FOLDER, check_parameters, report
+from dashtrade.services.reports import FOLDER, ReportFailed, check_parameters, kernel_environment, report
 from dashtrade.services.work import working
 
 log = structlog.get_logger(__name__)
@@ -44,7 +44,8 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution; ``output_path`` is relative to the data folder, ``schedule_id`` None for one by hand."""
+    """One execution; ``output_path`` is the HTML, relative to the data folder, also of one that failed, where there is
+    one; ``schedule_id`` None for one by hand."""
 
     id: int
     report: str
@@ -54,6 +55,11 @@ class Run:
     finished_at: datetime | None
     output_path: str | None
     error: str | None
+
+    @property
+    def notebook_path(self) -> str | None:
+        """The executed notebook, which lies beside the HTML."""
+        return self.output_path and self.output_path.removesuffix(".html") + ".ipynb"
 
 
 def next_time(cron: str, timezone: str, after: datetime, *, trading_days_only: bool = False) -> datetime:
@@ -206,6 +212,8 @@ def _run(context: JobContext, schedule_id: int) -> None:
         number = run.id
     outcome: dict[str, Any]
     try:
+        with context.uow() as uow:
+            environment = kernel_environment(report(schedule.report), uow, owner)
         path = run_limited(
             schedule.report,
             schedule.parameters,
@@ -214,8 +222,12 @@ def _run(context: JobContext, schedule_id: int) -> None:
             seconds=settings.report_seconds,
             memory_mb=settings.report_memory_mb,
             folder=FOLDER,
+            environment=environment,
         )
         outcome = {"status": "done", "output_path": str(path.relative_to(settings.data_dir)), "error": None}
+    except ReportFailed as error:
+        kept = error.path and str(error.path.relative_to(settings.data_dir))
+        outcome = {"status": "failed", "output_path": kept, "error": str(error)}
     except DashTradeError as error:
         outcome = {"status": "failed", "output_path": None, "error": str(error)}
     with context.uow() as uow:

@@ -36,12 +36,15 @@ def folder(tmp_path, monkeypatch):
     codes = {
         "short": "import os\nprint('sum', 40 + number, 'ENCRYPTION_KEY' in os.environ)",
         "slow": "import time\ntime.sleep(60)",
+        "gone": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
         "greedy": "data = bytearray(3_000_000_000)",
     }
     for name, code in codes.items():
+        more = {"cell_type": "code", "id": "d", "metadata": {}, "source": "print('before the end')"}
         cells = [
             {"cell_type": "markdown", "id": "a", "metadata": {}, "source": f"# {name.title()}"},
             {"cell_type": "code", "id": "b", "metadata": {"tags": ["parameters"]}, "source": "number = 1"},
+            more,
             {"cell_type": "code", "id": "c", "metadata": {}, "source": code},
         ]
         for cell in cells[1:]:
@@ -121,7 +124,7 @@ def test_a_due_report_is_queued_once_and_runs_without_secrets(uow_factory, conte
 
 @pytest.mark.parametrize(
     ("name", "limits", "words"),
-    [("slow", {"report_seconds": 3.0}, "longer than 3 seconds"),
+    [("slow", {"report_seconds": 5.0}, "longer than 5 seconds"), ("gone", {}, "process was ended"),
      ("greedy", {}, "MemoryError")],
 )  # fmt: skip
 def test_a_failure_is_kept_and_told(uow_factory, context, ada, folder, name, limits, words):
@@ -131,7 +134,15 @@ def test_a_failure_is_kept_and_told(uow_factory, context, ada, folder, name, lim
     schedules.run_scheduled_report(context, made.id)
     with uow_factory() as uow:
         [run] = schedules.list_runs(uow, ada)
-        assert run.status == "failed" and words in run.error and run.output_path is None
+        assert run.status == "failed" and words in run.error
+        page = (context.settings.data_dir / run.output_path).read_text()
+        assert "not complete" in page and words in page and "import time" not in page
+        if name == "slow":  # ended from outside, perhaps before the first cell
+            return
+        notebook = json.loads((context.settings.data_dir / run.notebook_path).read_text())
+        assert any(
+            "before the end" in "".join(o.get("text", "")) for c in notebook["cells"] for o in c.get("outputs", [])
+        )
         [message] = list_notifications(uow, ada)
         assert "failed" in message.title and words in message.body
 

@@ -48,7 +48,8 @@ def page(tmp_path_factory) -> str:
     values = {"symbol": "AAPL", "source": "sample", "stop_loss": "5%"}
     path = run_report("backtest", values, data_dir=folder)
     assert path.is_relative_to(folder / "reports")
-    assert [p.suffix for p in path.parent.iterdir()] == [".html"], "the working notebook is removed"
+    kept = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    assert any(cell.get("outputs") for cell in kept.cells), "the executed notebook lies beside it"
     return path.read_text(encoding="utf-8")
 
 
@@ -74,10 +75,14 @@ def test_the_numbers_in_the_report_are_the_engines(page):
     assert result.provenance["result_hash"] in page
 
 
-def test_a_failing_report_says_why_and_leaves_nothing(tmp_path):
-    with pytest.raises(ReportFailed, match="nonsense"):
+def test_a_failing_report_says_why_and_keeps_its_notebook(tmp_path):
+    with pytest.raises(ReportFailed, match="nonsense") as failed:
         run_report("backtest", {"strategy": "nonsense", "source": "sample"}, data_dir=tmp_path)
-    assert not [p for p in (tmp_path / "reports").rglob("*") if p.is_file()]
+    page = failed.value.path.read_text()
+    assert "This report is not complete" in page and "nonsense" in page
+    assert "Traceback" not in page and "from_text" not in page
+    notebook = failed.value.path.with_suffix(".ipynb").read_text()
+    assert "Traceback" in notebook and "from_text" in notebook
 
 
 def test_parameters_are_checked_before_a_kernel_starts(tmp_path):
