@@ -36,6 +36,8 @@ _PUBLIC: dict[str, str] = {
     "AlertMonitor": "dashtrade.alert_monitor",
     "compare": "dashtrade.comparing",
     "ComparisonAnalyzer": "dashtrade.comparing",
+    "portfolio": "dashtrade.portfolio",
+    "chart": "dashtrade.charting",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -4,6 +4,7 @@ are."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -135,8 +136,7 @@ def price_figure(
     for value, text in levels:
         price.axhline(value, color=MUTED, linewidth=0.8, linestyle=":")
         price.annotate(text, (1, value), xycoords=("axes fraction", "data"), fontsize=8, color=MUTED, va="center")
-    if marks is not None and len(marks):
-        _marks(price, bars.index, marks)
+    key = _marks(price, bars.index, marks) if marks is not None and len(marks) else []
     if overlays:
         price.legend(frameon=False, fontsize=9, loc="upper left", ncols=min(len(overlays), 5))
     price.set_ylabel("Price")
@@ -147,14 +147,17 @@ def price_figure(
     for axes, (name, frame) in zip(rows[2:], panels.items(), strict=True):
         for n, column in enumerate(frame.columns):
             colour, dash = look(n)
-            axes.plot(
-                at, frame[column].to_numpy(dtype=np.float64), dash, color=colour, linewidth=1.1, label=str(column)
-            )
+            values = frame[column].to_numpy(dtype=np.float64)
+            if str(column) in {"histogram", "hist"}:
+                axes.bar(at, np.nan_to_num(values), 0.8, color=MUTED, alpha=0.45, label=str(column))
+            else:
+                axes.plot(at, values, dash, color=colour, linewidth=1.1, label=str(column))
         if len(frame.columns) > 1:
             axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=len(frame.columns))
         axes.set_ylabel(name)
     _style(*rows, dates=False)
     _number_axis(rows[-1], bars.index)
+    rows[-1].set_xlabel("\n".join(wrap(" · ".join(key), 130)), loc="left")
     figure.align_ylabels()
     return figure
 
@@ -163,16 +166,23 @@ def _figure(height: float) -> Figure:
     return Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
-def _marks(axes: Axes, index: pd.Index, marks: pd.DataFrame) -> None:
+def _marks(axes: Axes, index: pd.Index, marks: pd.DataFrame) -> list[str]:
+    """Arrows at the bars. Names are numbered and listed below the picture: words would cover the candles."""
     where = index.get_indexer(pd.DatetimeIndex(marks["time"]))
+    names: list[str] = []
     for place, price, direction, text in zip(where, marks["price"], marks["direction"], marks["text"], strict=True):
         if place < 0:
             continue
-        up = direction > 0
+        up, short = direction > 0, str(text)
+        if len(short) > 2:
+            names.append(short)
+            short = str(len(names))
+        colour = UP if up else DOWN
         axes.annotate(
-            text, (place, price), xytext=(0, -16 if up else 12), textcoords="offset points", ha="center", fontsize=8,
-            color=UP if up else DOWN, arrowprops={"arrowstyle": "-|>", "color": UP if up else DOWN, "linewidth": 0.8},
+            short, (place, price), xytext=(0, -18 if up else 14), textcoords="offset points", ha="center", fontsize=8,
+            color=colour, zorder=4, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 0.8},
         )  # fmt: skip
+    return [f"{n} {name}" for n, name in enumerate(names, start=1)]
 
 
 def _number_axis(axes: Axes, index: pd.Index) -> None:

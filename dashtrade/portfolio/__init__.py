@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashtrade.callable_module import make_callable
 from dashtrade.portfolio.comparison import (
     DEFAULT_WEIGHTS,
     MEASURES,
@@ -13,6 +14,7 @@ from dashtrade.portfolio.comparison import (
     rolling_correlation,
 )
 from dashtrade.portfolio.holdings import AccountSummary, Holding, HoldingsRisk, holdings_risk, summarise
+from dashtrade.portfolio.report import Portfolio, portfolio
 
 __all__ = [
     "DEFAULT_WEIGHTS",
@@ -21,11 +23,15 @@ __all__ = [
     "Comparison",
     "Holding",
     "HoldingsRisk",
+    "Portfolio",
     "common_prices",
     "compare",
     "holdings_risk",
+    "portfolio",
     "ranking",
     "relative_strength",
     "rolling_correlation",
     "summarise",
 ]
+
+make_callable(__name__, "portfolio")

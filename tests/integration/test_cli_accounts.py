@@ -14,6 +14,7 @@ from dashtrade import __version__
 from dashtrade.bootstrap import runtime
 from dashtrade.cli import main
 from dashtrade.db.engine import make_engine
+from dashtrade.db.schema import HEAD
 from dashtrade.errors import AuthFailed
 from dashtrade.services import accounts
 from dashtrade.settings import get_settings
@@ -79,7 +80,7 @@ def test_a_users_life(dashtrade, uow_factory):
         ),
         (("user", "create", "ada", "--email", "a@b.c", "--password-stdin"), "short\n", "at least 10 characters"),
         (("user", "role", "nobody", "admin"), "", "There is no user 'nobody'"),
-        (("migrate", "--down", "9999", "--yes"), "", "The newest revision is 0001"),
+        (("migrate", "--down", "9999", "--yes"), "", f"The newest revision is {HEAD}"),
     ],
 )
 def test_bad_input_is_one_sentence(dashtrade, arguments, stdin, said):
@@ -96,7 +97,7 @@ def test_a_password_is_never_an_argument(dashtrade):
 def test_migrate_up_down_and_the_sentence_before(dashtrade, empty_database_url):
     code, _, err = dashtrade("user", "list", url=empty_database_url)
     assert code == 1 and "dashtrade migrate" in err
-    assert dashtrade("migrate", url=empty_database_url)[:2] == (0, "The schema is at 0001.\n")
+    assert dashtrade("migrate", url=empty_database_url)[:2] == (0, f"The schema is at {HEAD}.\n")
     assert dashtrade("user", "list", url=empty_database_url)[0] == 0
     code, _, _ = dashtrade("migrate", "--down", "base", url=empty_database_url)
     assert code == 1, "without an answer nothing is deleted"
