@@ -190,7 +190,8 @@ class Strategy:
     """Entry and exit rules for both sides, with stops and filters.
 
     ``cooldown`` is the number of bars after an exit on which no entry may fill. ``family`` is the name under
-    which trials are counted, so that every tuning of one idea counts as one more try.
+    which trials are counted, so that every tuning of one idea counts as one more try. ``size`` is how much an entry
+    takes where a run does not say, as people write it: ``50%``, ``$2000``, ``10 shares``, ``risk 1%``; empty for none.
     """
 
     name: str
@@ -204,6 +205,7 @@ class Strategy:
     family: str = ""
     description: str = ""
     version: int = 1
+    size: str = ""
 
     def __post_init__(self) -> None:
         if self.long_entry is None and self.short_entry is None:

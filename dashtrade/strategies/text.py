@@ -73,7 +73,7 @@ def to_dict(strategy: Strategy) -> dict[str, Any]:
         out["cooldown"] = strategy.cooldown
     if strategy.session is not None:
         out["session"] = {**asdict(strategy.session), "days": list(strategy.session.days)}
-    for name in ("family", "description"):
+    for name in ("family", "description", "size"):
         if getattr(strategy, name):
             out[name] = getattr(strategy, name)
     return out
