@@ -81,23 +81,7 @@ class ComparisonAnalyzer:
 
     def plot_normalized(self) -> Figure:
         """A matplotlib figure: every price from 100 at the first common date. Shown by a notebook as it is."""
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-        from matplotlib.figure import Figure
-
-        lines = self.compare().normalised
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
-        axes = figure.subplots()
-        styles = ("-", "--", "-.", ":")
-        for number, symbol in enumerate(lines.columns):
-            axes.plot(lines.index, lines[symbol], styles[number // 10 % 4], label=str(symbol), linewidth=1.4)
-        locator = AutoDateLocator()
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axes.axhline(100, color="0.6", linewidth=0.8)
-        axes.set_ylabel("Start = 100")
-        axes.grid(visible=True, alpha=0.25)
-        axes.legend(ncols=min(len(lines.columns), 6), frameon=False)
-        return figure
+        return self.compare().figure()
 
     def _bars(self) -> Mapping[str, pd.DataFrame]:
         if not self._data:

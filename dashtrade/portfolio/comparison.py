@@ -7,17 +7,23 @@ Returns are simple returns of one bar. A figure that is not defined (no variatio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from dashtrade.analysis import performance as measure
 from dashtrade.analysis.annualisation import annualisation
+from dashtrade.display import Displayed, Fact
 from dashtrade.domain.market import parse_symbol
 from dashtrade.errors import BadBars, InvalidInput
+
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget
+    from matplotlib.figure import Figure
 
 FEWEST, MOST = 2, 20
 FEWEST_BARS = 3
@@ -93,9 +99,12 @@ def rolling_correlation(prices: pd.DataFrame, benchmark: str, window: int) -> pd
     return found.where(np.isfinite(found)).clip(-1.0, 1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What ``compare`` found. Tables are indexed by date, or by symbol where they hold one figure for each."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Displayed):
+    """What ``compare`` found. Tables are indexed by date, or by symbol where they hold one figure for each.
+
+    ``.to_frame()`` is the ranking with its statistics; ``.plot()`` and ``.figure()`` draw every price from 100.
+    """
 
     prices: pd.DataFrame
     benchmark: str
@@ -155,6 +164,35 @@ class Comparison:
 
     def ranking(self, weights: Mapping[str, float] | None = None) -> pd.DataFrame:
         return ranking(self.statistics, weights)
+
+    def to_frame(self) -> pd.DataFrame:
+        return self.ranking()
+
+    def figure(self) -> Figure:
+        from dashtrade.display.figures import lines_figure
+
+        return lines_figure(self.normalised, "Start = 100", level=100)
+
+    def plot(self) -> DOMWidget:
+        from dashtrade.display.plots import lines_plot
+
+        return lines_plot(self.normalised, "Start = 100")
+
+    def _headline(self) -> str:
+        return f"{', '.join(self.symbols)} against {self.benchmark}"
+
+    def _facts(self) -> Sequence[Fact]:
+        best = self.ranking().index[0]
+        return (
+            ("Common dates", f"{len(self.prices):,}"),
+            ("From", f"{self.prices.index[0]:%Y-%m-%d}"),
+            ("To", f"{self.prices.index[-1]:%Y-%m-%d}"),
+            ("First in the ranking", str(best)),
+        )
+
+    def _shown_rows(self) -> pd.DataFrame:
+        labels = {m.key: m.label for m in MEASURES} | {"score": "Score", "rank": "Rank"}
+        return self.ranking().rename(columns=labels).rename_axis("Symbol").reset_index()
 
 
 def compare(bars: Mapping[str, pd.DataFrame], benchmark: str | None = None) -> Comparison:
