@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
@@ -91,29 +92,29 @@ class Cluster:
         ) from lost
 
     def _once(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Values]]:
-        from distributed import wait
-
         client = self._client
         threads = max(sum(client.nthreads().values()), 1)
         size = max(1, min(BLOCKS_A_TASK, len(parts) // (threads * TASKS_A_THREAD)))
         work = client.scatter(self._work, broadcast=True, hash=False)
         waiting: dict[Any, Sequence[Part]] = {}
+        ready: SimpleQueue[Any] = SimpleQueue()
         starts = iter(range(0, len(parts), size))
         try:
             while True:
                 while len(waiting) < 3 * threads and (start := next(starts, None)) is not None:
                     own = parts[start : start + size]
                     picks = [part[1] for part in own]
-                    waiting[client.submit(run, self._name, work, versions(), picks, pure=False)] = own
+                    future = client.submit(run, self._name, work, versions(), picks, pure=False)
+                    waiting[future] = own
+                    future.add_done_callback(ready.put)
                 if not waiting:
                     return
                 self._control.check()
                 try:
-                    done = wait(list(waiting), timeout=_NOTICE, return_when="FIRST_COMPLETED").done
-                except TimeoutError:
+                    future = ready.get(timeout=_NOTICE)
+                except Empty:
                     continue
-                for future in done:
-                    yield from zip(waiting.pop(future), future.result(), strict=True)
+                yield from zip(waiting.pop(future), future.result(), strict=True)
         finally:
             if waiting:
                 client.cancel(list(waiting), force=True)
