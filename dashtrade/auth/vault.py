@@ -104,12 +104,24 @@ class Vault:
                 "A stored API key cannot be decrypted with the encryption key in use. " + REMEDY
             ) from None
 
+    def is_newest(self, sealed: str) -> bool:
+        """Whether the newest key alone opens it."""
+        try:
+            self._decrypt_with(sealed, self._fernets[0], self._private[:1])
+        except InvalidToken:
+            return False
+        return True
+
     def _decrypt(self, sealed: str) -> bytes:
+        return self._decrypt_with(sealed, self._fernet, self._private)
+
+    @staticmethod
+    def _decrypt_with(sealed: str, fernet: Fernet | MultiFernet, privates: list[X25519PrivateKey]) -> bytes:
         if not sealed.startswith(BOX):
-            return self._fernet.decrypt(sealed.encode())
+            return fernet.decrypt(sealed.encode())
         box = base64.urlsafe_b64decode(sealed.removeprefix(BOX))
         sender, body = box[:32], box[32:]
-        for private in self._private:
+        for private in privates:
             shared = private.exchange(X25519PublicKey.from_public_bytes(sender))
             cipher = ChaCha20Poly1305(_message_key(shared, sender + private.public_key().public_bytes_raw()))
             try:

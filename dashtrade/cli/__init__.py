@@ -13,6 +13,7 @@ from dashtrade.cli import (
     bot,
     data,
     doctor,
+    keys,
     lab,
     migrate,
     report,
@@ -32,7 +33,9 @@ app = typer.Typer(
 )
 
 # Each has ``register(app)``, or ``app``, a Typer of its own that is mounted under the module's name.
-for _area in (up, doctor, migrate, user, lab, data, analyze, backtest, report, alert, bot, tradingview, simulator):
+for _area in (
+    up, doctor, migrate, user, keys, lab, data, analyze, backtest, report, alert, bot, tradingview, simulator,
+):  # fmt: skip
     if hasattr(_area, "register"):
         _area.register(app)
     else:

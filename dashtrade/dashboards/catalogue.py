@@ -16,10 +16,10 @@ from dashtrade.domain.users import Role
 log = logging.getLogger("dashtrade.dashboards")
 
 SLUG = re.compile(r"[a-z][a-z0-9_-]{0,40}")
-ADDRESSES_IN_USE = frozenset(
-    ("login", "logout", "healthz", "assets", "api", "voila", "account", "admin", "register", "set-password")
-    + ("second-step", "new-password", "forgotten", "lab")
-)
+ADDRESSES_IN_USE = {
+    "login", "logout", "healthz", "assets", "api", "voila", "account", "admin", "register", "set-password",
+    "second-step", "new-password", "forgotten", "lab",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dashtrade.dashboards.office.shell import OfficePage, zone_of
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import InvalidInput, NotFound
-from dashtrade.services import accounts, administration, audit, invitations, second_factor, users
+from dashtrade.services import accounts, administration, audit, invitations, key_rotation, second_factor, users
 
 PARTS = {"": "Users", "audit": "Audit log", "system": "System"}
 
@@ -98,6 +98,7 @@ class AdminPage(OfficePage):
             "queue": administration.queue(uow, self.me.user_id),
             "halts": administration.system_halts(uow),
             "is_superadmin": self.me.role is Role.SUPERADMIN,
+            "rotation": key_rotation.last_rotation(uow) if self.me.role is Role.SUPERADMIN else None,
             "settings": [(name, _shown(getattr(settings, name))) for name in type(settings).model_fields]
             if self.me.role is Role.SUPERADMIN
             else [],

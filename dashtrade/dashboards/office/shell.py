@@ -185,6 +185,7 @@ class OfficePage(Forms):
             confirmed=confirmed,
             zone=zone,
             when=clock(zone),
+            moment=lambda text: clock(zone)(datetime.fromisoformat(text)),
             **values,
         )
 

@@ -1,0 +1,207 @@
+"""Changing the keys that seal stored secrets, while everything runs.
+
+The encryption key seals API keys and the addresses of channels; the sign-in key seals second factors. A rotation puts a
+new key in front of each file, publishes the new public key and seals every record again, one transaction each, so that
+it may be killed at any moment and go on later. Running processes read the files each time they need a key. The old keys
+stay in the files until they are retired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from dashtrade.auth import secret_files
+from dashtrade.auth.vault import Vault, new_key
+from dashtrade.db.tables.accounts import AppStateRow, UserApiKeyRow, UserRow
+from dashtrade.db.tables.alerts import NotificationChannelRow
+from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.errors import ConfigurationError
+from dashtrade.services import audit
+from dashtrade.services.api_keys import publish_public_key
+from dashtrade.settings import Settings
+
+STATE = "key_rotation"
+LOCK = 7_305_511_904  # an advisory lock: one rotation at a time
+#: A form that was being answered when the new key was published is done by then.
+SETTLED = timedelta(minutes=1)
+
+NewUow = Callable[[], UnitOfWork]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How far the last rotation came. Times are ISO 8601; ``keys`` are fingerprints of the newest keys."""
+
+    started_at: str
+    total: int
+    done: int
+    keys: tuple[str, ...]
+    finished_at: str | None = None
+    retired_at: str | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finished_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """Columns of a table that hold ciphertexts of one key."""
+
+    table: type
+    columns: tuple[str, ...]
+    key: str
+
+
+SEALED = (
+    _Sealed(UserApiKeyRow, ("alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"), secret_files.ENCRYPTION_KEY),
+    _Sealed(NotificationChannelRow, ("url_encrypted",), secret_files.ENCRYPTION_KEY),
+    _Sealed(UserRow, ("totp_secret_encrypted",), secret_files.SIGNIN_KEY),
+)
+
+
+def last_rotation(uow: UnitOfWork) -> Rotation | None:
+    """What is known of the last one; None: there was none."""
+    value = uow.session.scalar(select(AppStateRow.value).where(AppStateRow.key == STATE))
+    return Rotation(**{**value, "keys": tuple(value["keys"])}) if isinstance(value, dict) else None
+
+
+def rotate(new_uow: NewUow, settings: Settings, *, now: datetime | None = None) -> Rotation:
+    """Seal everything with new keys; goes on where an earlier run was interrupted.
+
+    Where a key is a setting and not a file, the operator has put the new one in front of it; raises ConfigurationError
+    where there is no second one. Raises ConfigurationError when another rotation runs.
+    """
+    now = now or datetime.now(UTC)
+    with _alone(new_uow):
+        with new_uow() as uow:
+            state = last_rotation(uow)
+        if state is None or state.is_finished:
+            keys = tuple(secret_files.fingerprint(_begin(settings, name)) for name in _names())
+            with new_uow() as uow:
+                state = Rotation(now.isoformat(), _count(uow), 0, keys)
+                _keep(uow, state)
+                audit.record(uow, "encryption_rotation_started", fingerprints=list(keys))
+                uow.commit()
+        vaults = _vaults(settings)
+        with new_uow() as uow:
+            publish_public_key(uow, vaults[secret_files.ENCRYPTION_KEY])
+        done = 0
+        for sealed, row_id in list(_records(new_uow)):
+            with new_uow() as uow:
+                _renew(uow, sealed, row_id, vaults[sealed.key])
+                done += 1
+                state = Rotation(state.started_at, max(state.total, done), done, state.keys)
+                _keep(uow, state)
+                uow.commit()
+        with new_uow() as uow:
+            state = Rotation(state.started_at, done, done, state.keys, finished_at=datetime.now(UTC).isoformat())
+            _keep(uow, state)
+            audit.record(uow, "encryption_rotated", count=done)
+            uow.commit()
+        return state
+
+
+def retire(new_uow: NewUow, settings: Settings, *, now: datetime | None = None) -> Rotation:
+    """Take the old keys out of the files, after looking that no record needs them. From then on they open nothing."""
+    now = now or datetime.now(UTC)
+    with _alone(new_uow), new_uow() as uow:
+        state = last_rotation(uow)
+        if state is None or state.finished_at is None:
+            raise ConfigurationError("No finished rotation is known. Run `dashtrade keys rotate` first.")
+        if now - datetime.fromisoformat(state.finished_at) < SETTLED:
+            raise ConfigurationError("The rotation has only just finished. Try again in a minute.")
+        names = ", ".join(sealed.table.__tablename__ for sealed in SEALED)
+        uow.session.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
+        vaults = _vaults(settings)
+        for sealed, row_id in list(_records(lambda: uow, open_already=True)):
+            _renew(uow, sealed, row_id, vaults[sealed.key])
+        state = Rotation(**{**asdict(state), "retired_at": now.isoformat()})
+        _keep(uow, state)
+        audit.record(uow, "encryption_retired", fingerprints=list(state.keys))
+        uow.commit()
+    for name in _names():
+        file = secret_files.key_file(settings, name)
+        if _follows_file(settings, name):
+            file.write(file.read()[:1])
+    return state
+
+
+def _names() -> tuple[str, ...]:
+    return secret_files.ENCRYPTION_KEY, secret_files.SIGNIN_KEY
+
+
+def _follows_file(settings: Settings, name: str) -> bool:
+    given = getattr(settings, name)
+    file = secret_files.key_file(settings, name)
+    return given is None or (file.path.is_file() and file.knew(given.get_secret_value()))
+
+
+def _begin(settings: Settings, name: str) -> str:
+    """The key to seal with: a new one in front of the file, or the first of the setting."""
+    if _follows_file(settings, name):
+        file, key = secret_files.key_file(settings, name), new_key()
+        file.write([key, *file.read()])
+        return key
+    listed = [key.strip() for key in getattr(settings, name).get_secret_value().split(",") if key.strip()]
+    if len(listed) < 2:
+        setting = secret_files.key_file(settings, name).setting
+        raise ConfigurationError(
+            f"{setting} is a setting, so that it cannot be changed from here. Put a new key in front of it, separated "
+            "by a comma (`dashtrade keys new` makes one), start DashTrade again, then rotate."
+        )
+    return listed[0]
+
+
+def _vaults(settings: Settings) -> dict[str, Vault]:
+    return {
+        secret_files.ENCRYPTION_KEY: Vault(secret_files.encryption_key(settings)),
+        secret_files.SIGNIN_KEY: Vault(secret_files.signin_key(settings)),
+    }
+
+
+@contextmanager
+def _alone(new_uow: NewUow) -> Iterator[None]:
+    with new_uow() as guard:
+        if not guard.session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK}):
+            raise ConfigurationError("A rotation is running already. Wait until it is done.")
+        yield
+
+
+def _records(new_uow: NewUow, *, open_already: bool = False) -> Iterator[tuple[_Sealed, int]]:
+    for sealed in SEALED:
+        query = select(sealed.table.id).where(getattr(sealed.table, sealed.columns[0]).is_not(None))  # type: ignore[attr-defined]
+        query = query.order_by(sealed.table.id)  # type: ignore[attr-defined]
+        if open_already:
+            numbers = list(new_uow().session.scalars(query))
+        else:
+            with new_uow() as uow:
+                numbers = list(uow.session.scalars(query))
+        yield from ((sealed, number) for number in numbers)
+
+
+def _count(uow: UnitOfWork) -> int:
+    return sum(1 for _ in _records(lambda: uow, open_already=True))
+
+
+def _renew(uow: UnitOfWork, sealed: _Sealed, row_id: int, vault: Vault) -> None:
+    """One record under the newest key; one that is there already, or gone, is left alone."""
+    row: Any = uow.session.get(sealed.table, row_id, populate_existing=True, with_for_update=True)
+    for column in sealed.columns:
+        value = getattr(row, column, None)
+        if value is not None and not vault.is_newest(value):
+            setattr(row, column, vault.renew(value))
+
+
+def _keep(uow: UnitOfWork, state: Rotation) -> None:
+    value = {**asdict(state), "keys": list(state.keys)}
+    query = insert(AppStateRow).values(key=STATE, value=value)
+    changed = {"value": value, "version": AppStateRow.version + 1, "updated_at": datetime.now(UTC)}
+    uow.session.execute(query.on_conflict_do_update(index_elements=["key"], set_=changed))
