@@ -94,6 +94,7 @@ JOB_MODULES = (
     "dashtrade.services.deliveries",
     "dashtrade.services.alert_engine",
     "dashtrade.services.report_schedules",
+    "dashtrade.services.report_control",
     "dashtrade.services.password_reset",
 )
 

@@ -1,0 +1,1 @@
+"""The reports page: schedules, runs, and their files."""
