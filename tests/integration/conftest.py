@@ -58,6 +58,8 @@ def guarded(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "ENCRYPTION_KEY": "secret-encryption-key",
         "DASHTRADE_SESSION_SECRET": "secret-session-key",
         "AWS_SECRET_ACCESS_KEY": "secret-of-the-operator",
+        "DASHTRADE_SMTP_HOST": "mail.example.com",
+        "DASHTRADE_SMTP_PASSWORD": "secret-of-the-mail",
         "DASHTRADE_PAGES_DATABASE_URL": database_url.replace("dashtrade:", "dashtrade:", 1) + "?application_name=pages",
     }
     with running_server(database_url, folder, apps=apps, users=users, **secrets) as server:
