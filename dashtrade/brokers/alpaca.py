@@ -28,7 +28,15 @@ from dashtrade.brokers.alpaca_stream import AlpacaStream, OnGap, OnUpdate
 from dashtrade.brokers.rate_limit import Priority, budget_for
 from dashtrade.brokers.refusals import classify
 from dashtrade.domain.bots import AccountMode
-from dashtrade.domain.orders import BrokerAccount, BrokerOrder, BrokerPosition, Execution, OrderRequest, Refusal
+from dashtrade.domain.orders import (
+    AccountActivity,
+    BrokerAccount,
+    BrokerOrder,
+    BrokerPosition,
+    Execution,
+    OrderRequest,
+    Refusal,
+)
 from dashtrade.errors import BrokerError, BrokerUnavailable, ConfigurationError, OrderRefused, OutcomeUnknown
 
 logger = logging.getLogger(__name__)
@@ -172,26 +180,33 @@ class AlpacaBroker:
         be booked late with an earlier time, so ask again from a little before the last one and drop those already
         known.
         """
-        query: dict[str, Any] = {"direction": "asc", "page_size": PAGE}
-        if after is not None:
-            query["after"] = after.isoformat()
+        query: dict[str, Any] = {} if after is None else {"after": after.isoformat()}
+        found = self._activities("/account/activities/FILL", query)
+        result: list[Execution] = []
+        for item in found:
+            result.append(self._read(Answer(payload=item, status=200), self._fill))
+        return sorted(result, key=lambda fill: fill.time)
+
+    def activities(self, after: datetime) -> list[AccountActivity]:
+        """What the broker booked beside trades from the day of ``after`` on: money in and out, fees, splits."""
+        query = {"after": after.date().isoformat(), "category": "non_trade_activity"}
+        found = self._activities("/account/activities", query)
+        return [self._read(Answer(payload=item, status=200), parse.activity) for item in found]
+
+    def _activities(self, path: str, query: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """All pages, oldest first, each activity once."""
+        wanted: dict[str, Any] = {**query, "direction": "asc", "page_size": PAGE}
         found: dict[str, Mapping[str, Any]] = {}
         for _ in range(MAX_PAGES):
-            page_query = dict(query)
-            answer = self._ask(
-                lambda q=page_query: self._client.get("/account/activities/FILL", q),  # type: ignore[misc]
-                Priority.RECONCILE,
-            )
+            page_query = dict(wanted)
+            answer = self._ask(lambda q=page_query: self._client.get(path, q), Priority.RECONCILE)  # type: ignore[misc]
             page = self._read(answer, lambda raw: parse.objects(raw, "activities"))
             new = {str(item.get("id")): item for item in page if str(item.get("id")) not in found}
             found |= new
             if len(page) < PAGE or not new:
                 break
-            query["page_token"] = str(page[-1].get("id"))
-        result: list[Execution] = []
-        for item in found.values():
-            result.append(self._read(Answer(payload=item, status=200), self._fill))
-        return sorted(result, key=lambda fill: fill.time)
+            wanted["page_token"] = str(page[-1].get("id"))
+        return list(found.values())
 
     def stream(self, on_update: OnUpdate, on_gap: OnGap, **options: Any) -> AlpacaStream:
         """Follow the account's orders in a thread of its own until ``stop()``.

@@ -7,11 +7,12 @@ else that does not fit raises Unreadable, and the caller decides what that means
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dashtrade.domain.orders import (
+    AccountActivity,
     BrokerAccount,
     BrokerOrder,
     BrokerPosition,
@@ -120,6 +121,24 @@ def fill(raw: Any, client_order_id: str) -> Execution:
         qty=_required(body, "qty"),
         price=_required(body, "price"),
         time=time,
+    )
+
+
+def activity(raw: Mapping[str, Any]) -> AccountActivity:
+    """One that is no trade; it names a day, not a time."""
+    try:
+        day = date.fromisoformat(str(raw.get("date"))[:10])
+    except ValueError:
+        raise Unreadable("date is not a day") from None
+    symbol = raw.get("symbol")
+    return AccountActivity(
+        activity_id=_text(raw, "id"),
+        kind=_text(raw, "activity_type").upper(),
+        day=day,
+        amount=_number(raw, "net_amount") or Decimal(0),
+        symbol=str(symbol) if symbol else None,
+        qty=_number(raw, "qty"),
+        description=str(raw.get("description") or "")[:200],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -93,7 +93,7 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """An order as the broker reports it. ``legs`` are the closing orders that belong to it, where they were asked for."""
+    """An order as the broker reports it. ``legs`` are the closing orders that were asked for with it."""
 
     broker_order_id: str
     client_order_id: str
@@ -125,6 +125,19 @@ class Execution:
     qty: Decimal
     price: Decimal
     time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountActivity:
+    """Something the broker booked that is no trade. ``day`` is New York's; ``qty`` is the change in shares, if any."""
+
+    activity_id: str
+    kind: str
+    day: date
+    amount: Decimal
+    symbol: str | None = None
+    qty: Decimal | None = None
+    description: str = ""
 
 
 class StreamGap(StrEnum):

@@ -15,7 +15,14 @@ from dashtrade.domain.market import (
     Session,
     SymbolMatch,
 )
-from dashtrade.domain.orders import BrokerAccount, BrokerOrder, BrokerPosition, Execution, OrderRequest
+from dashtrade.domain.orders import (
+    AccountActivity,
+    BrokerAccount,
+    BrokerOrder,
+    BrokerPosition,
+    Execution,
+    OrderRequest,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +121,9 @@ class Broker(Protocol):
     def account(self) -> BrokerAccount: ...
 
     def executions(self, after: datetime | None = None) -> list[Execution]: ...
+
+    def activities(self, after: datetime) -> list[AccountActivity]:
+        """What was booked beside trades."""
 
 
 class Channel(Protocol):

@@ -58,7 +58,7 @@ def test_one_leg_closes_the_position_and_ends_the_other(desk: House, price: int,
     rows = desk.rows("SELECT side, qty, price FROM executions WHERE user_id = :u", u=desk.user_id)
     assert bot.total_pnl == sum((1 if row[0] == "sell" else -1) * row[1] * row[2] for row in rows)
     assert events(desk) == [] and desk.rows("SELECT 1 FROM external_orders WHERE user_id = :u", u=desk.user_id) == []
-    closing = [trade for trade in bots.list_trades(desk.uow(), desk.user_id) if trade.status == "FILLED"][0]
+    closing = next(trade for trade in bots.list_trades(desk.uow(), desk.user_id) if trade.status == "FILLED")
     assert closing.realized_pnl == bot.total_pnl
 
 

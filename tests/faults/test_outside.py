@@ -16,8 +16,9 @@ from trading_house import House, wait_for
 from dashtrade.brokers import alpaca_parse
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.domain.market import Quote
+from dashtrade.errors import InvalidInput
 from dashtrade.processes.trader.agent import AccountAgent, Tools
-from dashtrade.services import bots, trading_outside
+from dashtrade.services import bots, trading_activities, trading_outside
 from dashtrade.services.notifications import list_notifications
 from dashtrade.services.trading_lease import acquire_lease
 
@@ -97,30 +98,98 @@ def test_fault_47_when_both_legs_of_a_bracket_filled_the_exit_does_not_make_it_w
 
 
 @pytest.mark.parametrize(("ratio", "left"), [("4", 40), ("0.5", 5)])
-def test_fault_51_a_split_stops_the_symbol_and_an_exit_sells_no_more_than_there_is(
-    desk: House, ratio: str, left: int
-) -> None:
+def test_fault_51_a_split_that_the_broker_lists_rescales_the_lots(desk: House, ratio: str, left: int) -> None:
     bought(desk)
+    price = desk.rows("SELECT price FROM lots WHERE user_id = :u", u=desk.user_id)[0][0]
     # a split touches every account that holds the symbol; each test has its own, flat ones are not touched
     desk.simulator.admin("/sim/split", symbol="AAPL", ratio=ratio)
-    assert desk.broker_positions()["AAPL"] == left
+    wait_for(lambda: (desk.trader.reconcile_soon(), ledger(desk) == {"AAPL": left})[1], "the lots keep their size")
+    wait_for(lambda: stops(desk) == [], "the symbol stays stopped although the books agree")
+    lot = desk.rows("SELECT opened_qty, open_qty, price FROM lots WHERE user_id = :u", u=desk.user_id)[0]
+    assert tuple(lot) == (left, left, (price / Decimal(ratio)).quantize(Decimal("0.000001")))
+    told = wait_for(lambda: list_notifications(desk.uow(), desk.user_id), "the user is not told")
+    assert [note.title for note in told] == ["Split: AAPL"] and f"10 shares are now {left}" in told[0].body
+    desk.trader.reconcile_soon()
+    assert desk.settled(action="SELL", id="out").json()["filled_qty"] == left
+    settle(desk)
+    paid, got = desk.rows("SELECT qty * price FROM executions WHERE user_id = :u ORDER BY id", u=desk.user_id)
+    assert abs(bots.list_bots(desk.uow(), desk.user_id)[0].total_pnl - (got[0] - paid[0])) < Decimal("0.001")
+
+
+def test_fault_51_a_split_that_nobody_lists_stops_the_symbol_until_the_user_says_so(desk: House) -> None:
+    bought(desk)
+    rule = {"route": "GET /v2/account/activities$", "action": "error", "status": 200, "body": "[]", "times": 10_000}
+    desk.simulator.faults(rule)
+    desk.simulator.admin("/sim/split", symbol="AAPL", ratio="4")
     desk.trader.reconcile_soon()
     wait_for(lambda: stops(desk), "a split is not noticed")
     told = wait_for(lambda: list_notifications(desk.uow(), desk.user_id), "the user is not told")
     assert [note.title for note in told] == ["Drift: AAPL"] and "Our books hold 10 AAPL" in told[0].body
     assert desk.settled(id="more").json()["code"] == "HALTED"
+    with pytest.raises(InvalidInput, match="ratio"):
+        trading_activities.rescale(desk.uow(), desk.user_id, "AAPL", Decimal(1), by="ada")
+    assert trading_activities.rescale(desk.uow(), desk.user_id, "aapl", Decimal(4), by="ada") == 1
+    wait_for(lambda: (desk.trader.reconcile_soon(), stops(desk) == [])[1], "the symbol stays stopped")
+    assert desk.settled(action="SELL", id="out").json()["filled_qty"] == 40
+    assert desk.broker_positions() == {}
+
+
+@pytest.mark.parametrize(("ratio", "left"), [("4", 40), ("0.5", 5)])
+def test_fault_51_before_a_split_is_in_the_books_no_exit_opens_a_short(desk: House, ratio: str, left: int) -> None:
+    bought(desk)
+    rule = {"route": "GET /v2/account/activities$", "action": "error", "status": 200, "body": "[]", "times": 10_000}
+    desk.simulator.faults(rule)
+    desk.simulator.admin("/sim/split", symbol="AAPL", ratio=ratio)
+    desk.trader.reconcile_soon()
+    wait_for(lambda: stops(desk), "a split is not noticed")
     out = desk.settled(action="SELL", id="out").json()
     assert (out["status"], out["filled_qty"]) == ("success", min(left, 10))
     assert desk.broker_positions().get("AAPL", 0) == max(left - 10, 0), "never short"
 
 
-def test_fault_51_a_renamed_symbol_is_stopped_and_not_sold_short(desk: House) -> None:
+def test_fault_51_a_renamed_symbol_takes_its_bot_and_its_lots_along(desk: House) -> None:
     bought(desk)
     desk.simulator.admin("/sim/rename", symbol="AAPL", to="APPL")
+    wait_for(lambda: (desk.trader.reconcile_soon(), ledger(desk) == {"APPL": 10})[1], "the lots keep the old name")
+    wait_for(lambda: stops(desk) == [], "the symbols stay stopped")
+    assert desk.settled(symbol="APPL", action="SELL", id="out").json()["filled_qty"] == 10
+    assert desk.broker_positions() == {}
+    assert [event.event_type for event in bots.list_risk_events(desk.uow(), desk.user_id)] == ["RENAMED"]
+
+
+def booked(desk: House, kind: str, amount: int, **more: str) -> None:
+    desk.simulator.admin("/sim/book", key_id=f"SIM-{desk.user_id}", type=kind, amount=str(amount), **more)
+
+
+def kinds(desk: House) -> list[tuple[str, Decimal]]:
+    query = "SELECT kind, amount FROM cash_ledger WHERE user_id = :u AND kind <> 'trade' ORDER BY id"
+    return [tuple(row) for row in desk.rows(query, u=desk.user_id)]
+
+
+def test_money_moved_at_the_broker_is_no_loss_and_a_fee_is_one(desk: House) -> None:
+    """A withdrawal of 5,000 is no daily loss; a fee is, in a row of its own, once."""
+    desk.bot(allow_quantity=True, daily_loss_limit=Decimal(1000))
+    assert desk.settled(id="in", quantity=10).json()["status"] == "success"
+    settle(desk)
+    booked(desk, "CSW", -5000)
+    booked(desk, "CSD", 700)
+    booked(desk, "FEE", -3, symbol="AAPL", description="TAF fee")
+    for _ in range(2):
+        desk.trader.reconcile_soon()
+        wait_for(lambda: len(kinds(desk)) == 3, "the bookings are not in the ledger")
+    assert sorted(kinds(desk)) == [("deposit", 700), ("fee", -3), ("withdrawal", -5000)]
+    account = desk.rows("SELECT equity - last_equity FROM account_state WHERE user_id = :u", u=desk.user_id)
+    wait_for(lambda: desk.rows(
+        "SELECT 1 FROM account_state WHERE user_id = :u AND equity < 97000", u=desk.user_id
+    ), f"the withdrawal is not seen ({account})")  # fmt: skip
+    bot = bots.list_bots(desk.uow(), desk.user_id)[0]
+    assert bot.config.is_active and bots.list_risk_events(desk.uow(), desk.user_id) == []
+    assert bot.total_pnl == -3, "the fee is the bot's: it alone traded the symbol"
+    assert desk.settled(id="more", quantity=1).json()["status"] == "success"
+    booked(desk, "FEE", -1100, symbol="AAPL", description="a large one")
     desk.trader.reconcile_soon()
-    wait_for(lambda: len(stops(desk)) == 2, "both symbols differ")
-    assert desk.settled(action="SELL", id="out").json()["code"] == "NOTHING_HELD"
-    assert desk.broker_positions() == {"APPL": 10}
+    seen = lambda: [e.event_type for e in bots.list_risk_events(desk.uow(), desk.user_id)]  # noqa: E731
+    wait_for(lambda: seen() == ["DAILY_LOSS_LIMIT"], "the fee is no loss", 30)
 
 
 def test_fault_52_a_fill_that_was_taken_back_leaves_the_books_and_is_undone_once(desk: House) -> None:

@@ -162,6 +162,17 @@ async def bust(service: Service, request: Request, payload: dict[str, Any]) -> A
     return {"execution_id": str(execution)}
 
 
+async def book(service: Service, request: Request, payload: dict[str, Any]) -> Any:
+    """``{"key_id": "SIM-1", "type": "CSD", "amount": "500"}``: money in or out; FEE and others may name a symbol."""
+    key_id, amount = str(payload.get("key_id") or ""), drafts.number(payload, "amount")
+    kind, symbol = str(payload.get("type") or "CSD").upper(), payload.get("symbol")
+    if not key_id or amount is None or not kind.isalpha() or len(kind) > 10:
+        raise malformed("a booking needs a key_id, a type such as CSD, CSW or FEE, and an amount")
+    text = str(payload.get("description") or kind)[:200]
+    await run_in_threadpool(corporate.book, service.exchange, key_id, kind, amount, symbol, text)
+    return {"type": kind, "amount": drafts.plain(amount)}
+
+
 async def liquidate(service: Service, request: Request, payload: dict[str, Any]) -> Any:
     """``{"key_id": "SIM-1"}``: the brokerage cancels all orders of an account and closes its positions."""
     account = await run_in_threadpool(service.exchange.open_account, str(payload.get("key_id") or ""))
@@ -186,5 +197,6 @@ def routes(rehearsal: bool) -> list[Route]:
             _route("/sim/rename", rename, "POST"),
             _route("/sim/bust", bust, "POST"),
             _route("/sim/liquidate", liquidate, "POST"),
+            _route("/sim/book", book, "POST"),
         ]
     return found

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row
 
@@ -13,6 +14,7 @@ from dashtrade.brokers.simulator.drafts import plain
 from dashtrade.brokers.simulator.ledger import Balance
 
 Body = dict[str, Any]
+NEW_YORK = ZoneInfo("America/New_York")
 
 
 def asset_id(symbol: str) -> str:
@@ -144,7 +146,7 @@ def activity(row: Row[Any]) -> Body:
         return {
             "id": row.id,
             "activity_type": row.activity_type,
-            "date": row.time.date().isoformat(),
+            "date": row.time.astimezone(NEW_YORK).date().isoformat(),
             "net_amount": text(row.net_amount),
             "description": row.description or "",
             "symbol": row.symbol,

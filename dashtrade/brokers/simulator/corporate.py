@@ -93,7 +93,16 @@ def _end_orders(desk: Desk, symbol: str) -> None:
             desk.cancel(current)
 
 
-def _note(desk: Desk, kind: str, symbol: str, qty: Decimal, description: str) -> None:
+def book(exchange: Exchange, key_id: str, kind: str, amount: Decimal, symbol: str | None, description: str) -> None:
+    """Money in or out of an account that is no trade: a deposit, a withdrawal, a fee, a dividend."""
+    with exchange.desk(exchange.open_account(key_id)) as desk:
+        desk.add_cash(amount)
+        _note(desk, kind, symbol, None, description, amount)
+
+
+def _note(
+    desk: Desk, kind: str, symbol: str | None, qty: Decimal | None, description: str, amount: Decimal = Decimal(0)
+) -> None:
     desk.connection.execute(
         insert(_A).values(
             id=f"{desk.now:%Y%m%d%H%M%S}{desk.now.microsecond // 1000:03d}::{uuid4()}",
@@ -102,7 +111,7 @@ def _note(desk: Desk, kind: str, symbol: str, qty: Decimal, description: str) ->
             time=desk.now,
             symbol=symbol,
             qty=qty,
-            net_amount=Decimal(0),
+            net_amount=amount,
             description=description,
         )
     )

@@ -146,9 +146,7 @@ class Desk(Books):
                 if not left:
                     status = "new" if other.leg == "take_profit" else "held"
                     self.tell("new", self.change(other, active=True, status=status))
-            elif order.parent_id is None and order.order_class != "oco":
-                continue
-            elif self.market.knobs.both_legs:
+            elif (order.parent_id is None and order.order_class != "oco") or self.market.knobs.both_legs:
                 continue
             elif not left:
                 self._finish(other, "canceled", alone=True)

@@ -12,7 +12,8 @@ the true answer, ``drop``: fields removed). A route is a method (or ``*``) and a
 the path exact.
 
 Market and stream: ``visibility_lag`` seconds, ``partial_fills`` (fractions of the order), ``partial_interval`` seconds,
-``hold_fills``, ``both_legs`` (a filled leg does not end the other), and ``stream``: a list of ``duplicate``, ``drop``, ``reverse``, ``silent``.
+``hold_fills``, ``both_legs`` (a filled leg does not end the other), and ``stream``: a list of ``duplicate``, ``drop``,
+``reverse``, ``silent``.
 """
 
 from __future__ import annotations

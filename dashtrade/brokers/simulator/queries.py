@@ -80,6 +80,12 @@ def activities(connection: Connection, account_id: UUID, types: list[str], query
     wanted: Select[Any] = select(_A).where(_A.c.account_id == account_id, ~_A.c.busted)
     if types:
         wanted = wanted.where(_A.c.activity_type.in_(types))
+    category = query.get("category")
+    if category not in (None, "", "trade_activity", "non_trade_activity") or (category and types):
+        raise malformed("category is trade_activity or non_trade_activity, and goes without activity_types")
+    if category:
+        fills = _A.c.activity_type == "FILL"
+        wanted = wanted.where(fills if category == "trade_activity" else ~fills)
     if query.get("after"):
         wanted = wanted.where(_A.c.time > moment(query["after"], "after"))
     if query.get("until"):

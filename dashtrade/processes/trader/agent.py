@@ -21,7 +21,7 @@ from dashtrade.db.trading_repository import open_intents
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IntentState, SessionRule
 from dashtrade.domain.market import Quote
-from dashtrade.domain.orders import BrokerOrder, OrderUpdate, Refusal, StreamGap
+from dashtrade.domain.orders import AccountActivity, BrokerOrder, OrderUpdate, Refusal, StreamGap
 from dashtrade.domain.ports import Broker
 from dashtrade.errors import (
     BrokerError,
@@ -33,6 +33,7 @@ from dashtrade.errors import (
 )
 from dashtrade.services import (
     trading,
+    trading_activities,
     trading_books,
     trading_fills,
     trading_guards,
@@ -53,6 +54,7 @@ BUSY_SECONDS = 0.1
 POLLS = (0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
 BLOCKED = frozenset({Refusal.HELD_FOR_ORDERS, Refusal.WASH_TRADE})
 SETTLE = timedelta(minutes=2)
+FAR = datetime.max.replace(tzinfo=UTC)
 TRY_AGAIN = frozenset({"40001", "40P01"})
 
 
@@ -62,13 +64,15 @@ def nothing(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What an agent works with. ``quote`` may ask the network; ``session_open`` answers by exchange calendar."""
+    """What an agent works with. ``quote`` may ask the network; ``session_open`` answers by exchange calendar, and
+    ``next_edge`` says when the next session opens or closes."""
 
     uow: Callable[[], UnitOfWork]
     broker: Broker
     hint: Callable[[str, Decimal], None] | None = None
     quote: Callable[[str], Quote | None] = lambda symbol: None
     session_open: Callable[[str, SessionRule, datetime], bool] = lambda symbol, rule, now: True
+    next_edge: Callable[[datetime], datetime] = lambda now: FAR
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     checkpoint: Callable[[str], None] = nothing
 
@@ -86,6 +90,7 @@ class AccountAgent:
         self._renew_at = time.monotonic() + RENEW_SECONDS
         self._reconciled = False
         self._first = True
+        self._edge = tools.next_edge(tools.now())
         self.stream_heard: datetime | None = None
 
     def wake(self) -> None:
@@ -152,6 +157,8 @@ class AccountAgent:
             renew_lease(self.tools.uow(), self.lease)
             self._renew_at = time.monotonic() + RENEW_SECONDS
         busy = self._drive()
+        if self.tools.now() >= self._edge:  # the session opens or closes
+            self._edge, self._reconcile_at = self.tools.next_edge(self.tools.now()), 0.0
         if time.monotonic() >= self._reconcile_at:
             self.reconcile()
         if self._reconciled:
@@ -404,10 +411,11 @@ class AccountAgent:
     def reconcile(self) -> None:
         """Account, fills, open orders, positions. Raises BrokerError where one of them cannot be read: nothing is
         concluded then, and at the start nothing is traded."""
-        tools, lease = self.tools, self.lease
+        tools, lease, uow = self.tools, self.lease, self.tools.uow
         self._reconcile_at = time.monotonic() + (RECONCILE_SECONDS if self._reconciled else 2.0)
         asked_at = tools.now()
         trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
+        pending = self._note_activities()
         cursor = trading_fills.cursor(tools.uow(), lease.account_id)
         cursor = min(cursor, self._adopt_legs() or cursor)
         executions = tools.broker.executions(cursor - SETTLE)
@@ -429,7 +437,8 @@ class AccountAgent:
             self._fetch_fills(cursor)
             after = trading_books.books(tools.uow(), lease)[0]
             drifts = position_drifts(after, tools.broker.positions(), moving)
-        if drifts and trading_outside.adopt_closings(tools.uow(), lease, drifts):
+        adopted = drifts and pending and trading_activities.apply_to_lots(uow(), lease, drifts, pending, tools.now())
+        if adopted or (drifts and trading_outside.adopt_closings(tools.uow(), lease, drifts)):
             drifts = position_drifts(trading_books.books(tools.uow(), lease)[0], positions, moving)
         for drift in trading_books.note_reconciled(tools.uow(), lease, drifts, moving, tools.now()):
             log.warning("drift", account=lease.account_id, symbol=drift.symbol, why=drift.message)
@@ -437,6 +446,13 @@ class AccountAgent:
             log.info("reconciled", account=lease.account_id, fills=len(executions), drifts=len(drifts))
         self._reconciled = True
         self._reconcile_at = time.monotonic() + RECONCILE_SECONDS
+
+    def _note_activities(self) -> list[AccountActivity]:
+        """Money in and out, fees; returns splits and renamings that are not in the lots yet."""
+        tools, lease = self.tools, self.lease
+        since = trading_activities.activities_since(tools.uow(), lease)
+        found = tools.broker.activities(since)
+        return trading_activities.note_activities(tools.uow(), lease, found, tools.now())
 
     def _watch(self) -> None:
         """Loss limits against the broker's latest prices."""
@@ -452,6 +468,7 @@ class AccountAgent:
                 prices = {p.symbol: p.market_price for p in positions if p.market_price is not None}
                 at_broker = {p.symbol: p.qty for p in positions}
                 trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
+                self._note_activities()  # or a withdrawal would be taken for a loss
             except BrokerError as error:
                 log.warning("not_watched", account=lease.account_id, reason=str(error))
                 return

@@ -159,14 +159,16 @@ class Trader:
         except DashTradeError as error:
             self._refuse(lease, error)
             return
-        hours = _regular_hours()
+        hours = _RegularHours()
 
         def session_open(symbol: str, rule: SessionRule, moment: datetime) -> bool:
             if rule is SessionRule.ANY or (rule is SessionRule.AUTO and lease.mode is AccountMode.SIMULATED):
                 return True
-            return hours(symbol, moment)
+            return hours.is_open(symbol, moment)
 
-        tools = Tools(self.uow, broker, hint, self.quote, session_open, self.now, self.checkpoint)
+        tools = Tools(
+            self.uow, broker, hint, self.quote, session_open, hours.next_edge, now=self.now, checkpoint=self.checkpoint
+        )
         agent = AccountAgent(lease, tools)
         with self._lock:
             self._agents[lease.user_id, lease.mode.value] = agent
@@ -185,10 +187,22 @@ class Trader:
         self._look.wait(RETRY_SECONDS)
 
 
-def _regular_hours() -> Callable[[str, datetime], bool]:
-    from dashtrade.data.sessions import ExchangeHours
+class _RegularHours:
+    """The exchange calendar; a data frame's weight, so read when an account begins to trade."""
 
-    return ExchangeHours().is_open
+    def __init__(self) -> None:
+        from dashtrade.data.sessions import ExchangeHours
+
+        self._hours = ExchangeHours()
+
+    def is_open(self, symbol: str, at: datetime) -> bool:
+        return self._hours.is_open(symbol, at)
+
+    def next_edge(self, at: datetime) -> datetime:
+        """When New York next opens or closes."""
+        close = self._hours.next_close("SPY", at)
+        opening = self._hours.next_open("SPY", at)
+        return opening if close is None else min(opening, close)
 
 
 def _close(broker: AlpacaBroker) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from dashtrade.bots.decide import decide, freshness, is_exit
-from dashtrade.domain.bots import Action, Alert, AlertState, BotConfig, BotTimeframe, Direction, Target
+from dashtrade.domain.bots import Action, Alert, AlertState, BotConfig, BotTimeframe, Direction, Purpose, Target
 from dashtrade.domain.orders import OrderType
 
 BOT = BotConfig(1, 1, "AAPL", BotTimeframe.M15, Decimal(1000), is_active=True)
