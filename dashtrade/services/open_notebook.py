@@ -64,6 +64,7 @@ class AnalysisNumbers:
 def analysis_numbers(symbol: str, bars: pd.DataFrame, indicators: Indicators) -> AnalysisNumbers:
     """The hashes of an analysis; too few bars for a signal hash as none. Raises UnknownOption, InvalidInput."""
     import numpy as np
+    import pandas as pd
 
     from dashtrade.analysis import signal as read_signal
     from dashtrade.backtest.provenance import bars_hash
@@ -74,7 +75,7 @@ def analysis_numbers(symbol: str, bars: pd.DataFrame, indicators: Indicators) ->
     digest = hashlib.sha256(data.encode())
     for key, params in indicators:
         values = compute(bars, key, **params)
-        frame = values.to_frame() if values.ndim == 1 else values
+        frame = values if isinstance(values, pd.DataFrame) else values.to_frame()
         digest.update(json.dumps([key, dict(params)], sort_keys=True).encode())
         for name in frame.columns:
             numbers = np.ascontiguousarray(frame[name].to_numpy(dtype=np.float64))

@@ -76,3 +76,25 @@ def fits_the_screen(page: Page) -> None:
 def keep_picture(page: Page, name: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=str(ARTIFACTS / f"{name}.png"), full_page=True)
+
+
+def is_accessible(page: Page, *, within: str | None = None, leave_out: tuple[str, ...] = ()) -> None:
+    """No serious or critical finding of axe on the page as it stands, or inside ``within`` (a CSS selector).
+
+    ``leave_out`` names rules that do not apply here; each needs its reason beside the call.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    rules = {rule: {"enabled": False} for rule in leave_out}
+    found = Axe().run(page, context=within, options={"rules": rules, "resultTypes": ["violations"]})
+    grave = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+    said = [
+        f"{v['id']} ({v['impact']}): {v['help']}\n" + "\n".join(f"    {_node(node)}" for node in v["nodes"][:5])
+        for v in grave
+    ]
+    assert not said, "\n".join(said)
+
+
+def _node(node: dict[str, Any]) -> str:
+    why = [check["message"] for kind in ("any", "all", "none") for check in node[kind]]
+    return f"{node['target']} {node['html'][:160]} {'; '.join(why)[:300]}"

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from html import escape
+from itertools import pairwise
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
+from dashtrade import bootstrap
 from dashtrade.analysis import find_levels, read_volume, signal
+from dashtrade.backtest.provenance import bars_hash
 from dashtrade.data.live import with_quote
 from dashtrade.data.pipeline import session_edges
 from dashtrade.data.reach import YAHOO
 from dashtrade.data.sample import SampleSource
 from dashtrade.domain.market import Fundamentals, HistoryRequest, NewsItem, Quote, SymbolMatch
-from dashtrade.errors import InvalidInput, NoDataInRange, SourceError, SourceUnreachable, UnknownSymbol
+from dashtrade.errors import (
+    InvalidInput,
+    NoDataInRange,
+    SourceError,
+    SourceKeyProblem,
+    SourceUnreachable,
+    UnknownSymbol,
+)
 from dashtrade.indicators import REGISTRY, indicator
 from dashtrade.pages.analysis.around import FactsModel, NewsModel, SearchModel, WatchModel
 from dashtrade.pages.analysis.drawing import AnalysisServices
-from dashtrade.pages.analysis.layouts import Layouts
+from dashtrade.pages.analysis.layouts import Layouts, read_layouts
 from dashtrade.pages.analysis.live import LiveModel
 from dashtrade.pages.analysis.model import AnalysisModel
 from dashtrade.pages.analysis.notebook import NotebookModel
@@ -67,7 +82,9 @@ class House:
         beside = Companions(
             news=NewsModel(model, lambda *_: self.answer(self.articles)),
             facts=FactsModel(model, lambda *_: self.answer(self.facts)),
-            watch=WatchModel(model, lambda: self.watchlist, lambda s, _: self.watchlist.add(s), self.watchlist.remove),
+            watch=WatchModel(
+                model, lambda: self.watchlist, lambda s, _: self.watchlist.add(s), lambda s: self.watchlist.remove(s)
+            ),
             search=SearchModel(model, lambda *_: self.answer([SymbolMatch("IBM", "International <Business>", "NYSE")])),
             live=LiveModel(model, self.moved, lambda source: source == "yahoo"),
             layouts=Layouts(model, lambda: self.layouts, lambda text: setattr(self, "layouts", text)),
@@ -368,3 +385,210 @@ def test_the_sample_gives_the_period_and_the_bars_in_front(market_of_sample: Mar
     bars, before = warmed_history(market_of_sample)(request, "sample", 600)
     assert before == 600
     pd.testing.assert_frame_equal(bars.iloc[before:], alone)
+
+
+def test_news_shows_sentiment_in_words_and_never_markup(house: House) -> None:
+    at = datetime(2024, 9, 17, 13, 30, tzinfo=UTC)
+    house.articles = [
+        NewsItem(at, "<script>alert(1)</script> rises", "https://example.com/a?b=1&c=2", "Wire", "More", 0.41),
+        NewsItem(at, "Falls", "javascript:alert(1)", "Wire", sentiment=-0.2),
+        NewsItem(at, "Stays", "", "Wire", sentiment=0.0),
+    ]
+    house.view.load.click()
+    card = house.view.news.value
+    assert "<script>" not in card and "javascript:" not in card and 'href="https://example.com/a?b=1&amp;c=2"' in card
+    assert "▲ bullish +0.41" in card and "▼ somewhat bearish −0.20" in card and "■ neutral +0.00" in card
+    assert "17 Sep 13:30 UTC" in card and "09:30 at the exchange" in card
+    house.view.shell.zone = "Europe/Berlin"  # as the browser says
+    assert "17 Sep 15:30" in house.view.news.value and "UTC" not in house.view.news.value
+
+
+def test_news_without_a_key_or_without_sentiment_say_where_a_key_goes(house: House) -> None:
+    house.articles = [NewsItem(datetime(2024, 9, 17, tzinfo=UTC), "Title", "", "Wire")]
+    house.view.load.click()
+    assert "DASHTRADE_ALPHA_VANTAGE_KEY" in house.view.news.value
+    house.beside_error = SourceKeyProblem("alpha_vantage", "Alpha Vantage needs a key: set it.")
+    house.view.source.value = "sample"
+    assert "Alpha Vantage needs a key: set it." in house.view.news.value
+    assert house.view.messages.text == ""  # the chart is there: nothing failed but the news
+
+
+def test_facts_are_one_line_of_what_is_known(house: House) -> None:
+    house.view.load.click()
+    assert "<b>Apple &lt;Inc.&gt;</b> · NASDAQ · Technology · USD" in house.view.facts.value
+
+
+def test_a_symbol_is_watched_and_let_go(house: House) -> None:
+    house.watchlist = {"IBM"}
+    house.view.load.click()
+    assert "Add" in house.view.watch.description
+    house.view.watch.click()
+    assert house.watchlist == {"IBM", "AAPL"} and house.view.watch.description.startswith("★")
+    house.view.watch.click()
+    assert house.watchlist == {"IBM"}
+    house.view.symbol.value = "ibm"
+    assert house.view.watch.description.startswith("★")
+
+
+def test_a_layout_brings_back_indicators_and_marks(house: House) -> None:
+    house.view.load.click()
+    house.model.show_studies("macd:fast=8,rsi", marks=False, candles=True)
+    bar = house.view.layouts
+    bar.name.value = "  Swing   set-up "
+    bar.save.click()
+    house.model.show_studies("none", marks=True, candles=False)
+    assert house.view.chart.lines == []
+    bar.choice.value = ""
+    bar.choice.value = "Swing set-up"
+    assert house.model.studies_text == "macd:fast=8,rsi" and not house.model.marks and house.model.candles
+    assert {line["pane"] for line in house.view.chart.lines} == {1, 2}
+    bar.delete.click()
+    assert bar.choice.options == (("Choose…", ""),) and house.layouts == "[]"
+    bar.name.value = ""
+    bar.save.click()
+    assert "a name has 1 to 40" in house.view.messages.text
+
+
+@pytest.mark.parametrize("text", ["", "not json", '{"a": 1}', '[1, {"studies": "rsi"}]'])
+def test_kept_layouts_that_cannot_be_read_are_left_out(text: str) -> None:
+    assert read_layouts(text) == ()
+
+
+def test_the_live_bar_moves_the_chart_and_its_indicators(house: House) -> None:
+    house.view.load.click()
+    house.view.beside.live.poll()
+    assert house.view.chart.last == []  # no price yet
+    last = house.bars.index[-1]
+    house.quote = Quote("AAPL", Decimal("400"), last.to_pydatetime() + timedelta(hours=15), "yahoo", 900)
+    house.view.beside.live.poll()
+    time, _open, high, low, close, _volume = house.view.chart.last
+    assert time == last.timestamp() and (high, close) == (400, 400) and low == house.bars["low"].iloc[-1]
+    moved = house.bars["close"].copy()
+    moved.iloc[-1] = 400.0
+    expected = moved.ewm(span=9, adjust=False).mean().iloc[-1]
+    np.testing.assert_allclose(house.view.chart.last_values[0], expected, rtol=1e-9)
+    assert "Live 400 · " in house.view.live.value and "days old" in house.view.live.value
+    house.quote = Quote("AAPL", Decimal("390"), last.to_pydatetime() + timedelta(hours=16), "yahoo")
+    house.view.beside.live.poll()
+    assert house.view.chart.last[2] == 400 and house.view.chart.last[4] == 390  # the high stays
+    assert house.model.result is not None and house.model.result.chart.bars[-1, 4] == house.bars["close"].iloc[-1]
+    house.bars = house.bars.copy()
+    house.view.load.click()
+    assert house.view.beside.live.live is None and house.view.chart.last != []  # the chart's are the same bars
+
+
+def test_a_source_without_live_prices_is_not_asked(house: House) -> None:
+    house.quote = Quote("AAPL", Decimal("400"), house.bars.index[-1].to_pydatetime(), "sample")
+    house.view.source.value = "sample"
+    house.view.beside.live.poll()
+    assert house.view.beside.live.live is None
+
+
+def test_search_offers_what_is_found_and_a_choice_loads(house: House) -> None:
+    box = house.view.symbol
+    box._receive(box, {"type": "search", "text": "business"}, None)
+    assert box.matches == [{"value": "IBM", "name": "International <Business>", "detail": "NYSE"}]
+    house.beside_error = SourceUnreachable("yahoo", "Yahoo cannot be reached.")
+    box._receive(box, {"type": "search", "text": "b"}, None)
+    assert box.matches == [] and box.note == "Yahoo cannot be reached."
+    box.value = "ibm"
+    assert house.asked[-1][0].symbol == "IBM" and box.value == "IBM"
+    box._receive(box, {"type": "submit"}, None)
+    assert len(house.asked) == 2
+
+
+def test_a_click_on_the_chart_becomes_an_alerts_address(house: House) -> None:
+    assert "href" not in house.view.alert.link.value
+    house.view.load.click()
+    close = float(house.bars["close"].iloc[-1])
+    house.view.chart.clicked_price = close - 10.004
+    assert house.view.alert.kind.value == "price_below"
+    level = f"{round(close - 10.004, 2):.10g}"
+    assert f'href="alerts?symbol=AAPL&amp;type=price_below&amp;level={level}"' in house.view.alert.link.value
+    house.view.alert.level.value = "dear"
+    assert "is not a number" in house.view.alert.link.value and "href" not in house.view.alert.link.value
+
+
+def test_the_risk_card_follows_the_signal_until_a_side_is_chosen(house: House) -> None:
+    house.view.load.click()
+    house.bars.update(house.bars.assign(close=house.bars["close"].to_numpy()[::-1] + 0.0)[["close"]])
+    house.bars[["open", "high", "low"]] = np.column_stack([house.bars["close"] + d for d in (0.5, 1, -1)])
+    house.view.load.click()
+    assert house.model.result is not None and house.model.result.signal is not None
+    assert house.model.result.signal.action.value == "SELL"
+    assert "Short, as the signal says SELL" in house.view.risk.result.value
+    house.view.risk.form.controls["side"].value = "long"
+    assert "as the signal" not in house.view.risk.result.value
+    assert house.kept[-1]["side"] == "long" and "side" not in house.model.query
+
+
+def test_candlestick_patterns_are_small_marks_with_words_on_hover(house: House, market_of_sample: MarketData) -> None:
+    house.bars = market_of_sample.history(HistoryRequest.parse("AAPL", "1d", "1y"), "sample")
+    house.model.marks = False
+    house.view.load.click()
+    assert house.view.chart.markers == []
+    house.view.candles.value = True
+    marks = house.view.chart.markers
+    hits = candlestick_patterns(house.bars, USUAL)
+    newest = sorted({time.timestamp() for time in hits["time"]})[-10:]
+    assert sorted({m["time"] for m in marks})[-10:] == newest
+    assert {m["side"] for m in marks} <= {"bullish", "bearish"} and all("candlestick: " in m["detail"] for m in marks)
+    assert "candles=on" in house.view.shell.query
+
+
+def test_the_volume_card_reads_volume_in_words(house: House) -> None:
+    house.view.load.click()
+    reading = read_volume(house.bars)
+    assert reading is not None
+    assert all(escape(sentence) in house.view.volume.value for sentence in reading.sentences)
+
+
+def test_a_missing_key_offers_the_automatic_source(house: House) -> None:
+    house.error = SourceKeyProblem("yahoo", "Alpaca's data need keys: set them.")
+    house.view.source.value = "yahoo"
+    assert "need keys" in house.view.messages.text
+    house.error = None
+    house.view.messages.action.click()
+    assert house.model.source == "" and house.model.result is not None
+
+
+def test_the_notebook_makes_the_pages_numbers_again(
+    house: House, market_of_sample: MarketData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "market", lambda: market_of_sample)
+    bars = market_of_sample.history(HistoryRequest.parse("AAPL", "1d", "1y"), "sample")
+    bars.attrs.pop("notes", None)
+    house.bars = bars
+    house.model.source = "sample"
+    house.model.show_studies("rsi:window=21,macd", marks=True, candles=False)
+    house.view.notebook.open.click()
+    file = house.view.beside.notebook.file
+    assert file is not None and file.data_hash == bars_hash({"AAPL": bars})
+    assert file.result_hash in house.view.notebook.hashes.value
+    book = nbformat.reads(file.text, as_version=4)
+    nbformat.validate(book)
+    space: dict[str, Any] = {"display": lambda *_: None}
+    said = ""
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(cell.source)
+            last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+            exec(compile(tree, "cell", "exec"), space)
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), space) if last else None
+            said = value if isinstance(value, str) else said
+    assert said == f"The same bars and the same results as on the page: {file.result_hash}"
+    pd.testing.assert_series_equal(space["values"]["rsi"], indicator(bars, "rsi", window=21))
+    assert "differ" in space["numbers"].compare("0" * 64, file.result_hash)
+
+
+def test_hovering_a_pattern_tells_its_confirmation_and_what_became_of_it(
+    house: House, market_of_sample: MarketData
+) -> None:
+    house.bars = market_of_sample.history(HistoryRequest.parse("AAPL", "1d", "2y"), "sample")
+    house.view.load.click()
+    hits = chart_patterns(house.bars)
+    newest = hits[hits["confirmed_at"].notna()].sort_values("confirmed_at").iloc[-1]
+    detail = house.view.chart.markers[-1]["detail"]
+    assert f"confirmed {newest['confirmed_at']:%d %b %Y}" in detail and f"stop {newest['stop']:,.6g}" in detail
+    zones = sorted(house.view.chart.zones, key=lambda zone: zone["start"])
+    assert zones and all(a["end"] < b["start"] for a, b in pairwise(zones))

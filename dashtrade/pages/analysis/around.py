@@ -106,6 +106,7 @@ class WatchModel(Companion):
     """Whether the symbol on the chart is on the user's watchlist, and the switch for it."""
 
     watched: bool = t.Bool(False)  # type: ignore[assignment]
+    notice: str = t.Unicode("")  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -133,7 +134,13 @@ class WatchModel(Companion):
             return
         symbol, wanted = result.request.symbol, not self.watched
         work = (lambda: self._watch(symbol, name)) if wanted else (lambda: self._unwatch(symbol))
-        self.ask(work, lambda _answer: self._set(wanted))
+        said = f"{symbol} is on your watchlist." if wanted else f"{symbol} is off your watchlist."
+        self.ask(work, lambda _answer: self._switched(wanted, said))
+
+    def _switched(self, watched: bool, said: str) -> None:
+        self.watched = watched
+        self.notice = ""
+        self.notice = said
 
     def _set(self, watched: bool) -> None:
         self.watched = watched

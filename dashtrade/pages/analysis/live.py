@@ -33,7 +33,6 @@ class LiveBar:
     bar: tuple[float, ...]
     values: tuple[float, ...]
     at: datetime
-    delay_seconds: int
     simulated: bool
 
     def text(self, now: datetime) -> str:
@@ -43,8 +42,7 @@ class LiveBar:
         age = age or f"{seconds // 86_400} days"
         if self.simulated:
             return f"Live {self.bar[4]:,.6g} · simulated"
-        delay = f" · {round(self.delay_seconds / 60)} min delayed" if self.delay_seconds >= 60 else ""
-        return f"Live {self.bar[4]:,.6g} · {age} old{delay}"
+        return f"Live {self.bar[4]:,.6g} · {age} old"
 
 
 class LiveModel(Companion):
@@ -94,7 +92,6 @@ class LiveModel(Companion):
             tuple(row.tolist()),
             tuple(float(line.values[-1]) for line in lines),
             datetime.fromisoformat(at),
-            int(moved.attrs.get("delay_seconds") or 0),
             bool(moved.attrs.get("simulated")),
         )
 

@@ -129,6 +129,7 @@ class AnalysisView(PageView):
         self.also(beside.news, "news", self._draw_news)
         self.also(beside.facts, "facts", self._draw_facts)
         self.also(beside.watch, "watched", self._draw_watch)
+        self.also(beside.watch, "notice", self._toast)
         self.also(beside.search, ["matches", "note"], self._draw_matches)
         self.also(beside.live, ["live", "problem"], self.draw_live)
         self.also(self.shell, "zone", self._draw_times)
@@ -181,6 +182,10 @@ class AnalysisView(PageView):
         watched = self.beside.watch.watched
         self.watch.description = "★ On the watchlist" if watched else "☆ Add to watchlist"
         self.watch.tooltip = "Remove it from your watchlist" if watched else "Follow it on the portfolio page"
+
+    def _toast(self) -> None:
+        if self.beside.watch.notice:
+            self.shell.toast(self.beside.watch.notice, "success")
 
     def _toggle_watch(self) -> None:
         facts = self.beside.facts.facts

@@ -75,22 +75,46 @@ class Zones {
   }
 }
 
+// Small dots above or below their bars: marks too many for arrows and texts.
+class Dots {
+  constructor() { this.items = []; }
+  attached({ chart, series, requestUpdate }) { this.chart = chart; this.series = series; this.refresh = requestUpdate; }
+  set(items) { this.items = items; this.refresh?.(); }
+  paneViews() { return [{ zOrder: () => "top", renderer: () => ({ draw: (target) => this.draw(target) }) }]; }
+  draw(target) {
+    const scale = this.chart.timeScale();
+    target.useBitmapCoordinateSpace(({ context, horizontalPixelRatio: h, verticalPixelRatio: v, bitmapSize }) => {
+      for (const dot of this.items) {
+        const x = scale.timeToCoordinate(dot.time), y = this.series.priceToCoordinate(dot.price);
+        if (x === null || y === null || x < 0 || x * h > bitmapSize.width) continue;
+        const way = dot.up ? 1 : -1, middle = (y + way * 8) * v, half = 3.2 * h, tall = 5 * v;
+        context.fillStyle = dot.fill;
+        context.beginPath(); // a small triangle that points where the pattern does
+        context.moveTo(x * h, middle - (way * tall) / 2); context.lineTo(x * h - half, middle + (way * tall) / 2); context.lineTo(x * h + half, middle + (way * tall) / 2);
+        context.fill();
+      }
+    });
+  }
+}
+
 const LETTER = 6.2; // px of a letter of a mark's text, on average
-const SHAPE = { buy: ["belowBar", "arrowUp", "--dt-up", 1], sell: ["aboveBar", "arrowDown", "--dt-down", 1], note: ["aboveBar", "circle", "--dt-accent", 1],
-  bullish: ["belowBar", "circle", "--dt-up", 0.4], bearish: ["aboveBar", "circle", "--dt-down", 0.4] };
+const NAMES = 44; // px at the right edge that hold the levels' names
+const SHAPE = { buy: ["belowBar", "arrowUp", "--dt-up"], sell: ["aboveBar", "arrowDown", "--dt-down"], note: ["aboveBar", "circle", "--dt-accent"] };
 
 function render({ model, el }) {
   const box = document.createElement("div");
   box.className = "dt-chart";
   box.tabIndex = 0;
-  box.setAttribute("role", "img");
+  box.setAttribute("role", "application"); // it takes the arrow keys, and holds buttons
   el.appendChild(box);
 
-  const chart = LC.createChart(box, { autoSize: true, layout: { attributionLogo: true, fontFamily: "inherit", fontSize: 11 }, crosshair: { mode: LC.CrosshairMode.Normal },
+  const chart = LC.createChart(box, { autoSize: true, layout: { attributionLogo: true, fontFamily: "inherit", fontSize: 11 }, crosshair: { mode: LC.CrosshairMode.Normal }, handleScroll: { vertTouchDrag: false }, // a finger up or down scrolls the page
+   
     timeScale: { rightOffset: 4, minBarSpacing: 0.2, borderVisible: false }, rightPriceScale: { borderVisible: false } });
   const candles = chart.addSeries(LC.CandlestickSeries, {}, 0);
-  const markers = LC.createSeriesMarkers(candles, []), zones = new Zones();
+  const markers = LC.createSeriesMarkers(candles, []), zones = new Zones(), dots = new Dots();
   candles.attachPrimitive(zones);
+  candles.attachPrimitive(dots);
   let marks = [], marksOf = new Map(), written = "", tidying = 0;
   let volume = null, lines = [], guides = [], levels = [], legends = [], rows = new Float64Array(0), at = new Map(), paint = colours(box), show = formats(model), shownKey = null, queued = false, focus = -1, pointing = false, moving = false;
 
@@ -179,28 +203,33 @@ function render({ model, el }) {
     levels.forEach((line) => candles.removePriceLine(line));
     levels = model.get("levels").map((l) => candles.createPriceLine({ price: l.price, title: l.label, color: paint(l.colour), lineWidth: 1, lineStyle: 2, axisLabelVisible: true }));
     zones.set(model.get("zones").filter((z) => at.has(z.start) && at.has(z.end)).map((z) => ({ ...z, fill: paint(z.colour, 0.06), stroke: paint(z.colour, 0.3) })));
-    marks = model.get("markers").filter((m) => at.has(m.time)).sort((a, b) => a.time - b.time);
+    const all = model.get("markers").filter((m) => at.has(m.time)).sort((a, b) => a.time - b.time);
+    marks = all.filter((m) => SHAPE[m.side]);
+    dots.set(all.filter((m) => !SHAPE[m.side]).map((m) => {
+      const up = m.side === "bullish", i = at.get(m.time);
+      return { time: m.time, up, price: rows[6 * i + (up ? 3 : 2)], fill: paint(up ? "--dt-up" : "--dt-down") };
+    }));
     marksOf = new Map();
-    for (const mark of marks) marksOf.set(mark.time, [...(marksOf.get(mark.time) || []), mark]);
+    for (const mark of all) marksOf.set(mark.time, [...(marksOf.get(mark.time) || []), mark]);
     written = "";
     writeMarks();
   }
 
   // A mark's text is written only where it touches no other text of its side, newest first; all of it shows on hover.
   function writeMarks() {
-    const scale = chart.timeScale(), taken = { aboveBar: [], belowBar: [] }, texts = new Map(), right = scale.width();
+    const scale = chart.timeScale(), taken = { aboveBar: [], belowBar: [] }, texts = new Map(), right = scale.width() - (levels.length ? NAMES : 0);
     for (let i = marks.length - 1; i >= 0; i--) {
       const mark = marks[i], x = scale.timeToCoordinate(mark.time), place = SHAPE[mark.side][0];
       if (!mark.text || x === null) continue;
       const half = (mark.text.length * LETTER) / 2 + 4;
-      if (x < 0 || x + half > right + 4 || x - half < -4 || taken[place].some(([from, to]) => x + half > from && x - half < to)) continue;
+      if (x < 0 || x + half > right || x - half < -4 || taken[place].some(([from, to]) => x + half > from && x - half < to)) continue;
       taken[place].push([x - half, x + half]);
       texts.set(i, mark.text);
     }
     const key = [...texts.keys()].join();
     if (written === key + "|") return;
     written = key + "|";
-    markers.setMarkers(marks.map((m, i) => ({ time: m.time, position: SHAPE[m.side][0], shape: SHAPE[m.side][1], color: paint(SHAPE[m.side][2]), size: SHAPE[m.side][3], text: texts.get(i) || "" })));
+    markers.setMarkers(marks.map((m, i) => ({ time: m.time, position: SHAPE[m.side][0], shape: SHAPE[m.side][1], color: paint(SHAPE[m.side][2]), text: texts.get(i) || "" })));
     box.dataset.written = String(texts.size);
   }
   const tidy = () => { clearTimeout(tidying); tidying = setTimeout(writeMarks, 60); };
@@ -299,7 +328,7 @@ function render({ model, el }) {
       box.dataset.bars = String(count());
       box.dataset.lines = String(lines.length);
       box.dataset.panes = String(chart.panes().length);
-      box.dataset.markers = String(markers.markers().length);
+      box.dataset.markers = String(markers.markers().length + dots.items.length);
       box.dataset.ready = "1";
     });
   }
