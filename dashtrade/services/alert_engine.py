@@ -9,23 +9,25 @@ at, but a rule tells once, with the number of times it would have told.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 import structlog
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from dashtrade.db.tables.accounts import PriceAlertRow, UserRow, WatchlistRow
 from dashtrade.db.tables.alerts import AlertCursorRow, AlertEventRow, AlertRuleRow
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.domain.alerts import AlertEvent, AlertRule, Frequency, Scope
-from dashtrade.domain.market import HistoryRequest, Interval, parse_interval
+from dashtrade.domain.alerts import WATCHLIST, AlertEvent, AlertRule, Frequency, Scope
+from dashtrade.domain.market import HistoryRequest, parse_interval
 from dashtrade.errors import DashTradeError
-from dashtrade.services.alert_conditions import BarsView, Check, check_of
+from dashtrade.services.alert_conditions import BarsView
+from dashtrade.services.alert_firings import CATCH_UP, Firing, Group, find_firings
 from dashtrade.services.alert_picture import PERIODS
 from dashtrade.services.alert_rules import as_event, as_rule, rules_query
 from dashtrade.services.jobs import job
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CATCH_UP = timedelta(days=7)  # bars that closed longer ago are not told about any more
 IDLE = timedelta(minutes=10)  # how often bars are looked at while their exchange is closed, or on daily bars
 FETCHERS = 4
+TOGETHER = 25  # groups that are evaluated and written in one transaction
 
 
 class AlertContext(Protocol):
@@ -50,26 +52,6 @@ class AlertContext(Protocol):
     def uow(self) -> UnitOfWork: ...
 
     def alert_market(self, order: tuple[str, ...] | None = None) -> MarketData: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The bars that some rules watch together; ``source`` is one source, or a user's order of several with commas, or
-    empty for the installation's own order."""
-
-    symbol: str
-    interval: Interval
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """A rule is met at the close of bar number ``at``, and was on ``missed`` earlier bars of the same look."""
-
-    rule: AlertRule
-    check: Check
-    at: int
-    missed: int
 
 
 @job("evaluate_alerts", cron="* * * * *", alone=True)
@@ -83,8 +65,9 @@ def run_pass(context: AlertContext, user_id: int | None = None) -> list[AlertEve
     now = datetime.now(UTC)
     groups = _groups(context, now, user_id)
     events: list[AlertEvent] = []
-    for group, bars in _fetched(context, groups):
-        events += _evaluate(context, group, groups[group], bars, now)
+    fetched = _fetched(context, groups)
+    while batch := list(islice(fetched, TOGETHER)):
+        events += _evaluate(context, groups, batch, now)
     if events:
         log.info("Alerts told", count=len(events))
     return events if user_id is None else [event for event in events if event.user_id == user_id]
@@ -164,35 +147,74 @@ def closed(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _evaluate(
-    context: AlertContext, group: Group, rules: list[AlertRule], bars: pd.DataFrame | DashTradeError, now: datetime
+    context: AlertContext,
+    groups: Mapping[Group, list[AlertRule]],
+    batch: Sequence[tuple[Group, pd.DataFrame | DashTradeError]],
+    now: datetime,
 ) -> list[AlertEvent]:
-    c = AlertCursorRow
-    key = {"symbol": group.symbol, "interval": group.interval.value, "source": group.source}
+    """Evaluates some groups and writes what they triggered in one transaction, all of it or nothing."""
     with context.uow() as uow:
-        cursor = uow.session.scalar(select(c).filter_by(**key).with_for_update(skip_locked=True))
-        if cursor is None:  # another worker is at it
-            return []
-        cursor.checked_at = now
-        if isinstance(bars, DashTradeError):
-            cursor.problem = str(bars)[:500]
-            uow.commit()
-            log.warning(
-                "Bars for alerts cannot be read", symbol=group.symbol, interval=group.interval, reason=str(bars)
-            )
-            return []
-        cursor.problem = None
-        events: list[AlertEvent] = []
-        newest = bars.index[-1].to_pydatetime() if len(bars) else None
-        if newest is not None and (cursor.bar_time is None or newest > cursor.bar_time):
+        since = _taken(uow, [group for group, _ in batch])
+        found: list[tuple[Group, BarsView, Firing]] = []
+        broken: list[tuple[AlertRule, DashTradeError]] = []
+        looked: dict[tuple[datetime | None, str | None], list[Group]] = defaultdict(list)
+        for group, bars in batch:
+            if group not in since:  # another worker is at it
+                continue
+            if isinstance(bars, DashTradeError):
+                looked[since[group], str(bars)[:500]].append(group)
+                log.warning(
+                    "Bars for alerts cannot be read", symbol=group.symbol, interval=group.interval, reason=str(bars)
+                )
+                continue
+            newest = bars.index[-1].to_pydatetime() if len(bars) else None
+            begin = since[group]
+            if newest is None or (begin is not None and newest <= begin):
+                looked[begin, None].append(group)
+                continue
+            looked[newest, None].append(group)
             view = BarsView(bars)
-            told = _last_told(uow, group, rules)
-            firings, broken = find_firings(view, group, rules, cursor.bar_time, told, now)
-            events = [event for firing in firings if (event := _tell(uow, group, view, firing)) is not None]
-            for rule, error in broken:
-                _switch_off(uow, rule, error)
-            cursor.bar_time = newest
+            told = _last_told(uow, group, groups[group])
+            firings, failed = find_firings(view, group, groups[group], begin, told, now)
+            found += [(group, view, firing) for firing in firings]
+            broken += failed
+        events = _write(uow, found, broken)
+        for (bar_time, problem), these in looked.items():
+            values = {"checked_at": now, "bar_time": bar_time, "problem": problem}
+            uow.session.execute(update(AlertCursorRow).where(_cursors_of(these)).values(values))
         uow.commit()
         return events
+
+
+def _cursors_of(groups: Sequence[Group]) -> ColumnElement[bool]:
+    c = AlertCursorRow
+    return tuple_(c.symbol, c.interval, c.source).in_([(g.symbol, g.interval.value, g.source) for g in groups])
+
+
+def _taken(uow: UnitOfWork, groups: Sequence[Group]) -> dict[Group, datetime | None]:
+    """Locks the cursors that no other worker holds; up to which bar each was evaluated."""
+    c = AlertCursorRow
+    query = select(c.symbol, c.interval, c.source, c.bar_time).where(_cursors_of(groups))
+    rows = uow.session.execute(query.with_for_update(skip_locked=True)).tuples().all()
+    return {Group(symbol, parse_interval(interval), source): at for symbol, interval, source, at in rows}
+
+
+def _write(
+    uow: UnitOfWork,
+    found: Sequence[tuple[Group, BarsView, Firing]],
+    broken: Sequence[tuple[AlertRule, DashTradeError]],
+) -> list[AlertEvent]:
+    """Events and messages. Alerts are locked in the order of their numbers, and the queue of messages last, so that two
+    workers never wait for each other in a circle."""
+    off = [pair for pair in sorted(broken, key=lambda pair: pair[0].id) if _switch_off(uow, pair[0])]
+    in_order = sorted(found, key=lambda each: (each[2].rule.id, each[0].symbol))
+    told = [(firing.rule, row) for g, view, firing in in_order if (row := _tell(uow, g, view, firing)) is not None]
+    for rule, row in told:
+        _notify(uow, rule, row)
+    for rule, error in off:
+        title = f"The alert {rule.label} was switched off"
+        notify(uow, rule.user_id, "system", title, f"It cannot be evaluated: {error}", link="alerts")
+    return [as_event(row) for _, row in told]
 
 
 def _last_told(uow: UnitOfWork, group: Group, rules: list[AlertRule]) -> dict[int, datetime]:
@@ -205,65 +227,8 @@ def _last_told(uow: UnitOfWork, group: Group, rules: list[AlertRule]) -> dict[in
     return dict(uow.session.execute(query.group_by(e.alert_id)).tuples().all())
 
 
-def find_firings(
-    view: BarsView,
-    group: Group,
-    rules: list[AlertRule],
-    since: datetime | None,
-    told: dict[int, datetime],
-    now: datetime,
-) -> tuple[list[Firing], list[tuple[AlertRule, DashTradeError]]]:
-    """Which rules are met on the bars after ``since``, and which cannot be evaluated at all. Pure.
-
-    ``told`` gives the bar each rule with a cooldown told about last. A bar counts for a rule when it closed after the
-    rule was switched on and not after it expired.
-    """
-    index = view.bars.index
-    oldest = now - CATCH_UP - 2 * group.interval.length  # times are those of a bar's start
-    begin = max(since, oldest) if since is not None else oldest
-    first = int(index.searchsorted(begin, side="right"))
-    found: list[Firing] = []
-    broken: list[tuple[AlertRule, DashTradeError]] = []
-    for rule in rules:
-        try:
-            check = check_of(rule.kind, rule.condition)
-            flags = view.flags(check)
-        except DashTradeError as error:
-            broken.append((rule, error))
-            continue
-        hits = (at for at in range(first, view.size) if flags[at])
-        if rule.frequency is Frequency.EVERY:
-            hits = (at for at in hits if at > 0 and not flags[at - 1])
-        at, count = _chosen(rule, group, index, hits, told.get(rule.id))
-        if at is not None:
-            found.append(Firing(rule, check, at, count - 1))
-    return found, broken
-
-
-def _chosen(
-    rule: AlertRule, group: Group, index: pd.Index, hits: Iterable[int], last: datetime | None
-) -> tuple[int | None, int]:
-    """The bar to tell about (the first for ``once``, else the last), and on how many bars the rule would have told."""
-    from dashtrade.data.pipeline import is_closed
-
-    chosen, count = None, 0
-    for at in hits:
-        label = index[at]
-        start = label.to_pydatetime()
-        if is_closed(label, group.symbol, group.interval, rule.active_since):
-            continue
-        if rule.expires_at is not None and not is_closed(label, group.symbol, group.interval, rule.expires_at):
-            break
-        if last is not None and rule.cooldown and start - last < rule.cooldown:
-            continue
-        chosen, count, last = at, count + 1, start
-        if rule.frequency is Frequency.ONCE:
-            break
-    return chosen, count
-
-
-def _tell(uow: UnitOfWork, group: Group, view: BarsView, firing: Firing) -> AlertEvent | None:
-    """Writes the event with its message; None when the rule was removed, switched off, or has told already."""
+def _tell(uow: UnitOfWork, group: Group, view: BarsView, firing: Firing) -> AlertEventRow | None:
+    """Writes the event; None when the rule was removed, switched off, or has told already."""
     rule, bars = firing.rule, view.bars
     a = PriceAlertRow
     values: dict[str, Any] = {"triggered_at": datetime.now(UTC)}
@@ -272,7 +237,7 @@ def _tell(uow: UnitOfWork, group: Group, view: BarsView, firing: Firing) -> Aler
     still = update(a).where(a.id == rule.id, a.user_id == rule.user_id, a.is_active).values(**values)
     if uow.session.scalar(still.returning(a.id)) is None:
         return None
-    return write_event(
+    return _event(
         uow,
         rule,
         symbol=group.symbol,
@@ -284,7 +249,19 @@ def _tell(uow: UnitOfWork, group: Group, view: BarsView, firing: Firing) -> Aler
     )
 
 
-def write_event(
+def write_event(uow: UnitOfWork, rule: AlertRule, **columns: Any) -> AlertEvent | None:
+    """The event and its message, in the caller's transaction; None where this bar has been told about.
+
+    ``columns`` are symbol, bar_time, detail and values, and perhaps missed and simulated.
+    """
+    row = _event(uow, rule, **columns)
+    if row is None:
+        return None
+    _notify(uow, rule, row)
+    return as_event(row)
+
+
+def _event(
     uow: UnitOfWork,
     rule: AlertRule,
     *,
@@ -294,8 +271,7 @@ def write_event(
     values: dict[str, Any],
     missed: int = 0,
     simulated: bool = False,
-) -> AlertEvent | None:
-    """The event and its message, in the caller's transaction; None where this bar has been told about."""
+) -> AlertEventRow | None:
     e = AlertEventRow
     row = {
         "user_id": rule.user_id,
@@ -309,12 +285,13 @@ def write_event(
         "missed": missed,
         "simulated": simulated,
     }
-    event = uow.session.scalar(insert(e).values(row).on_conflict_do_nothing().returning(e))
-    if event is None:
-        return None
-    link = None if symbol == "WATCHLIST" else f"analysis?symbol={symbol}&interval={rule.interval}"
+    return uow.session.scalar(insert(e).values(row).on_conflict_do_nothing().returning(e))
+
+
+def _notify(uow: UnitOfWork, rule: AlertRule, event: AlertEventRow) -> None:
+    symbol = event.symbol
+    link = None if symbol == WATCHLIST else f"analysis?symbol={quote(symbol)}&interval={rule.interval}"
     notify(uow, rule.user_id, "alert", f"{symbol}: {rule.label}", _text(event), link=link, alert_event_id=event.id)
-    return as_event(event)
 
 
 def _text(event: AlertEventRow) -> str:
@@ -331,13 +308,11 @@ def _text(event: AlertEventRow) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _switch_off(uow: UnitOfWork, rule: AlertRule, error: DashTradeError) -> None:
+def _switch_off(uow: UnitOfWork, rule: AlertRule) -> bool:
     """A rule that cannot be evaluated is switched off and its owner told, instead of failing every minute."""
     a = PriceAlertRow
     off = update(a).where(a.id == rule.id, a.is_active).values(is_active=False)
-    if uow.session.scalar(off.returning(a.id)) is not None:
-        title = f"The alert {rule.label} was switched off"
-        notify(uow, rule.user_id, "system", title, f"It cannot be evaluated: {error}", link="alerts")
+    return uow.session.scalar(off.returning(a.id)) is not None
 
 
 def trigger(uow: UnitOfWork, user_id: int | None, alert_id: int) -> AlertEvent | None:
