@@ -87,7 +87,7 @@ def signed(value: float | None, form: str, sign: float | None = None) -> Cell:
     if value is None or value != value:
         return Cell("–")
     tone = value if sign is None else sign
-    return Cell(format(value, form), (tone > 0) - (tone < 0))
+    return Cell(format(value, form), int(tone > 0) - int(tone < 0))
 
 
 def quantity(value: Decimal | None) -> str:

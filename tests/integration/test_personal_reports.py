@@ -158,5 +158,5 @@ def test_a_personal_report_needs_its_user_and_something_to_tell(page, uow_factor
         run_report("watchlist", data_dir=tmp_path)
     with pytest.raises(ReportFailed, match="watchlist is empty"):
         page("watchlist")
-    with uow_factory() as uow, pytest.raises(InvalidInput, match="symbols"):
+    with uow_factory() as uow, pytest.raises(InvalidInput, match="symbol"):
         report_watchlist.read(uow, Bars(), ada, ["no ticker"])
