@@ -42,12 +42,13 @@ def draw(entry: Indicator, bars: pd.DataFrame, path: Path) -> None:
 
     values = indicator(bars, entry.key)
     table = values.to_frame(entry.key) if isinstance(values, pd.Series) else values
-    figure = Figure(figsize=(7.2, 2.6 if entry.panel.overlay else 3.4), dpi=90, layout="constrained")
+    figure = Figure(figsize=(7.2, 2.6 if entry.panel.overlay else 3.4), dpi=90)
     FigureCanvasAgg(figure)
     if entry.panel.overlay:
         prices = own = figure.subplots()
     else:
         prices, own = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 2]})
+    figure.subplots_adjust(left=0.07, right=0.99, top=0.97, bottom=0.1, hspace=0.08)
     shown = bars.iloc[-SHOWN:]
     prices.vlines(shown.index, shown["low"], shown["high"], color="0.6", linewidth=0.7)
     prices.plot(shown.index, shown["close"], color="0.25", linewidth=0.9)
