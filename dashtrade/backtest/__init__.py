@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashtrade.backtest.control import Cancelled
+from dashtrade.backtest.rebalance import Rebalance
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Fill, Percent, RiskPercent, Shares
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest
@@ -20,6 +21,7 @@ __all__ = [
     "Direction",
     "Fill",
     "Percent",
+    "Rebalance",
     "RiskPercent",
     "Shares",
     "Stops",

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashtrade.backtest.bars import Flags, Grid, assemble, make_rows
+from dashtrade.backtest.bars import Flags, Grid, assemble
 from dashtrade.backtest.control import FREE, Control
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
 from dashtrade.backtest.request import BacktestRequest, RiskPercent
+from dashtrade.backtest.run import orders_of
 from dashtrade.backtest.stops import StopPlan, plan_stops
 from dashtrade.backtest.trades import equity as equity_of
 from dashtrade.domain.strategy import Direction, Signals, Stops, Strategy
@@ -42,7 +43,8 @@ def run_block(
     layout = Layout.of(request.direction, request.fill)
     if request.stops is not None:
         strategies = [with_stops(s, request.stops) for s in strategies]
-    if len(grid.symbols) > 1 or len({(s.stops.bars, s.cooldown) for s in strategies}) > 1:
+    alone = len(grid.symbols) > 1 or request.rebalance is not None
+    if alone or len({(s.stops.bars, s.cooldown) for s in strategies}) > 1:
         return np.stack([_alone(request, s, grid, operands, slippage, layout, factor, control) for s in strategies])
     symbol = grid.symbols[0]
     count = len(strategies)
@@ -91,7 +93,7 @@ def _alone(
 ) -> Floats:  # fmt: skip
     """One strategy over all symbols, with its own path rules."""
     found = {s: signals(strategy, operands[s]) for s in grid.symbols}
-    _, records = settle(make_rows(request, strategy, grid, found, slippage, control), strategy, layout, grid, control)
+    _, records = orders_of(request, strategy, grid, found, slippage, layout, control)
     values, positions = equity_of(records, grid, layout, request.cash)
     held = (positions != 0).any(axis=1)
     pnl = [_trade_pnl(records[records["col"] == k]) for k in range(len(grid.symbols))]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,12 @@ from dashtrade.backtest.request import BacktestRequest, Costs
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest
 from dashtrade.backtest.space import Template
+from dashtrade.display import Displayed, Fact
 from dashtrade.domain.strategy import Strategy
 from dashtrade.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RANDOM_ENTRIES = 1_000
 SHUFFLES = 1_000
@@ -29,8 +33,8 @@ MOST_DRAWN = 2_000_000
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Evidence(Displayed):
     """What speaks for and against a result.
 
     ``random_p``: share of 1,000 strategies with random entries, of the same number, sizes and holding times, that did
@@ -73,6 +77,21 @@ class Evidence:
         if self.trials > 1 and not math.isnan(self.deflated_sharpe):
             out.append(f"After {self.trials} tries, the chance that there is skill is {self.deflated_sharpe:.0%}.")
         return tuple(out)
+
+    def figure(self) -> Figure:
+        """Equity after each trade inside the 5 % and 95 % bands of the same trades drawn again."""
+        from dashtrade.display.figures import lines_figure
+
+        return lines_figure(self.bands, "Account value")
+
+    def _headline(self) -> str:
+        return "Evidence for and against"
+
+    def _facts(self) -> Sequence[Fact]:
+        return tuple(zip(*(self.to_frame()[c].astype(str) for c in ("label", "shown")), strict=True))
+
+    def _notes(self) -> Sequence[str]:
+        return self.sentences()
 
     def to_frame(self) -> pd.DataFrame:
         """One row a figure, named by its key: ``label``, ``value`` (a number) and ``shown`` (the value as text)."""

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 import dashtrade
+from dashtrade.backtest.rebalance import Rebalance
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Percent, RiskPercent, Shares
 from dashtrade.domain.market import OHLCV
 from dashtrade.domain.strategy import Strategy
@@ -52,6 +53,7 @@ def request_fields(request: BacktestRequest, strategy: Strategy) -> dict[str, An
         "whole_shares": request.whole_shares,
         "risk_free": request.risk_free,
         "seed": request.seed,
+        "rebalance": None if request.rebalance is None else asdict(request.rebalance),
     }
 
 
@@ -75,6 +77,7 @@ def request_of(fields: Mapping[str, Any], bars: Mapping[str, pd.DataFrame]) -> B
             whole_shares=fields["whole_shares"],
             risk_free=fields["risk_free"],
             seed=fields["seed"],
+            rebalance=Rebalance(**plan) if (plan := fields.get("rebalance")) else None,
         )
     except (KeyError, TypeError) as error:
         raise InvalidInput("run", f"its record is not of this version of the program ({error}).") from None
@@ -104,7 +107,7 @@ def provenance(
         "slippage_per_side": slippage,
         "annualisation": {"bars_per_year": factor, "basis": basis},
         "versions": versions(),
-        "engine": "vectorbt (Rust) on two-phase bars",
+        "engine": "vectorbt (Rust) on two-phase bars" if request.rebalance is None else "rebalancing at the next open",
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dashtrade.backtest.rebalance import Rebalance
 from dashtrade.domain.strategy import Direction, Stops, Strategy
 from dashtrade.errors import InvalidInput
 
@@ -123,8 +124,9 @@ class BacktestRequest:
     ``bars`` maps symbols to OHLCV frames (``dashtrade.domain.market``). ``strategy`` is a Strategy or a preset's name.
     Bars without all four prices are left out, which the result says. ``stops`` given here replace the strategy's own
     where set. Several symbols share one cash unless ``share_cash`` is
-    off:
-    then each gets an equal part. ``whole_shares`` rounds down to whole shares.
+    off: then each gets an equal part. ``rebalance`` brings the symbols that the strategy is in back to their weights
+    again and again (see ``dashtrade.backtest.rebalance``); ``size`` is then the share of the equity for all of them.
+    ``whole_shares`` rounds down to whole shares.
     """
 
     strategy: Strategy | str
@@ -139,6 +141,7 @@ class BacktestRequest:
     whole_shares: bool = False
     risk_free: float = 0.0
     seed: int = 0
+    rebalance: Rebalance | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", _enum(Direction, "direction", self.direction))
@@ -150,7 +153,12 @@ class BacktestRequest:
             raise InvalidInput("bars", "give at least one symbol with its bars, such as {'AAPL': frame}.")
         if not isinstance(self.strategy, Strategy | str):
             raise InvalidInput("strategy", f"{self.strategy!r} is neither a Strategy nor the name of a preset.")
-        for name, kinds in (("size", Percent | Cash | Shares | RiskPercent), ("costs", Costs), ("stops", Stops | None)):
+        for name, kinds in (
+            ("size", Percent | Cash | Shares | RiskPercent),
+            ("costs", Costs),
+            ("stops", Stops | None),
+            ("rebalance", Rebalance | None),
+        ):
             value = getattr(self, name)
             if not isinstance(value, kinds):
                 options = {"size": "Percent(50), Cash(2000), Shares(10) or RiskPercent(1)"}

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.vectorbt_engine import Rows, portfolio
+from dashtrade.backtest.words import STATISTICS, shown
+from dashtrade.display import Displayed, Fact
 from dashtrade.domain.strategy import Strategy
+from dashtrade.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget
+    from matplotlib.figure import Figure
+
+_KEY_FIGURES = ("total_return", "buy_and_hold_return", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BacktestResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BacktestResult(Displayed):
     """Frozen result of one backtest.
 
     ``orders``: time (start of the bar of the fill, UTC), symbol, side, price (with slippage), qty, fees, reason.
@@ -24,7 +34,8 @@ class BacktestResult:
     bar,
     at its close. ``benchmark``: equity of buying the same symbols in equal parts at the first open and keeping
     them, without costs. ``statistics``: name → number, NaN where not defined. ``contribution``: pnl of each symbol.
-    ``warnings``: sentences that belong beside the numbers. ``provenance``: how to make it again.
+    ``warnings``: sentences that belong beside the numbers. ``provenance``: how to make it again. ``.to_frame()`` is the
+    table of statistics, ``.plot()`` the equity to zoom, ``.figure()`` the same for a report.
     """
 
     request: BacktestRequest
@@ -39,7 +50,7 @@ class BacktestResult:
     contribution: dict[str, float]
     warnings: tuple[str, ...]
     provenance: dict[str, Any]
-    rows: Rows = field(repr=False)
+    rows: Rows | None = field(repr=False)
     rows_per_bar: int = 2
 
     @property
@@ -49,6 +60,8 @@ class BacktestResult:
     def portfolio(self) -> Any:
         """The same simulation as a ``vectorbt.Portfolio``, on the rows of the two-phase bars (the import takes
         seconds)."""
+        if self.rows is None:
+            raise InvalidInput("portfolio", "vectorbt has no such simulation for rebalanced symbols; use orders.")
         index = pd.MultiIndex.from_product([self.equity.index, range(self.rows_per_bar)], names=["time", "phase"])
         return portfolio(self.rows, index, list(self.request.bars))
 
@@ -70,9 +83,33 @@ class BacktestResult:
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), allow_nan=False)
 
-    def _repr_html_(self) -> str:
-        table = pd.Series(self.statistics, name="value").to_frame().to_html(float_format=lambda v: f"{v:,.4g}")
-        return f"<h4>{self.strategy.name}: {self.final_equity:,.2f}</h4>{table}"
+    def to_frame(self) -> pd.DataFrame:
+        """One row a statistic, named by its key: ``label``, ``value`` (a number), ``shown`` (as people read it)."""
+        rows = {k: (STATISTICS.get(k, k), v, shown(k, v)) for k, v in self.statistics.items()}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["label", "value", "shown"])
+
+    def plot(self) -> DOMWidget:
+        from dashtrade.display.plots import equity_plot
+
+        return equity_plot(self.equity, self.drawdown, self.benchmark)
+
+    def figure(self) -> Figure:
+        from dashtrade.display.figures import equity_figure
+
+        return equity_figure(self.equity, self.drawdown, self.benchmark)
+
+    def _headline(self) -> str:
+        first, last = self.equity.index[0], self.equity.index[-1]
+        return f"{self.strategy.name} on {', '.join(self.request.bars)}, {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+
+    def _facts(self) -> Sequence[Fact]:
+        return (
+            ("Final equity", f"{self.final_equity:,.2f}"),
+            *((STATISTICS[k], shown(k, self.statistics[k])) for k in _KEY_FIGURES),
+        )
+
+    def _notes(self) -> Sequence[str]:
+        return (*self.warnings, f"Orders, SHA-256: {str(self.provenance['result_hash'])[:16]}…")
 
 
 def plain(value: Any) -> Any:

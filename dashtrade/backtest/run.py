@@ -18,10 +18,12 @@ from dashtrade.backtest.control import Cancel, Control, Progress
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
 from dashtrade.backtest.provenance import provenance
+from dashtrade.backtest.rebalance import REASON, check, rebalance
 from dashtrade.backtest.request import LEFT_OUT, BacktestRequest, Fill, RiskPercent
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.trades import equity as equity_of
 from dashtrade.backtest.trades import order_table, trade_table, why
+from dashtrade.backtest.vectorbt_engine import Rows
 from dashtrade.domain.strategy import Direction, Signals, Strategy
 from dashtrade.errors import InvalidInput
 from dashtrade.strategies import Operands, preset, with_stops
@@ -53,11 +55,10 @@ def backtest(
     first = next(iter(request.bars.values()))
     slippage = request.costs.per_side(str(first.attrs.get("source", "")))
     layout = Layout.of(request.direction, request.fill)
-    rows = make_rows(request, strategy, grid, signals, slippage, control)
-    rows, records = settle(rows, strategy, layout, grid, control)
+    rows, records = orders_of(request, strategy, grid, signals, slippage, layout, control)
     control.step(0.7, "Measuring")
     values, positions = equity_of(records, grid, layout, request.cash)
-    reasons = why(records, rows, layout)
+    reasons = np.full(len(records), REASON, dtype=object) if rows is None else why(records, rows, layout)
     control.check()
     trades = trade_table(records, reasons, grid, layout)
     control.step(0.9, "Measuring")
@@ -85,6 +86,22 @@ def backtest(
     )
 
 
+def orders_of(
+    request: BacktestRequest,
+    strategy: Strategy,
+    grid: Grid,
+    signals: Mapping[str, Signals],
+    slippage: float,
+    layout: Layout,
+    control: Control,
+) -> tuple[Rows | None, NDArray[Any]]:
+    """(the engine's rows, order records); no rows where the symbols are rebalanced."""
+    if request.rebalance is not None:
+        return None, rebalance(request, strategy, grid, signals, slippage, layout.per_bar, control)
+    rows = make_rows(request, strategy, grid, signals, slippage, control)
+    return settle(rows, strategy, layout, grid, control)
+
+
 def resolve(request: BacktestRequest) -> Strategy:
     """The strategy of the request with the request's stops; checks that it can trade in the direction asked for."""
     strategy = request.strategy if isinstance(request.strategy, Strategy) else preset(str(request.strategy))
@@ -94,6 +111,8 @@ def resolve(request: BacktestRequest) -> Strategy:
     if request.direction in needs and needs[Direction(request.direction)] is None:
         side = "long" if request.direction == Direction.LONG_ONLY else "short"
         raise InvalidInput("direction", f"{strategy.name} has no entry condition for {side} positions.")
+    if request.rebalance is not None:
+        check(request, strategy)
     return strategy
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,13 @@ from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest
 from dashtrade.backtest.space import Template
+from dashtrade.display import Displayed, Fact
 from dashtrade.errors import InvalidInput
 from dashtrade.strategies import with_stops
+
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget
+    from matplotlib.figure import Figure
 
 OBJECTIVES = (
     "sharpe", "sortino", "calmar", "total_return", "cagr", "profit_factor", "max_drawdown", "win_rate", "omega",
@@ -37,8 +42,8 @@ METHODS = ("grid", "random", "optuna")
 MOST_COMBINATIONS = 5_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SweepResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SweepResult(Displayed):
     """``table``: one row for each combination: its settings, then the statistics. ``best``: the best row's settings.
 
     ``plateau`` (a column) is the mean objective of a row and its direct neighbours on the grid: a high plateau is
@@ -74,6 +79,51 @@ class SweepResult:
             if name not in self.names:
                 raise InvalidInput("heatmap", f"{name!r} was not varied.", allowed=self.names)
         return self.table.pivot_table(index=y, columns=x, values=self.objective, aggfunc="max")
+
+    def to_frame(self) -> pd.DataFrame:
+        """``table`` with the best objective first."""
+        return self.table.sort_values(self.objective, ascending=False, na_position="last")
+
+    def figure(self) -> Figure:
+        """The heat map of the first two settings; for one setting, a line over its values."""
+        from dashtrade.display.figures import bars_figure, heatmap_figure
+
+        if len(self.names) == 1:
+            return bars_figure(self._line(), self.objective)
+        return heatmap_figure(self.heatmap(*self.names[:2]), self.objective, centre=None)
+
+    def plot(self) -> DOMWidget:
+        from dashtrade.display.plots import bars_plot, heatmap_plot
+
+        if len(self.names) == 1:
+            return bars_plot(self._line(), self.objective)
+        return heatmap_plot(self.heatmap(*self.names[:2]), self.objective)
+
+    def _line(self) -> pd.Series:
+        return self.table.groupby(self.names[0])[self.objective].max()
+
+    def _headline(self) -> str:
+        return f"{self.template.base.name} on {', '.join(self.request.bars)}: {len(self.table):,} combinations"
+
+    def _facts(self) -> Sequence[Fact]:
+        known = self.table[self.objective].dropna()
+        if known.empty:
+            return (("Best", "none traded"),)
+        best = ", ".join(f"{name} {value:g}" for name, value in self.best.items())
+        row = self.table.iloc[int(np.nanargmax(self.table[self.objective].to_numpy()))]
+        return (
+            (f"Best {self.objective}", f"{row[self.objective]:,.3g}"),
+            ("With", best),
+            ("Its neighbourhood", f"{row['plateau']:,.3g}"),
+            ("Median of all", f"{known.median():,.3g}"),
+        )
+
+    def _notes(self) -> Sequence[str]:
+        return ("The best of many tries looks better than it is: see .deflated_sharpe() and dt.walk_forward.",)
+
+    def _shown_rows(self) -> pd.DataFrame:
+        wanted = ("plateau", "sharpe", "total_return", "max_drawdown", "trades")
+        return self.to_frame()[[*self.names, *(c for c in wanted if c in self.table.columns)]]
 
     @property
     def tried(self) -> NDArray[np.float64]:

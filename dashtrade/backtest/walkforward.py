@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,12 @@ from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.run import backtest
 from dashtrade.backtest.space import Template
 from dashtrade.backtest.sweep import SweepOptions, sweep
+from dashtrade.display import Displayed, Fact, number, percent
 from dashtrade.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,8 @@ class Stretch:
     test_end: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WalkForwardResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class WalkForwardResult(Displayed):
     """``steps``: one row for each stretch with the settings chosen and both sides' results. ``equity``: out of
     sample, from
     one stretch to the next. ``efficiency``: yearly growth out of sample over the mean in sample (Pardo).
@@ -72,6 +77,45 @@ class WalkForwardResult:
     provenance: dict[str, Any]
     family: str
     tried: NDArray[np.float64]
+
+    def to_frame(self) -> pd.DataFrame:
+        """``steps``."""
+        return self.steps
+
+    @property
+    def drawdown(self) -> pd.Series:
+        """Equity below its highest so far (the cash at the start counts), as a fraction of 0 or less."""
+        return self.equity / self.equity.cummax().clip(lower=self.request.cash) - 1
+
+    def figure(self) -> Figure:
+        from dashtrade.display.figures import equity_figure
+
+        return equity_figure(self.equity, self.drawdown)
+
+    def plot(self) -> DOMWidget:
+        from dashtrade.display.plots import equity_plot
+
+        return equity_plot(self.equity, self.drawdown)
+
+    def _headline(self) -> str:
+        return f"Walk-forward on {', '.join(self.request.bars)}: {len(self.steps)} stretches out of sample"
+
+    def _facts(self) -> Sequence[Fact]:
+        found = self.statistics
+        return (
+            ("Total return", percent(found["total_return"])),
+            ("Growth a year", percent(found["cagr"])),
+            ("Sharpe", number(found["sharpe"])),
+            ("Max drawdown", percent(found["max_drawdown"])),
+            ("Stretches won", f"{found['stretches_won']:g} of {found['stretches']:g}"),
+            ("Efficiency", number(self.efficiency)),
+        )
+
+    def _notes(self) -> Sequence[str]:
+        return ("Efficiency is growth out of sample over growth in sample: near 1 is robust, near 0 is a lucky fit.",)
+
+    def _shown_rows(self) -> pd.DataFrame:
+        return self.steps
 
 
 def split(bars: int, windows: Windows) -> list[Stretch]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dashtrade.backtest.control import Cancelled as Cancelled
 from dashtrade.backtest.control import Control
 from dashtrade.backtest.control import Progress as Progress
+from dashtrade.backtest.rebalance import Rebalance
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Fill, Percent, RiskPercent, Shares, Size
 from dashtrade.domain.market import HistoryRequest
 from dashtrade.domain.strategy import Direction, Stops, Strategy
@@ -51,6 +52,7 @@ class RunRequest:
     whole_shares: bool = False
     risk_free: float = 0.0
     seed: int = 0
+    rebalance: Rebalance | None = None
 
 
 def build(request: RunRequest, bars: dict[str, pd.DataFrame]) -> BacktestRequest:
@@ -74,6 +76,7 @@ def build(request: RunRequest, bars: dict[str, pd.DataFrame]) -> BacktestRequest
         whole_shares=request.whole_shares,
         risk_free=request.risk_free,
         seed=request.seed,
+        rebalance=request.rebalance,
     )
 
 
@@ -185,6 +188,10 @@ def from_text(
     fixed_fee: float = 0.0,
     whole_shares: bool = False,
     risk_free: str = "0",
+    rebalance: str = "",
+    every: str = "month",
+    band: str = "0",
+    window: int = 63,
 ) -> RunRequest:
     """A request from what a person types: forms, notebooks and the command line share it. Empty text means "not given".
 
@@ -225,6 +232,7 @@ def from_text(
         fill=fill,
         whole_shares=whole_shares,
         risk_free=parse_fraction(risk_free, "risk_free"),
+        rebalance=Rebalance(rebalance, every, parse_fraction(band, "band"), window) if rebalance else None,
     )
 
 
