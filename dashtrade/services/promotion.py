@@ -59,7 +59,7 @@ def future_looks(strategy: Strategy) -> list[Finding]:
 
 
 def unsettled(strategy: Strategy) -> list[Finding]:
-    """The conditions that need more history than a year before they decide the same whatever came before."""
+    """The conditions that need more than a quarter of the sample before they decide the same whatever came before."""
     from dashtrade.backtest.checks import warm_up
 
     return _on_sample(warm_up, strategy)

@@ -196,7 +196,7 @@ def side_of(expression: Expression) -> Side:
     if isinstance(expression, Number):
         return Side(NUMBER, "", text=to_text(expression))
     if isinstance(expression, Arithmetic):
-        return Side(FORMULA, "", text=to_text(expression))
+        return Side(FORMULA, "", text=to_text(expression)[1:-1])  # a calculation is always written in brackets
     return Side(
         kind_of(expression),
         expression.name,
@@ -246,4 +246,4 @@ def message_of(error: RuleSyntaxError) -> str:
     )
     text = text[:1].upper() + text[1:]
     allowed = f" Use one of {', '.join(error.allowed)}." if error.allowed and len(error.allowed) <= 12 else ""
-    return text.rstrip(".") + "." + allowed
+    return (text if text.endswith("?") else text.rstrip(".") + ".") + allowed

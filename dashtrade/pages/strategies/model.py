@@ -265,7 +265,7 @@ class StrategiesModel(PageModel):
         self._load(name, versions[0].strategy, versions)
         self.refresh()
         self.notes = tuple(
-            f"Needs more history than a year to settle: {text}. Test it on a longer period." for text in warm
+            f"Warm-up: {text} depends on bars far back. Test it on a period of several years." for text in warm
         )
         if reason:
             text = f"Saved as version {saved.version}, as a draft: {reason}. No bot can carry it until that is changed."

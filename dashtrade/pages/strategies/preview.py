@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,7 @@ _SIDES: dict[str, tuple[Literal["buy", "sell"], str]] = {
     "short_entry": ("sell", "Short"),
     "short_exit": ("buy", "Cover"),
 }
-_MOST_LINES, _MOST_PANELS = 6, 2
+_MOST_LINES, _MOST_PANELS, _MOST_WORDS = 6, 2, 40
 History = Callable[[HistoryRequest, str | None], "pd.DataFrame"]
 
 
@@ -155,6 +155,8 @@ def preview(
         on = np.flatnonzero(flags)
         marks += [Marker(times[int(i)].to_pydatetime(), side, word) for i in starts]
         fires.append(Fires(part, len(starts), len(on), times[int(on[-1])].to_pydatetime() if len(on) else None))
+    if len(marks) > _MOST_WORDS:
+        marks = [replace(mark, text="") for mark in marks]
     interval = Interval(str(bars.attrs.get("interval", Interval.D1.value)))
     rows = pack_bars(times, [bars[c] for c in ("open", "high", "low", "close", "volume")], intraday=interval.intraday)
     lines, panels, undecided = _lines(strategy, operands)

@@ -41,11 +41,11 @@ class PreviewView:
             field("Data source", self.source),
         ]  # fmt: skip
         self.chart_box = panel(self.chart, flush=True)
-        self.widget = stack(
-            panel(heading("Where it would have fired"), form, self.problem, self.messages.widget, self.progress.widget,
-                  self.counts),
-            self.chart_box,
+        top = panel(
+            heading("Where it would have fired"), form, self.problem, self.messages.widget, self.progress.widget,
+            self.counts,
         )  # fmt: skip
+        self.widget = styled(stack(top, self.chart_box), "dt-preview")
         for name in model.inputs:
             self._bind(name, getattr(self, name))
         model.observe(model.guard(lambda _change: self._draw()), "shown")
@@ -75,6 +75,7 @@ class PreviewView:
             self.counts.value = '<p class="dt-muted">The chart appears once there is an entry rule.</p>'
             return
         self.chart.show(shown.chart)
+        self.chart.height = 360 + 110 * len(shown.chart.panels)  # the whole preview stays in sight beside the rules
         self.counts.value = _counts_html(shown)
 
 

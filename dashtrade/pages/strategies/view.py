@@ -79,7 +79,7 @@ class StrategiesView(PageView):
             w.Box(
                 [
                     stack(panel(heading("In plain English"), self.said), rules, self.form.widget),
-                    stack(self.preview.widget),
+                    self.preview.widget,
                 ]
             ),
             "dt-workshop",
