@@ -55,6 +55,7 @@ def parse_payload(body: bytes) -> IncomingAlert:
         carries_time=alert.sent_at is not None or alert.bar_time is not None,
         shown=json.dumps(shown, ensure_ascii=False),
         extra={key: value for key, value in shown.items() if key.lower() not in _KNOWN},
+        passphrase=_passphrase(fields),
     )
 
 
@@ -197,6 +198,15 @@ def _alert(fields: dict[str, Any]) -> Alert:
         sent_at=_time(lowered, "timenow"),
         delayed_data=exchange.upper().endswith(("_DL", "_DLY")),
     )
+
+
+def _passphrase(fields: dict[str, Any]) -> str | None:
+    value = next((item for key, item in fields.items() if key.lower() == "passphrase"), None)
+    if value in (None, ""):
+        return None
+    if not isinstance(value, str) or len(value) > 200:
+        raise InvalidInput("passphrase", "must be a text of at most 200 characters.")
+    return value
 
 
 def _first(fields: dict[str, Any], name: str) -> Any:

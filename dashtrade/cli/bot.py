@@ -124,6 +124,44 @@ def token(
 
 
 @app.command()
+def passphrase(
+    user: User,
+    bot: BotId,
+    remove: Annotated[bool, typer.Option("--remove", help="Ask for none any more.")] = False,
+) -> None:
+    """Ask for a passphrase that a bot's alerts must name; it is read from the terminal and kept as a hash."""
+    from dashtrade.bootstrap import runtime
+    from dashtrade.services.bot_passphrase import set_passphrase
+
+    made = runtime()
+    user_id = _user_id(made.uow(), user)
+    given = None if remove else typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True)
+    set_passphrase(made.uow(), user_id, bot, given)
+    text = "needs no passphrase" if remove else 'needs "passphrase" in the body of its alerts'
+    typer.echo(f"Bot {bot} {text} from now on.")
+
+
+@app.command()
+def rescale(
+    user: User,
+    symbol: Annotated[str, typer.Argument(help="Ticker that was split.")],
+    ratio: Annotated[str, typer.Argument(help="New shares for one old: 4, or 0.1 for one for ten.")],
+    mode: Annotated[str, typer.Option(help="Account: simulated, paper or live.")] = "simulated",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Tell the bots of a split that the broker did not list: quantities times the ratio, prices divided by it."""
+    from dashtrade.bootstrap import runtime
+    from dashtrade.services.trading_activities import rescale as rescale_lots
+
+    made = runtime()
+    user_id, number = _user_id(made.uow(), user), _number("ratio", ratio) or Decimal(0)
+    if not yes:
+        typer.confirm(f"Multiply every share of {symbol.upper()} that bots of {user} hold by {number}?", abort=True)
+    changed = rescale_lots(made.uow(), user_id, symbol, number, mode=mode, by="operator")
+    typer.echo(f"{changed} lots of {symbol.upper()} changed. The next comparison with the broker shows if it is right.")
+
+
+@app.command()
 def tokens(user: User) -> None:
     """List a user's tokens."""
     from dashtrade.bootstrap import runtime

@@ -53,6 +53,7 @@ class BotView:
     total_trades: int
     cooldown_until: datetime | None
     created_at: datetime
+    has_passphrase: bool = False
 
     @property
     def id(self) -> int:

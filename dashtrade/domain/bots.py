@@ -284,7 +284,8 @@ class IncomingAlert:
     """An alert as it came in: parsed, with what is needed to recognise a repeat and to show it.
 
     ``body_hash`` is SHA-256 over the canonical body (keys sorted, numbers normalised, secrets left out),
-    ``carries_time`` says whether the body names a moment, ``shown`` is the body with secrets cut.
+    ``carries_time`` says whether the body names a moment, ``shown`` is the body with secrets cut. ``passphrase`` is
+    compared and dropped, never stored.
     """
 
     alert: Alert
@@ -292,3 +293,4 @@ class IncomingAlert:
     carries_time: bool
     shown: str
     extra: dict[str, Any] = field(default_factory=dict)
+    passphrase: str | None = field(default=None, repr=False)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from dashtrade.auth.passphrases import passphrase_matches
 from dashtrade.auth.tokens import token_digest
 from dashtrade.db.tables.accounts import UserRow
 from dashtrade.db.tables.trading import InboxRow, IntentRow, LotRow, WebhookRequestRow, WebhookTokenRow
@@ -60,13 +61,14 @@ class _Bot(NamedTuple):
     timeframe: str
     is_active: bool
     account_mode: str
+    passphrase_hash: str | None
 
 
 # Every alert takes these two statements and a commit, so they are written out: each is one trip to the database.
 _LOOK_UP = text(
     """
     SELECT t.id, t.user_id, t.bot_config_id, t.allowed_addresses, b.id, b.symbol, b.timeframe, b.is_active,
-           b.account_mode
+           b.account_mode, b.passphrase_hash
     FROM user_webhook_tokens t
     JOIN users u ON u.id = t.user_id AND u.is_active
     LEFT JOIN user_bot_configs b ON b.user_id = t.user_id AND b.symbol = :symbol AND b.deleted_at IS NULL
@@ -114,6 +116,8 @@ def receive(uow: UnitOfWork, arrival: Arrival) -> Stored:
             if isinstance(arrival.content, DashTradeError):
                 raise arrival.content
             bot = _choose_bot(uow.session, bots, arrival.content.alert)
+            if bot.passphrase_hash and not passphrase_matches(arrival.content.passphrase, bot.passphrase_hash):
+                raise AuthFailed("The bot's passphrase is missing or wrong in the alert's body.")
             stored = _store(uow.session, caller, bot, arrival, arrival.content)
         except DashTradeError as error:
             if error.code == "DATABASE_UNAVAILABLE":

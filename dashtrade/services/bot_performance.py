@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from dashtrade.bots.performance import Pair, PricedFill, match_fills
-from dashtrade.db.tables.trading import IntentRow, LotClosingRow
+from dashtrade.db.tables.trading import ExecutionRow, IntentRow, LotClosingRow
 from dashtrade.domain.bots import BotTimeframe
 from dashtrade.domain.strategy import Strategy
 from dashtrade.errors import InvalidInput
@@ -133,7 +133,8 @@ def _of_bot(
     uow: UnitOfWork, user_id: int, bot_id: int, start: datetime, end: datetime
 ) -> tuple[list[PricedFill], float]:
     with working(uow) as work:
-        filled_at = func.coalesce(IntentRow.acknowledged_at, IntentRow.ended_at, IntentRow.created_at)
+        executed = select(func.min(ExecutionRow.executed_at)).where(ExecutionRow.intent_id == IntentRow.id)
+        filled_at = func.coalesce(executed.scalar_subquery(), IntentRow.acknowledged_at, IntentRow.created_at)
         query = select(filled_at, IntentRow.side, IntentRow.filled_avg_price, IntentRow.filled_qty).where(
             IntentRow.user_id == user_id,
             IntentRow.bot_id == bot_id,

@@ -58,10 +58,22 @@ def note_account(uow: UnitOfWork, lease: Lease, seen: BrokerAccount, asked_at: d
         account.refreshed_at = asked_at
         account.session_date = trading_day(asked_at).date()
         blocked = seen.status.upper() not in ("ACTIVE", "")
+        if blocked and not account.halted:
+            _tell_blocked(uow.session, account, seen)
         if blocked or account.halted:
             account.halted = blocked
             account.halt_reason = f"The broker says the account is {seen.status}." if blocked else None
         uow.commit()
+
+
+def _tell_blocked(session: Session, account: AccountRow, seen: BrokerAccount) -> None:
+    text = f"The broker says the {account.mode} account is {seen.status}: no position is opened until it is active."
+    session.add(
+        RiskEventRow(
+            user_id=account.user_id, event_type="ACCOUNT_BLOCKED", action_taken="Entries are stopped.", message=text
+        )
+    )
+    add_event(session, account, "account_blocked", text)
 
 
 def books(uow: UnitOfWork, lease: Lease) -> tuple[dict[str, Decimal], set[str]]:

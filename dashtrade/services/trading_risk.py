@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from dashtrade.bots.risk import Breach, trading_day
-from dashtrade.db.tables.trading import AccountRow, BotRow, RiskEventRow
+from dashtrade.db.tables.trading import AccountRow, BotRow, BotTradeRow, IntentRow, RiskEventRow
 from dashtrade.db.trading_repository import add_event
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.services.notifications import notify
@@ -69,5 +69,38 @@ def tell_user(uow: UnitOfWork, user_id: int, now: datetime) -> int:
             notify(uow, user_id, "system", title, body, link="/bot")
             for row in rows:
                 row.notified_at = now
+        told = len(groups) + _tell_failed_orders(uow, user_id, now)
         uow.commit()
-        return len(groups)
+        return told
+
+
+def _tell_failed_orders(uow: UnitOfWork, user_id: int, now: datetime) -> int:
+    """Orders that the broker refused or that never reached it, unless a later attempt took their place."""
+    later, mine = aliased(IntentRow), aliased(IntentRow)
+    replaced = exists(
+        select(later.id).where(
+            later.alert_id == mine.alert_id,
+            later.leg == mine.leg,
+            later.attempt > mine.attempt,
+            mine.id == BotTradeRow.intent_id,
+        )
+    )
+    query = select(BotTradeRow).where(
+        BotTradeRow.user_id == user_id,
+        BotTradeRow.status.in_(("REJECTED", "FAILED")),
+        BotTradeRow.notified_at.is_(None),
+        BotTradeRow.created_at > now - timedelta(days=2),
+        ~replaced,
+    )
+    groups: dict[tuple[int | None, str], list[BotTradeRow]] = {}
+    for row in uow.session.scalars(query.order_by(BotTradeRow.id).with_for_update(skip_locked=True)):
+        groups.setdefault((row.bot_config_id, row.purpose), []).append(row)
+    for (_, purpose), rows in groups.items():
+        newest = rows[-1]
+        again = f" This happened {len(rows)} times." if len(rows) > 1 else ""
+        title = f"Order not placed: {newest.action} {newest.symbol}"
+        body = f"The {purpose} order of the {newest.timeframe} bot was not placed. {newest.error_message or ''}".strip()
+        notify(uow, user_id, "system", title, body + again, link="/bot")
+        for row in rows:
+            row.notified_at = now
+    return len(groups)

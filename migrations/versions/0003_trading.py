@@ -42,11 +42,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'resting'"),
     )
     _states(STATES)
+    op.add_column("bot_trades", sa.Column("notified_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("user_bot_configs", sa.Column("passphrase_hash", sa.String(120), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("user_bot_configs", "passphrase_hash")
+    op.drop_column("bot_trades", "notified_at")
     op.execute("UPDATE order_intents SET state = 'canceled', ended_at = now() WHERE state = 'resting'")
     _states(tuple(state for state in STATES if state != "resting"))
     for name in ("ix_order_intents_resting", "ix_order_intents_parent_id"):

@@ -23,7 +23,9 @@ from trading_house import PAYLOAD, RAISING, House, running_webhook, wait_for
 
 from dashtrade.db.engine import make_engine
 from dashtrade.domain.users import User
+from dashtrade.errors import InvalidInput, NotFound
 from dashtrade.services import bots
+from dashtrade.services.bot_passphrase import set_passphrase
 
 pytestmark = pytest.mark.fault
 
@@ -257,6 +259,28 @@ def test_error_bodies_and_the_signals_log(door: Door) -> None:
     assert all(s.explanation and s.latency_ms >= 0 for s in signals)
     assert "hush-hush" not in json.dumps(door.rows("SELECT payload::text FROM webhook_requests")[-1][0])
     assert "hush-hush" not in door.rows("SELECT payload::text FROM alert_inbox")[0][0]
+
+
+def test_a_bots_passphrase_is_asked_for_and_kept_nowhere(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    bot = bots.list_bots(door.uow(), door.user_id)[0]
+    with pytest.raises(InvalidInput, match="passphrase"):
+        set_passphrase(door.uow(), door.user_id, bot.id, "short")
+    with pytest.raises(NotFound):
+        set_passphrase(door.uow(), door.user_id + 1, bot.id, "open sesame")
+    set_passphrase(door.uow(), door.user_id, bot.id, "open sesame")
+    assert bots.list_bots(door.uow(), door.user_id)[0].has_passphrase
+    wrong = [{}, {"passphrase": ""}, {"passphrase": "open sesamE"}, {"passphrase": "x" * 200}]
+    assert [door.post(id="p", **fields).status_code for fields in wrong] == [401] * 4
+    assert door.post(id="p", passphrase=["open sesame"]).status_code == 422
+    assert door.rows("SELECT 1 FROM alert_inbox") == []
+    assert door.post(id="p", Passphrase="open sesame").status_code == 202
+    dump = json.dumps([[str(v) for v in row] for table in ("webhook_requests", "alert_inbox", "user_bot_configs",
+                       "audit_log") for row in door.rows(f"SELECT * FROM {table}")])  # fmt: skip
+    assert "sesam" not in dump.lower() and "scrypt$" in dump
+    assert "sesam" not in capsys.readouterr().out.lower()
+    assert len(bots.list_signals(door.uow(), door.user_id)) == 6, "the refused ones are shown too"
+    set_passphrase(door.uow(), door.user_id, bot.id, None)
+    assert door.post(id="q").status_code == 202
 
 
 def test_bearer_token_and_content_types(door: Door) -> None:

@@ -120,3 +120,28 @@ def test_rules_of_the_sender() -> None:
         False, False, True, True, False, True, False,
     ]  # fmt: skip
     assert not sends_again(503, 4)
+
+
+def test_a_passphrase_a_split_and_the_performance_of_a_bot(
+    run: Callable[..., str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = ("bot", "create", "--user", "ada", "--symbol", "AAPL", "--timeframe", "D", "--position-size", "1000")
+    run(*create, "--strategy", "sma_cross")
+    result = CliRunner().invoke(
+        app, ["bot", "passphrase", "1", "--user", "ada"], input="open sesame\nopen sesame\n", catch_exceptions=False
+    )
+    assert 'needs "passphrase"' in result.output and "sesame" not in result.output
+    assert "needs no passphrase" in run("bot", "passphrase", "1", "--user", "ada", "--remove")
+    assert "holds AAPL" in run("bot", "rescale", "aapl", "4", "--user", "ada", "--yes", code=1)
+    assert "ratio" in run("bot", "rescale", "aapl", "1", "--user", "ada", "--yes", code=1)
+    asked = CliRunner().invoke(app, ["bot", "rescale", "AAPL", "4", "--user", "ada"], input="n\n")
+    assert asked.exit_code == 1 and "Multiply every share of AAPL" in asked.output
+    shown = run("bot", "performance", "1", "--user", "ada", "--since", "2025-01-02", "--source", "sample")
+    first = shown.splitlines()[0]
+    assert first.startswith("Of ") and "the bot had 0" in first, shown
+    assert "Realised result: $0.00." in shown and shown.splitlines()[2].split() == [
+        "time", "side", "backtest", "bot", "bps",
+    ]  # fmt: skip
+    missed = int(first.split("missed ")[1].split(";")[0])
+    assert missed > 0 and len(shown.splitlines()) == 3 + missed and "missed" in shown.splitlines()[3]
+    assert "since" in run("bot", "performance", "1", "--user", "ada", "--since", "yesterday", code=1)

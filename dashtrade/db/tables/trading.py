@@ -365,6 +365,7 @@ class BotTradeRow(Base):
     purpose: Mapped[str] = mapped_column(String(5), server_default=Purpose.ENTRY.value)
     realized_pnl: Mapped[Decimal] = mapped_column(Numeric(18, 4), server_default="0")
     explanation: Mapped[str | None] = mapped_column(Text)
+    notified_at: Mapped[Timestamp | None]
 
 
 class RiskEventRow(Base):

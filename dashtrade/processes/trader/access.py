@@ -10,18 +10,17 @@ from decimal import Decimal
 
 import httpx
 import structlog
-from sqlalchemy import select
 
 from dashtrade.auth import secret_files
 from dashtrade.auth.vault import Vault
 from dashtrade.brokers import make_broker
 from dashtrade.brokers.alpaca import AlpacaBroker
-from dashtrade.db.tables.accounts import UserApiKeyRow
 from dashtrade.db.tables.trading import AccountRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import AccountMode
 from dashtrade.domain.simulated import simulated_credentials
 from dashtrade.errors import ConfigurationError, NotFound
+from dashtrade.services.api_keys import list_api_keys, open_api_keys
 from dashtrade.services.trading_lease import Lease
 from dashtrade.settings import Settings
 
@@ -40,29 +39,17 @@ def open_broker(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[Alpa
         key, secret = simulated_credentials(session_secret, lease.user_id)
         broker = make_broker(lease.mode.value, key, secret, url=settings.simulator_url)
         return broker, _hint(settings.simulator_url, key, secret)
-    key, secret = stored_credentials(uow, lease, settings)
-    return make_broker(lease.mode.value, key, secret), None
-
-
-def stored_credentials(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[str, str]:
-    """The user's keys for this mode, decrypted."""
     mode = lease.mode.value
     with uow:
         account = uow.session.get_one(AccountRow, lease.account_id)
         if lease.mode is AccountMode.LIVE and account.live_confirmed_at is None:
             raise ConfigurationError("Live trading is not confirmed. Confirm it on the account page.")
-        row = uow.session.scalar(
-            select(UserApiKeyRow).where(
-                UserApiKeyRow.user_id == lease.user_id, UserApiKeyRow.alpaca_mode == mode, UserApiKeyRow.is_active
-            )
-        )
-    if row is None:
-        raise NotFound(f"There are no API keys for {mode} trading. Enter them on the account page.")
-    # read each time: the key may have been rotated since this process was started
-    vault = Vault(secret_files.encryption_key(settings) if settings.encryption_key is not None else None)
-    key = vault.open(row.alpaca_api_key_encrypted, user_id=lease.user_id, mode=mode, field="key")
-    secret = vault.open(row.alpaca_secret_key_encrypted, user_id=lease.user_id, mode=mode, field="secret")
-    return key, secret
+        # what the user must do comes before what the operator must do
+        if not any(view.mode == mode and view.is_active for view in list_api_keys(uow, lease.user_id)):
+            raise NotFound(f"There are no API keys for {mode} trading. Enter them on the account page.")
+        vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else None)
+        keys = open_api_keys(uow, lease.user_id, vault, mode)
+    return make_broker(mode, keys.key, keys.secret), None
 
 
 def _hint(url: str, key: str, secret: str) -> PriceHint:
