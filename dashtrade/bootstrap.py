@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dashtrade.data.cache import BarCache
     from dashtrade.db.unit_of_work import UnitOfWork
-    from dashtrade.domain.market import SymbolMatch
+    from dashtrade.domain.market import NewsItem, SymbolMatch
     from dashtrade.domain.ports import CallBudget, PriceSource, PriceStream
     from dashtrade.services.jobs import Job
     from dashtrade.services.live import LivePoller, LivePrices
@@ -93,6 +93,8 @@ JOB_MODULES = (
     "dashtrade.services.housekeeping",
     "dashtrade.services.deliveries",
     "dashtrade.services.alert_engine",
+    "dashtrade.services.alert_prefetch",
+    "dashtrade.services.reconcile_hint",
     "dashtrade.services.report_schedules",
     "dashtrade.services.report_control",
     "dashtrade.services.password_reset",
@@ -348,6 +350,24 @@ def history(
 
     request = HistoryRequest.parse(symbol, interval, period, _moment(start, "start"), _moment(end, "end"))
     return (market_here() if user is None else market_named(user)).history(request, source)
+
+
+def news_of(symbol: str, *, user: str | None = None) -> tuple[list[NewsItem], str]:
+    """News with sentiment for the signal's vote, from Alpha Vantage where there is a key, and why there are none.
+
+    The reason is empty where no key is set: then nobody expects news.
+    """
+    from dashtrade.errors import DashTradeError, SourceKeyProblem
+
+    data = market_here() if user is None else market_named(user)
+    try:
+        data.source("alpha_vantage")
+    except SourceKeyProblem:
+        return [], ""
+    try:
+        return data.news(symbol, "alpha_vantage"), ""
+    except DashTradeError as error:
+        return [], str(error)
 
 
 def search(text: str, source: str | None = None) -> list[SymbolMatch]:

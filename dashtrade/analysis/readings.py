@@ -246,7 +246,8 @@ def _news(bars: Evidence) -> Reading | None:
     mean = sum(float(item.sentiment or 0.0) for item in known) / len(known)
     newest = max(known, key=lambda item: item.time)
     mood = "friendly" if mean > 0.15 else "hostile" if mean < -0.15 else "neutral"
-    said = f"{len(known)} news items of the last week are {mood} (mean sentiment {mean:+.2f})."
+    items = "1 news item of the last week is" if len(known) == 1 else f"{len(known)} news items of the last week are"
+    said = f"{items} {mood} (mean sentiment {mean:+.2f})."
     return Reading(float(np.clip(mean / 0.5, -1, 1)), said, pd.Timestamp(newest.time))
 
 

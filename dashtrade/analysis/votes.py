@@ -92,9 +92,22 @@ def signal(bars: pd.DataFrame, news: Sequence[NewsItem] = ()) -> SignalReport:
 
     ``bars`` is a frame of closed OHLCV bars; a vote whose indicator is still warming up is left out. ``news`` with a
     sentiment joins as a vote of its own, items of the last week that were out by then. Raises BadBars when the bars are
-    too few for any vote (fewer than about 21).
+    too few for any vote (fewer than 15).
     """
     return vote(Evidence(bars, news=news))
+
+
+LEAST, ENOUGH = 15, 60
+"""Bars with which the first votes can speak, and with which all do."""
+
+
+def too_few(count: int) -> str:
+    """What to say of ``count`` bars that no vote can be read from, and what to do."""
+    have = f"{count} bar is" if count == 1 else f"{count} bars are"
+    return (
+        f"{have} too few for a signal, which needs {LEAST}, and {ENOUGH} for every vote. Ask for a longer period (3mo "
+        "of daily bars) or for shorter bars."
+    )
 
 
 def vote(evidence: Evidence) -> SignalReport:
@@ -111,7 +124,7 @@ def vote(evidence: Evidence) -> SignalReport:
             known = time if reading.time is None else _moment(reading.time)
             votes.append(Vote(group, name, reading.value, weight, known, reading.sentence))
     if not votes:
-        raise BadBars(f"{len(bars)} bars are too few for a signal; give at least 60.")
+        raise BadBars(too_few(len(bars)))
     return _report(votes, time, float(evidence.columns["close"][-1]))
 
 

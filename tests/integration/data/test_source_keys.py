@@ -44,7 +44,7 @@ def bars():
     return [len(found), found.attrs["source"], found.attrs["cached"], found.attrs["notes"]]
 ask("bars", bars)
 ask("again", bars)
-ask("news", lambda: [[item.title, item.sentiment, item.time.isoformat()] for item in market_here().news("IBM")])
+ask("news", lambda: [[item.title, item.sentiment] for item in market_here().news("IBM")])
 ask("latest", lambda: str(shared_prices(user_id=market_user).latest(["IBM"])["IBM"].price))
 ask("unknown", lambda: dt.history("NOPE", "5d"))
 ask("interval", lambda: dt.history("IBM", "1y", "5m"))
@@ -61,12 +61,13 @@ def answers(asked: Asked) -> Reply:
         return Reply(json.dumps({"Information": f"the apikey {query.get('apikey')} is wrong"}).encode())
     today = datetime.now(UTC)
     if query["function"] == "TIME_SERIES_DAILY":
-        days = [(today - timedelta(days=back)).date().isoformat() for back in range(1, 6)]
+        days = [(today - timedelta(days=back)).date().isoformat() for back in range(1, 81)]
         return Reply(json.dumps({"Time Series (Daily)": dict.fromkeys(days, ROW)}).encode())
     if query["function"] == "GLOBAL_QUOTE":
         day = today.date().isoformat()
         return Reply(json.dumps({"Global Quote": {"05. price": "10.5", "07. latest trading day": day}}).encode())
-    item = {"title": "Up", "url": "u", "time_published": "20240105T120000", "overall_sentiment_score": 0.25}
+    published = f"{today - timedelta(days=2):%Y%m%dT%H%M%S}"
+    item = {"title": "Up", "url": "u", "time_published": published, "overall_sentiment_score": 0.25}
     return Reply(json.dumps({"feed": [item]}).encode())
 
 
@@ -166,6 +167,8 @@ def test_the_command_line_asks_with_the_users_key(
     assert fetched.returncode == 0, fetched.stderr
     assert "5 bars" in fetched.stdout and "alpha_vantage" in fetched.stdout and "instead of yahoo" in fetched.stdout
     assert {asked.query["apikey"] for asked in vantage.asked} == {KEY}
+    read = command("-m", "dashtrade.cli", "analyze", "IBM", "--period", "3mo", "--user", "ada", **environment)
+    assert "1 news item of the last week is positive (mean sentiment +0.25)" in read.stdout, read.stderr
     other = command(*data, "prefetch", "IBM", "--source", "alpha_vantage", "--user", "bob", **environment)
     assert other.returncode == 1
     assert "account page" in other.stderr and "dashtrade data keys" in other.stderr and "Traceback" not in other.stderr
@@ -218,7 +221,7 @@ def test_a_page_without_the_encryption_key_asks_through_the_jobs_worker(
         said = page(ada)
         assert said["bars"] == [5, "alpha_vantage", False, []]
         assert said["again"] == [5, "alpha_vantage", True, []]
-        assert said["news"] == [["Up", 0.25, "2024-01-05T12:00:00+00:00"]]
+        assert said["news"] == [["Up", 0.25]]
         assert said["latest"] == "10.5"
         assert str(said["unknown"]).startswith("UNKNOWN_SYMBOL: Alpha Vantage has no symbol NOPE")
         assert str(said["interval"]).startswith("VALIDATION_ERROR: period: Alpha Vantage has 5m bars")

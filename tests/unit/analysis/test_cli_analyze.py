@@ -38,9 +38,17 @@ def test_json_is_one_object(folder: Path) -> None:
 
 
 def test_words(folder: Path) -> None:
-    done = run(folder, "AAPL", "--source", "sample", "--balance", "20000", "--risk", "2")
+    done = run(folder, "AAPL", "--source", "sample", "--balance", "20000", "--risk", "2", "--evidence")
     assert done.returncode == 0, done.stderr
-    for part in ("with a score of", "Levels", "Volume", "Open chart patterns", "Risk plan", "Known since"):
+    for part in (
+        "with a score of",
+        "Levels",
+        "Volume",
+        "Open chart patterns",
+        "Risk plan",
+        "Known since",
+        "against random entries",
+    ):
         assert part in done.stdout
 
 
@@ -49,6 +57,8 @@ def test_words(folder: Path) -> None:
     [
         (["AAPL", "--source", "moon"], "moon"),
         (["AAPL", "--source", "sample", "--risk", "0"], "risk_percent"),
+        (["AAPL", "--source", "sample", "--period", "1d"], "1 bar is too few for a signal, which needs 15, and 60"),
+        (["ÄÖ€", "--source", "sample"], "is not a ticker"),
     ],
 )
 def test_bad_input_is_one_sentence(folder: Path, arguments: list[str], word: str) -> None:
