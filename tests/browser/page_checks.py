@@ -39,7 +39,7 @@ class Console:
 
     def _message(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.errors.append(message.text)
+            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
 
 
 def drawn_chart(page: Page) -> Locator:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from dashboards_server import DashboardsServer, running_server
-from page_checks import DRAWN, SCREENS, Console, drawn_chart, fits_the_screen, keep_picture, wears_the_theme
+from page_checks import (
+    DRAWN,
+    PHONE,
+    SCREENS,
+    Console,
+    drawn_chart,
+    fits_the_screen,
+    is_accessible,
+    keep_picture,
+    wears_the_theme,
+)
 from playwright.sync_api import Page, expect
-from sqlalchemy import select
+from sqlalchemy import NullPool, select
 
-from dashtrade.db.tables.accounts import UserPreferenceRow
+from dashtrade.db.engine import make_engine
+from dashtrade.db.tables.accounts import UserPreferenceRow, WatchlistRow
+from dashtrade.domain.market import Quote
+from dashtrade.services.live import LivePrices
 
 Open = Callable[..., None]
 
@@ -28,6 +45,7 @@ def test_from_the_login_to_a_drawn_chart(new_page: Callable[..., Page], open_pag
     expect(page.get_by_text("Sample data · past prices")).to_be_visible()
     wears_the_theme(page, chart)
     fits_the_screen(page)
+    is_accessible(page)
     keep_picture(page, f"analysis-{screen}")
     assert console.errors == []
 
@@ -125,3 +143,115 @@ def test_without_a_network_sample_data_is_offered(
         expect(page.get_by_text("for the last 8 days only").first).to_be_visible()
         expect(page.get_by_role("button", name="Load")).to_be_disabled()
         page.close(run_before_unload=False)
+
+
+def test_a_symbol_is_found_watched_marked_for_an_alert_and_taken_along(
+    page: Page, open_page: Open, dashboards: DashboardsServer
+) -> None:
+    console = Console(page)
+    open_page(page, "analysis?symbol=AAPL&source=sample")
+    drawn_chart(page)
+    symbol = page.get_by_role("combobox", name="Symbol")
+    symbol.fill("machines")
+    offered = page.get_by_role("listbox", name="Matches").get_by_role("option")
+    expect(offered).to_have_count(1)
+    expect(offered).to_contain_text("IBM")
+    is_accessible(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    chart = drawn_chart(page)
+    expect(chart.locator(".dt-chart-title")).to_have_text("IBM · 1d")
+    expect(page.get_by_role("listbox", name="Matches")).to_be_hidden()
+
+    page.get_by_role("button", name="Add to watchlist").click()
+    expect(page.locator(".dt-toast")).to_contain_text("IBM is on your watchlist.")
+    with dashboards.database() as uow:
+        assert "IBM" in set(uow.session.scalars(select(WatchlistRow.symbol)))
+
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 200)
+    level = page.get_by_label("Level", exact=True)
+    expect(level).not_to_have_value("")
+    link = page.get_by_role("link", name="Set alert")
+    address = parse_qs(urlsplit(link.get_attribute("href") or "").query)
+    assert float(address.pop("level")[0]) == float(level.input_value())
+    assert address == {"symbol": ["IBM"], "type": [address["type"][0]]} and address["type"][0].startswith("price_")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Open as notebook").click()
+    file = Path(download.value.path())
+    assert download.value.suggested_filename.startswith("IBM-1d-")
+    text = file.read_text()
+    shown = page.locator(".dt-copy").inner_text().split()
+    assert json.loads(text)["nbformat"] == 4 and shown[1] in text and shown[3] in text
+    assert console.errors == []
+
+
+def test_a_saved_layout_comes_back(page: Page, open_page: Open) -> None:
+    console = Console(page)
+    open_page(page, "analysis?symbol=AAPL&source=sample&studies=macd,rsi,ema:window=30&candles=on")
+    chart = drawn_chart(page)
+    expect(chart).to_have_attribute("data-panes", "3")
+    page.get_by_label("Save as").fill("Three panes")
+    page.get_by_role("button", name="Save layout").click()
+    expect(page.get_by_label("Layout", exact=True)).to_have_value("Three panes")
+    page.goto(page.url.split("?")[0] + "?symbol=IBM&source=sample&studies=none")
+    chart = drawn_chart(page)
+    expect(chart).to_have_attribute("data-panes", "1")
+    page.get_by_label("Layout", exact=True).select_option(label="Three panes")
+    expect(chart).to_have_attribute("data-panes", "3")
+    expect(page.get_by_label("Candlestick patterns")).to_be_checked()
+    assert console.errors == []
+
+
+def test_the_live_price_moves_the_last_bar(page: Page, open_page: Open, dashboards: DashboardsServer) -> None:
+    open_page(page, "analysis?symbol=MSFT&source=sample&studies=ema:window=9")
+    chart = drawn_chart(page)
+    before = chart.locator(".dt-chart-item").first.inner_text()
+    engine = make_engine(dashboards.database_url, poolclass=NullPool)
+    quote = Quote("MSFT", Decimal("987.5"), datetime.now(UTC), "sample", simulated=True)
+    LivePrices(engine).write([quote])
+    engine.dispose()
+    expect(chart).to_have_attribute("data-last", "987.5", timeout=15_000)
+    expect(page.get_by_text("Live 987.5 · simulated")).to_be_visible()
+    expect(chart.locator(".dt-chart-item").first).not_to_have_text(before)
+
+
+def test_fingers_pan_and_pinch_the_chart_and_still_scroll_the_page(
+    new_page: Callable[..., Page], open_page: Open
+) -> None:
+    page = new_page(**PHONE)
+    open_page(page, "analysis?symbol=AAPL&source=sample")
+    chart = drawn_chart(page)
+    chart.evaluate("(el) => el.scrollIntoView({ block: 'center' })")
+    box = chart.bounding_box()
+    assert box is not None
+    middle, y = box["x"] + box["width"] * 0.45, box["y"] + 250
+    client = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    def visible() -> float:
+        return float(chart.get_attribute("data-span") or 0)
+
+    whole, first = visible(), chart.get_attribute("data-from")
+    touch("touchStart", (middle - 20, y), (middle + 20, y))
+    for step in range(1, 9):
+        touch("touchMove", (middle - 20 - 10 * step, y), (middle + 20 + 10 * step, y))
+    touch("touchEnd")
+    page.wait_for_function("([el, whole]) => Number(el.dataset.span) < whole / 2", arg=[chart.element_handle(), whole])
+    first = chart.get_attribute("data-from")
+    touch("touchStart", (middle, y))
+    for step in range(1, 9):
+        touch("touchMove", (middle + 12 * step, y))
+    touch("touchEnd")
+    page.wait_for_function("([el, first]) => el.dataset.from !== first", arg=[chart.element_handle(), first])
+    scrolled = page.evaluate("scrollY")
+    touch("touchStart", (middle, y))
+    for step in range(1, 9):
+        touch("touchMove", (middle, y - 20 * step))
+    touch("touchEnd")
+    page.wait_for_function("(before) => scrollY > before + 60", arg=scrolled)

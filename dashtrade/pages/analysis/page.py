@@ -57,7 +57,8 @@ def build(context: PageContext) -> object:
     )
     model = AnalysisModel(services, background=in_thread)
     kept = memory.load()
-    model.restore({**kept, **context.query} if context.query else kept)
+    own = {name: kept[name] for name in ("account", "risk", "side") if name in kept}
+    model.restore({**own, **context.query} if context.query else kept)
     beside = companions(context, data, model, memory.here)
     view = AnalysisView(model, beside, help_text=HELP)
     if not model.blockers:

@@ -51,8 +51,8 @@ class PriceChart(anywidget.AnyWidget):
         with self.hold_sync():
             bars = np.ascontiguousarray(data.bars, dtype="<f8").tobytes()
             if bars != self.bars:
-                self.last, self.last_values = [], []
-            self.bars = bars
+                self.last = []
+            self.bars, self.last_values = bars, []  # the lines may be others
             self.intraday, self.title, self.exchange_zone = data.intraday, data.title, data.exchange_zone
             self.lines = [_line(line) for line in data.lines]
             self.panels = [

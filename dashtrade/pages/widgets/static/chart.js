@@ -367,7 +367,10 @@ function render({ model, el }) {
     model.set("clicked", p.time);
     model.save_changes();
   });
-  chart.timeScale().subscribeVisibleLogicalRangeChange(tidy);
+  chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+    tidy();
+    if (range) { box.dataset.from = range.from.toFixed(1); box.dataset.span = (range.to - range.from).toFixed(1); }
+  });
 
   box.addEventListener("keydown", (event) => {
     const scale = chart.timeScale(), range = scale.getVisibleLogicalRange();
