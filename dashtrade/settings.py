@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     dask_scheduler: str | None = Field(
         default=None, description="Dask scheduler that sweeps run on, such as tcp://10.0.0.5:8786; unset: this machine"
     )
+    keep_message_days: int = Field(default=90, ge=7, description="messages in the program, with their deliveries")
+    keep_alert_days: int = Field(default=365, ge=14, description="history of alerts")
+    keep_report_days: int = Field(default=180, ge=1, description="runs of reports, with their pages and notebooks")
+    keep_signal_days: int = Field(default=400, ge=30, description="requests to the webhook that led to no order")
+    keep_job_days: int = Field(default=14, ge=2, description="jobs that failed; those that succeeded stay one day")
     private_channels: bool = Field(
         default=False, description="lets notifications go to private addresses, such as a server in the same network"
     )

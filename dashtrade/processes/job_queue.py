@@ -16,7 +16,7 @@ from dashtrade.services.jobs import Job, JobContext
 
 log = structlog.get_logger(__name__)
 
-KEEP_HOURS = 24 * 7
+KEEP_SUCCEEDED_HOURS = 24
 WORKER_LOST_AFTER = 60.0
 
 
@@ -43,7 +43,8 @@ def make_app(database_url: str, context: JobContext, jobs: list[Job]) -> App:
         retry = Patience(each.retries) if each.retries else False
         task = app.task(name=each.name, retry=retry, lock=each.name if each.alone else None)(_runner(each, context))
         if each.cron:
-            app.periodic(cron=each.cron)(task)
+            # a tick that finds the last one waiting still is left out, so that a stop is not followed by a flood
+            app.periodic(cron=each.cron, queueing_lock=f"{each.name}:clock")(task)
 
     @app.periodic(cron="* * * * *")
     @app.task(name="restart_lost_jobs", queueing_lock="restart_lost_jobs", pass_context=True)
@@ -56,7 +57,9 @@ def make_app(database_url: str, context: JobContext, jobs: list[Job]) -> App:
     @app.periodic(cron="17 3 * * *")
     @app.task(name="delete_old_jobs", queueing_lock="delete_old_jobs", pass_context=True)
     async def delete_old_jobs(queue: QueueContext, timestamp: int) -> None:
-        await queue.app.job_manager.delete_old_jobs(nb_hours=KEEP_HOURS, include_failed=True)
+        await queue.app.job_manager.delete_old_jobs(nb_hours=KEEP_SUCCEEDED_HOURS)
+        hours = 24 * context.settings.keep_job_days
+        await queue.app.job_manager.delete_old_jobs(nb_hours=hours, include_failed=True, include_aborted=True)
 
     return app
 

@@ -54,9 +54,10 @@ class AlertContext(Protocol):
     def alert_market(self, order: tuple[str, ...] | None = None) -> MarketData: ...
 
 
-@job("evaluate_alerts", cron="* * * * *", alone=True)
+@job("evaluate_alerts", cron="* * * * * 2,22,42", alone=True)
 def evaluate_alerts(context: AlertContext) -> int:
-    """Every minute: all users' rules; returns how many told."""
+    """Two seconds after each minute, when bars have closed, and twice more for sources that are late with theirs: all
+    users' rules; returns how many told. Bars that cannot be new are not asked for."""
     return len(run_pass(context))
 
 

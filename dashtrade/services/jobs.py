@@ -33,8 +33,9 @@ class JobContext(Protocol):
 class Job:
     """``run(context, **arguments)`` may run twice after a crash, so it must do no harm the second time.
 
-    ``cron`` (five fields, UTC) runs it by the clock, without arguments, once for all machines. ``retries`` is how often
-    a failed run is tried again, after 10 s, 20 s, 40 s and so on. ``alone``: never two of it at the same time.
+    ``cron`` (five fields, UTC; a sixth is seconds) runs it by the clock, without arguments, once for all machines.
+    ``retries`` is how often a failed run is tried again, after 10 s, 20 s, 40 s and so on. ``alone``: never two of it
+    at the same time.
     """
 
     name: str

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,8 @@ def run_limited(
             "target": str(target),
             "environment": dict(environment or {}),
         }
+        life, held = os.pipe()  # its end tells the child that this process is gone, however it went
+        order["life"] = life
         child = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.services.report_child"],
             stdin=subprocess.PIPE,
@@ -62,6 +65,7 @@ def run_limited(
             stderr=subprocess.DEVNULL,
             env={key: value for key, value in os.environ.items() if key not in SECRETS},
             start_new_session=True,
+            pass_fds=(life,),
             text=True,
         )
         try:
@@ -74,6 +78,8 @@ def run_limited(
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)  # the kernel is in the same group
             child.wait()
+            os.close(life)
+            os.close(held)
         try:
             if said is not None:
                 raise ValueError(said)
@@ -91,6 +97,7 @@ def run_limited(
 
 def main() -> int:
     order = json.load(sys.stdin)
+    threading.Thread(target=_end_with_parent, args=(order["life"],), daemon=True).start()
     with contextlib.suppress(ImportError, ValueError):  # not on every system
         import resource
 
@@ -112,6 +119,12 @@ def main() -> int:
         told = {"error": str(error)}
     target.write_text(json.dumps(told), encoding="utf-8")
     return 0
+
+
+def _end_with_parent(life: int) -> None:
+    """Nobody would keep the limits of a report whose worker was killed, or read what it makes."""
+    os.read(life, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -236,7 +236,7 @@ def test_the_job_is_declared_and_counts(uow_factory, context, ada):
     from dashtrade.bootstrap import load_jobs
 
     declared = {job.name: job for job in load_jobs()}
-    assert declared["evaluate_alerts"].cron == "* * * * *" and declared["evaluate_alerts"].alone
+    assert declared["evaluate_alerts"].cron == "* * * * * 2,22,42" and declared["evaluate_alerts"].alone
     add(uow_factory, ada)
     assert evaluate_alerts(context) == 1
 
