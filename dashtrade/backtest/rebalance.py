@@ -209,7 +209,7 @@ class _Account:
         change = np.where(now, wanted - self.shares, 0.0)
         change[~(np.abs(change) * prices > _LEAST * worth)] = 0.0
         self.pending &= ~now
-        for k in np.flatnonzero(change < 0):
+        for k in np.flatnonzero(change < 0).tolist():
             self._fill(row, k, change[k], prices[k] * (1 - self._slippage))
         buying = change > 0
         if not buying.any():
@@ -217,7 +217,7 @@ class _Account:
         fills = prices * (1 + self._slippage)
         cost = np.where(buying, change * fills, 0.0).sum() * (1 + self._commission)
         part = min(1.0, max(self.cash - self._fixed * int(buying.sum()), 0.0) / cost)
-        for k in np.flatnonzero(buying):
+        for k in np.flatnonzero(buying).tolist():
             quantity = math.floor(change[k] * part) if self._whole and part < 1 else change[k] * part
             if quantity * prices[k] > _LEAST * worth:
                 self._fill(row, k, quantity, fills[k])

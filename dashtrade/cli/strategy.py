@@ -155,7 +155,7 @@ def _find(name: str, user: str | None) -> Strategy:
 
 def _of(user: str) -> tuple[Any, int]:
     from dashtrade.bootstrap import runtime
-    from dashtrade.cli.backtest import user_id
+    from dashtrade.cli.run_options import user_id
 
     return runtime().uow(), user_id(user)
 

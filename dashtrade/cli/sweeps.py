@@ -8,85 +8,58 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dashtrade.cli.run_options import (
+    RebalanceOptions,
+    RunOptions,
+    SearchOptions,
+    bars_of,
+    expanded,
+    known,
+    market_of,
+    owner_of,
+    request_of,
+)
 from dashtrade.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from dashtrade.backtest import BacktestRequest
+    from dashtrade.backtest import BacktestRequest, SweepOptions
 
 Strategy = Annotated[str, typer.Argument(help="A preset, or a saved strategy with --user.")]
-Symbol = Annotated[str | None, typer.Argument(help="A symbol, such as AAPL.")]
-Values = Annotated[
-    list[str], typer.Option("--param", "-p", help="fast=5:20:5 (from, to, step) or slow=20,30,40; may be repeated.")
-]
-File = Annotated[str | None, typer.Option(help="Bars from a CSV or Parquet file.")]
-Period = Annotated[str, typer.Option(help="How far back: 1y, 5y, max.")]
-IntervalText = Annotated[str, typer.Option(help="Length of a bar: 1d, 1h, 15m.")]
-Source = Annotated[str | None, typer.Option(help="Only this price source, such as sample.")]
-Money = Annotated[float, typer.Option(help="Money at the start.")]
-SizeText = Annotated[str, typer.Option(help="'50%', '$2000', '10 shares' or 'risk 1%'.")]
-Side = Annotated[str, typer.Option(help="long_only, short_only or long_short.")]
-Loss = Annotated[str | None, typer.Option(help="Distance: 0.02, 2% or 2atr.")]
-Cost = Annotated[str, typer.Option(help="Each side: 0.001, 0.1% or 10bps.")]
-Slip = Annotated[str | None, typer.Option(help="Each side; default 5 bps plus half the spread.")]
-Objective = Annotated[str, typer.Option(help="What is best: sharpe, sortino, calmar, total_return …")]
-Method = Annotated[str, typer.Option(help="grid, random or optuna.")]
-Trials = Annotated[int, typer.Option(help="How many, for random and optuna.")]
-Threads = Annotated[int, typer.Option(help="Blocks at once.")]
-Seed = Annotated[int, typer.Option(help="Of random choices.")]
-User = Annotated[str | None, typer.Option(help="Whose saved strategy; every combination is counted for this user.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 
 
+@expanded
 def sweep(
     strategy: Strategy,
-    symbol: Symbol = None,
-    param: Values = [],  # noqa: B006 - typer needs a list
-    file: File = None,
-    period: Period = "5y",
-    interval: IntervalText = "1d",
-    source: Source = None,
-    cash: Money = 10_000.0,
-    size: SizeText = "100%",
-    direction: Side = "long_only",
-    stop_loss: Loss = None,
-    take_profit: Loss = None,
-    trail: Loss = None,
-    commission: Cost = "0",
-    slippage: Slip = None,
-    objective: Objective = "sharpe",
-    method: Method = "grid",
-    trials: Trials = 200,
-    threads: Threads = 2,
-    seed: Seed = 0,
-    user: User = None,
-    resume: Annotated[str | None, typer.Option(help="Folder for finished blocks; run again to go on.")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Symbols, such as AAPL.")] = None,
+    *,
+    run: RunOptions,
+    search: SearchOptions,
+    weights: RebalanceOptions,
     top: Annotated[int, typer.Option(help="How many rows to show.")] = 20,
-    json: Json = False,
 ) -> None:
     """Backtest every combination of settings.
 
     dashtrade sweep ema_cross AAPL -p fast=5:20:5 -p slow=20:60:10 --source sample
+
+    Runs on this machine, or on the Dask cluster that DASHTRADE_DASK_SCHEDULER names. With --resume, a run that was
+    stopped or killed goes on where it was.
     """
-    from dashtrade.backtest import SweepOptions
-    from dashtrade.backtest import sweep as run
+    from dashtrade.backtest import sweep as start
     from dashtrade.backtest.result import plain, records
 
-    request = _request(locals())
-    options = SweepOptions(
-        method=method, objective=objective, trials=trials, threads=threads, resume=Path(resume) if resume else None
-    )
-    result = run(request, ranges(param), options, progress=None if json else _show)
+    owner, objective = owner_of(run), search.objective
+    request = _request(strategy, symbols or [], run, owner, weights)
+    result = start(request, ranges(search.param or []), _options(search), progress=None if run.json else _show)
     table = result.table.sort_values(objective, ascending=False, na_position="last").head(top)
     tries = len(result.table)
     deflated = result.deflated_sharpe()
-    if user is not None:
+    if owner is not None:
         from dashtrade.bootstrap import runtime
-        from dashtrade.cli.backtest import user_id
         from dashtrade.services.trials import record_sweep
 
-        counted = record_sweep(runtime().uow(), user_id(user), result)
+        counted = record_sweep(runtime().uow(), owner, result)
         tries, deflated = counted.count, result.deflated_sharpe(counted.count, counted.variance)
-    if json:
+    if run.json:
         best = result.best
         found = {
             "best": plain(best),
@@ -106,54 +79,38 @@ def sweep(
     typer.echo(f"Deflated Sharpe of the best (chance of skill after {tries:,} tries): {deflated:.0%}")
 
 
+@expanded
 def walkforward(
     strategy: Strategy,
-    symbol: Symbol = None,
-    param: Values = [],  # noqa: B006 - typer needs a list
-    file: File = None,
-    period: Period = "max",
-    interval: IntervalText = "1d",
-    source: Source = None,
-    cash: Money = 10_000.0,
-    size: SizeText = "100%",
-    direction: Side = "long_only",
-    stop_loss: Loss = None,
-    take_profit: Loss = None,
-    trail: Loss = None,
-    commission: Cost = "0",
-    slippage: Slip = None,
-    objective: Objective = "sharpe",
-    method: Method = "grid",
-    trials: Trials = 200,
-    threads: Threads = 2,
-    seed: Seed = 0,
-    user: User = None,
+    symbol: Annotated[str | None, typer.Argument(help="A symbol, such as AAPL.")] = None,
+    *,
+    run: RunOptions,
+    search: SearchOptions,
     train: Annotated[int, typer.Option(help="Bars to choose settings on.")] = 504,
     test: Annotated[int, typer.Option(help="Bars to trade them on.")] = 126,
     purge: Annotated[int, typer.Option(help="Unused bars between the two.")] = 0,
     embargo: Annotated[int, typer.Option(help="Bars after a test that later training leaves out.")] = 0,
     expanding: Annotated[bool, typer.Option("--expanding", help="Train on everything before.")] = False,
-    json: Json = False,
 ) -> None:
     """Choose settings on the past, trade them on what follows, again and again.
 
     dashtrade walkforward ema_cross AAPL -p fast=5:20:5 -p slow=20:60:10 --source sample
     """
-    from dashtrade.backtest import SweepOptions, Windows, walk_forward
+    from dashtrade.backtest import Windows, walk_forward
     from dashtrade.backtest.result import plain, records
 
-    request = _request(locals())
+    owner = owner_of(run)
     windows = Windows(train=train, test=test, purge=purge, embargo=embargo, expanding=expanding)
-    options = SweepOptions(method=method, objective=objective, trials=trials, threads=threads)
-    result = walk_forward(request, ranges(param), windows, options)
+    request = _request(strategy, [symbol] if symbol else [], run, owner, period="max")
+    values = ranges(search.param or [])
+    result = walk_forward(request, values, windows, _options(search), progress=None if run.json else _show)
     tries = len(result.tried)
-    if user is not None:
+    if owner is not None:
         from dashtrade.bootstrap import runtime
-        from dashtrade.cli.backtest import user_id
         from dashtrade.services.trials import record_walk_forward
 
-        tries = record_walk_forward(runtime().uow(), user_id(user), result).count
-    if json:
+        tries = record_walk_forward(runtime().uow(), owner, result).count
+    if run.json:
         found = {
             "trials": tries,
             "final_equity": float(result.equity.iloc[-1]),
@@ -194,34 +151,31 @@ def ranges(texts: list[str]) -> dict[str, list[float]]:
     return out
 
 
-def _request(given: dict[str, Any]) -> BacktestRequest:
-    """The engine's request, with the bars, from a command's options."""
-    from dataclasses import replace
+def _options(search: SearchOptions) -> SweepOptions:
+    from dashtrade.backtest import SweepOptions
 
-    from dashtrade.cli.backtest import known, user_id
+    return SweepOptions(
+        method=search.method, objective=search.objective, trials=search.trials, threads=search.threads,
+        resume=Path(search.resume) if search.resume else None,
+    )  # fmt: skip
+
+
+def _request(
+    strategy: str,
+    symbols: list[str],
+    run: RunOptions,
+    owner: int | None,
+    weights: RebalanceOptions | None = None,
+    period: str = "5y",
+) -> BacktestRequest:
+    """The engine's request, with the bars."""
     from dashtrade.services import backtests as service
 
-    chosen = known(given["strategy"], user_id(given["user"]) if given["user"] else None)
-    if isinstance(chosen, str):
-        given = {**given, "strategy": chosen}
-    else:
-        given = {**given, "strategy": "ema_cross"}  # its place is taken below
-    names = ("strategy", "period", "interval", "cash", "size", "direction", "commission")
-    texts: dict[str, Any] = {n: given[n] or "" for n in ("source", "stop_loss", "take_profit", "trail", "slippage")}
-    wanted = service.from_text(symbols=given["symbol"] or "", **{n: given[n] for n in names}, **texts)
-    if not isinstance(chosen, str):
-        wanted = replace(wanted, strategy=chosen)
+    wanted = request_of(known(strategy, owner), symbols, run, weights, period)
     service.build(wanted, {"": None})  # type: ignore[dict-item]  # a wrong name should not wait for the data
-    if given["file"] is not None:
-        from dashtrade.services.bar_files import read_bars
-
-        frame = read_bars(given["file"], given["symbol"] or "", given["interval"])
-        bars = {frame.attrs["symbol"]: frame}
-    else:
-        from dashtrade.bootstrap import market
-
-        bars = service.fetch(market(), wanted)
-    return replace(service.build(wanted, bars), seed=given["seed"])
+    if run.file is not None:
+        return service.build(wanted, bars_of(run.file, wanted, run.interval))
+    return service.build(wanted, service.fetch(market_of(owner), wanted))
 
 
 def _dump(found: dict[str, Any]) -> str:
@@ -232,4 +186,4 @@ def _dump(found: dict[str, Any]) -> str:
 
 def _show(share: float, text: str) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{text} " + ("\n" if share >= 1 else ""))
+        sys.stderr.write(f"\r{text:<60}" + ("\n" if share >= 1 else ""))

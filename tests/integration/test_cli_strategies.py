@@ -113,3 +113,14 @@ def test_bad_input_is_one_clear_error(call, words, kind, says):
         return
     with pytest.raises(kind, match=says):
         call("strategy", *words)
+
+
+def test_the_users_order_of_sources_is_asked(call):
+    """Without --source: ada has chosen the sample data, so nothing is fetched from anywhere."""
+    call("data", "sources", "--user", "ada", "--order", "sample")
+    values = ("-p", "fast=5,9", "-p", "slow=20,30", "--json", "--user", "ada")
+    for words in (
+        ("backtest", "ema_cross", "AAPL", "--json", "--user", "ada"), ("sweep", "ema_cross", "AAPL", *values),
+        ("walkforward", "ema_cross", "AAPL", "--period", "5y", *values),
+    ):  # fmt: skip
+        assert json.loads(call(*words))["provenance"]["source"] == "sample", words[0]

@@ -171,3 +171,15 @@ def test_files_of_many_shapes(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(BadBars, match="cannot be read"):
         read_bars(tmp_path / "empty.csv")
+
+
+def test_symbols_are_rebalanced():
+    words = ["buy_and_hold", "AAPL", "MSFT", "IBM", "--source", "sample", "--json"]
+    found = json.loads(call("backtest", *words, "--rebalance", "equal", "--every", "quarter", "--band", "2%"))
+    assert {o["reason"] for o in found["orders"]} == {"rebalance"}
+    assert sum(found["contribution"].values()) == pytest.approx(found["final_equity"] - 10_000)
+    first = [o for o in found["orders"] if o["time"] == found["orders"][0]["time"]]
+    assert [o["symbol"] for o in first] == ["AAPL", "MSFT", "IBM"]
+    assert len({round(o["price"] * o["qty"]) for o in first}) == 1
+    with pytest.raises(InvalidInput, match="inverse_volatility"):
+        call("backtest", *words, "--rebalance", "cap")
