@@ -5,7 +5,7 @@ from __future__ import annotations
 from IPython.display import display
 
 from dashtrade.errors import Forbidden
-from dashtrade.pages import palette
+from dashtrade.pages import formats, palette
 from dashtrade.pages.context import PageContext
 from dashtrade.pages.guard import describe, log_to_process_stderr
 from dashtrade.pages.registry import PAGES
@@ -18,6 +18,7 @@ def build(slug: str, context: PageContext) -> object:
     if not page.allows(context.role):
         raise Forbidden(f"The page {page.title} is for the role {page.role.value}. Ask an administrator for access.")
     palette.use_preference(context.user_id)
+    formats.use_preference(context.user_id)
     return page.build(context)
 
 

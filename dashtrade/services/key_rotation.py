@@ -19,8 +19,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from dashtrade.auth import secret_files
 from dashtrade.auth.vault import Vault, new_key
-from dashtrade.db.tables.accounts import AppStateRow, UserApiKeyRow, UserRow
-from dashtrade.db.tables.alerts import NotificationChannelRow
+from dashtrade.db.tables import Base
+from dashtrade.db.tables.accounts import AppStateRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError
 from dashtrade.services import audit
@@ -55,16 +55,20 @@ class Rotation:
 class _Sealed:
     """Columns of a table that hold ciphertexts of one key."""
 
-    table: type
+    table: type[Base]
     columns: tuple[str, ...]
     key: str
 
 
-SEALED = (
-    _Sealed(UserApiKeyRow, ("alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"), secret_files.ENCRYPTION_KEY),
-    _Sealed(NotificationChannelRow, ("url_encrypted",), secret_files.ENCRYPTION_KEY),
-    _Sealed(UserRow, ("totp_secret_encrypted",), secret_files.SIGNIN_KEY),
-)
+def _sealed() -> list[_Sealed]:
+    """Every column named ``*_encrypted``, so that a new table is rotated without anybody thinking of it."""
+    found = []
+    for mapper in sorted(Base.registry.mappers, key=lambda mapper: mapper.class_.__tablename__):
+        names = tuple(column.key for column in mapper.columns if column.key.endswith("_encrypted"))
+        if names:
+            key = secret_files.SIGNIN_KEY if mapper.class_ is UserRow else secret_files.ENCRYPTION_KEY
+            found.append(_Sealed(mapper.class_, names, key))
+    return found
 
 
 def last_rotation(uow: UnitOfWork) -> Rotation | None:
@@ -118,7 +122,7 @@ def retire(new_uow: NewUow, settings: Settings, *, now: datetime | None = None) 
             raise ConfigurationError("No finished rotation is known. Run `dashtrade keys rotate` first.")
         if now - datetime.fromisoformat(state.finished_at) < SETTLED:
             raise ConfigurationError("The rotation has only just finished. Try again in a minute.")
-        names = ", ".join(sealed.table.__tablename__ for sealed in SEALED)
+        names = ", ".join(sealed.table.__tablename__ for sealed in _sealed())
         uow.session.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
         vaults = _vaults(settings)
         for sealed, row_id in list(_records(lambda: uow, open_already=True)):
@@ -176,9 +180,9 @@ def _alone(new_uow: NewUow) -> Iterator[None]:
 
 
 def _records(new_uow: NewUow, *, open_already: bool = False) -> Iterator[tuple[_Sealed, int]]:
-    for sealed in SEALED:
-        query = select(sealed.table.id).where(getattr(sealed.table, sealed.columns[0]).is_not(None))  # type: ignore[attr-defined]
-        query = query.order_by(sealed.table.id)  # type: ignore[attr-defined]
+    for sealed in _sealed():
+        table: Any = sealed.table
+        query = select(table.id).where(getattr(table, sealed.columns[0]).is_not(None)).order_by(table.id)
         if open_already:
             numbers = list(new_uow().session.scalars(query))
         else:

@@ -30,6 +30,7 @@ WITHHELD = {
     "user_source_keys": {"key_encrypted", "secret_encrypted"},
     "source_requests": {"answer"},
     "user_webhook_tokens": {"token"},
+    "user_bot_configs": {"passphrase_hash"},
     "account_state": {"lease_owner", "lease_until", "epoch"},
 }
 OPEN_STATES = ("waiting", "planned", "submitting", "unknown", "live")

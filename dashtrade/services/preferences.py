@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -19,6 +21,14 @@ def get_preference(uow: UnitOfWork, user_id: int, key: str) -> str | None:
     with working(uow) as work:
         row = UserPreferenceRow
         return work.session.scalar(select(row.value).where(row.user_id == user_id, row.key == key))
+
+
+def get_preferences(uow: UnitOfWork, user_id: int, keys: Sequence[str]) -> dict[str, str]:
+    """The values kept under ``keys``, in one query; what is not kept is left out."""
+    with working(uow) as work:
+        row = UserPreferenceRow
+        query = select(row.key, row.value).where(row.user_id == user_id, row.key.in_(keys))
+        return {key: value for key, value in work.session.execute(query) if value is not None}
 
 
 def set_preference(uow: UnitOfWork, user_id: int, key: str, value: str) -> None:

@@ -15,13 +15,26 @@ from sqlalchemy import text
 from dashtrade.auth.vault import Vault, new_key
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.errors import NotFound
-from dashtrade.services import accounts, api_keys, audit, bots, own_data, preferences, throttle, watchlist
+from dashtrade.services import (
+    accounts,
+    api_keys,
+    audit,
+    bots,
+    channels,
+    own_data,
+    preferences,
+    source_keys,
+    throttle,
+    watchlist,
+)  # fmt: skip
 
 NEW = "four unrelated words here"
 numbers = itertools.count(1)
 ACTIONS = [
     "password", "profile", "end-session", "end-others", "store-keys", "delete-keys", "revoke-token", "allow-live",
-    "withdraw-live", "export", "delete",
+    "withdraw-live", "export", "delete", "second-factor-start", "second-factor-confirm", "second-factor-off",
+    "recovery-codes", "add-channel", "test-channel", "switch-channel", "remove-channel", "store-source-key",
+    "delete-source-key",
 ]  # fmt: skip
 
 
@@ -108,13 +121,20 @@ def test_the_profile_is_kept_and_times_follow_the_zone(office: DashboardsServer,
         for zone in ("Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe"):
             answer = submit(client, "account/profile", time_zone=zone, full_name="Ada")
             assert answer.status_code == 400, zone
-        answer = submit(client, "account/profile", time_zone="Asia/Tokyo", full_name='<b>Ada "L"</b>')
+        for wrong in ({"numbers": "roman"}, {"palette": "<b>"}):
+            answer = submit(client, "account/profile", time_zone="UTC", **wrong)
+            assert answer.status_code == 400 and "<b>" not in problem(answer.text)
+        choice = {"numbers": "point_comma", "palette": "blue_orange"}
+        answer = submit(client, "account/profile", time_zone="Asia/Tokyo", full_name='<b>Ada "L"</b>', **choice)
         assert answer.status_code == 303
         html = client.get("account").text
         assert "Asia/Tokyo." in html and "<b>Ada" not in html and "&lt;b&gt;Ada" in html
         assert "email_enabled" in html and "checked" not in html
         with office.database() as uow:
-            assert preferences.get_preference(uow, user_id(office, person), "time_zone") == "Asia/Tokyo"
+            kept = preferences.get_preferences(
+                uow, user_id(office, person), ["time_zone", "number_format", "up_down_colours", "none"]
+            )
+            assert kept == {"time_zone": "Asia/Tokyo", "number_format": "point_comma", "up_down_colours": "blue_orange"}
             session = accounts.list_sessions(uow, user_id(office, person))[0]
         hour = (session.created_at.astimezone(UTC).hour + 9) % 24
         assert f" {hour:02d}:{session.created_at.minute:02d}<" in html
@@ -304,3 +324,49 @@ def test_unknown_parts_are_not_there(office: DashboardsServer) -> None:
         for path in ("account/nothing", "account/show", "account/confirm", "account/../admin/halt"):
             token = form_token(client.get("account").text)
             assert client.post(path, data={"_xsrf": token}).status_code in (400, 404), path
+
+
+def test_channels_and_source_keys_go_in_and_never_out(office: DashboardsServer, person: str) -> None:
+    vault, number = publish(office), user_id(office, person)
+    url = "json://robot:channel-secret-4711@127.0.0.1:9/hook"
+    with office.with_session(person) as client, office.with_session("boss") as boss:
+        for wrong in (
+            {"url": "nonsense-4711"},
+            {"quiet_from": "22:00"},
+            {"channel_zone": "Mars"},
+            {"most_per_hour": "0"},
+        ):
+            answer = submit(client, "account/add-channel", **{"name": "x", "url": url, **wrong})
+            assert answer.status_code == 400 and "4711" not in problem(answer.text), wrong
+        name = "<img src=x onerror=alert(1)>"
+        quiet = {"quiet_from": "22:00", "quiet_until": "07:00", "channel_zone": "Asia/Tokyo"}
+        assert submit(client, "account/add-channel", name=name, url=url, **quiet).status_code == 303
+        html = client.get("account").text
+        assert "&lt;img src=x" in html and "<img src=x" not in html and "22:00–07:00 Asia/Tokyo" in html
+        with office.database() as uow:
+            (channel,) = channels.list_channels(uow, number)
+        fields = {"channel": str(channel.id)}
+        for action in ("test-channel", "switch-channel", "remove-channel"):
+            assert submit(boss, f"account/{action}", **fields).status_code == 404
+        assert submit(client, "account/test-channel", **fields).status_code == 303
+        assert "Test message from DashTrade" in client.get("account").text
+        assert submit(client, "account/switch-channel", active="no", **fields).status_code == 303
+        assert "Switch on" in client.get("account").text
+        key = {"source": "alpaca", "key": "DATAKEY-4711", "secret": "data-secret-4711"}
+        assert submit(client, "account/store-source-key", **key).status_code == 303
+        assert submit(client, "account/store-source-key", **{**key, "source": "<b>"}).status_code == 400
+        html = client.get("account").text
+        assert "Alpaca (market data)" in html and "••••4711" in html and "DATAKEY" not in html
+    with office.database() as uow:
+        opened = source_keys.open_source_keys(uow, number, vault, "alpaca")
+        assert opened is not None and opened.secret == "data-secret-4711"
+        sealed = uow.session.scalar(
+            text("SELECT url_encrypted FROM notification_channels WHERE id = :id"), {"id": channel.id}
+        )
+        assert vault.open(sealed, user_id=number, mode="channel", field="url") == url
+        kept = uow.session.execute(text("SELECT string_agg(a::text, '') FROM audit_log a")).scalar_one()
+    assert "channel-secret" not in kept + office.log_text() and "data-secret" not in kept + office.log_text()
+    with office.with_session(person) as client:
+        assert submit(client, "account/remove-channel", **fields).status_code == 303
+        assert submit(client, "account/delete-source-key", source="alpaca").status_code == 303
+        assert submit(client, "account/delete-source-key", source="alpaca").status_code == 404

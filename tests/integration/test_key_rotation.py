@@ -21,7 +21,7 @@ from dashtrade.auth.vault import Vault, new_key
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import User
 from dashtrade.errors import ConfigurationError
-from dashtrade.services import api_keys, audit, channels, key_rotation, second_factor
+from dashtrade.services import api_keys, audit, channels, key_rotation, second_factor, source_keys
 from dashtrade.settings import Settings
 
 Uow = Callable[[], UnitOfWork]
@@ -47,6 +47,7 @@ def people(settings: Settings, uow_factory: Uow, make_user: Callable[..., User])
             api_keys.publish_public_key(uow, vault)
             api_keys.store_api_keys(uow, user.id, vault, "paper", f"PK{name.upper()}PAPER", f"secret-of-{name}")
             api_keys.hand_over_api_keys(uow, user.id, "live", f"PK{name.upper()}LIVE1", f"secret-of-{name}")
+            source_keys.store_source_keys(uow, user.id, vault, "alpaca", f"DATAKEY{name.upper()}", f"data-of-{name}")
             channels.add_channel(uow, user.id, vault.seal, "mine", f"json://127.0.0.1/{name}")
             app = pyotp.TOTP(second_factor.start(uow, user.id, signin).secret)
             second_factor.confirm(uow, user.id, signin, app.at(datetime.now(UTC) - timedelta(hours=1)),
@@ -63,6 +64,8 @@ def opens(settings: Settings, uow_factory: Uow, people: dict[int, pyotp.TOTP]) -
             for mode, end in (("paper", "PAPER"), ("live", "LIVE1")):
                 pair = api_keys.open_api_keys(uow, user_id, vault, mode)
                 assert (pair.key, pair.secret) == (f"PK{name.upper()}{end}", f"secret-of-{name}")
+            data = source_keys.open_source_keys(uow, user_id, vault, "alpaca")
+            assert data is not None and (data.key, data.secret) == (f"DATAKEY{name.upper()}", f"data-of-{name}")
             sealed = uow.session.scalar(
                 text("SELECT url_encrypted FROM notification_channels WHERE user_id = :u"), {"u": user_id}
             )
@@ -89,7 +92,7 @@ def test_killed_in_the_middle_and_run_again(
             while True:
                 with uow_factory() as uow:
                     state = key_rotation.last_rotation(uow)
-                if state is not None and state.done == 7:
+                if state is not None and state.done == 1:
                     break
                 assert process.poll() is None and time.monotonic() < deadline
                 time.sleep(0.05)
@@ -98,7 +101,7 @@ def test_killed_in_the_middle_and_run_again(
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-    assert not state.is_finished and state.total == 12
+    assert not state.is_finished and state.total == 15
     for view in (settings, running):  # half under the old keys, half under the new ones
         opens(view, uow_factory, people)
     with pytest.raises(ConfigurationError, match="No finished rotation"):
@@ -111,7 +114,7 @@ def test_killed_in_the_middle_and_run_again(
         except ConfigurationError as error:
             assert "running already" in str(error)
             time.sleep(0.05)
-    assert done is not None and done.is_finished and (done.done, done.total) == (12, 12)
+    assert done is not None and done.is_finished and (done.done, done.total) == (15, 15)
     keys = secret_files.encryption_key(settings).split(",")
     assert len(keys) == 2 and keys[1] == before[0]  # the second run added none
     opens(running, uow_factory, people)

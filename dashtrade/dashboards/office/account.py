@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
@@ -11,12 +12,31 @@ from tornado import web
 
 from dashtrade.auth.totp import Enrolment
 from dashtrade.dashboards.catalogue import ACCOUNT
-from dashtrade.dashboards.office.shell import TIME_ZONE, OfficePage, known_zone, zone_of
+from dashtrade.dashboards.office.shell import OfficePage, formats_of
 from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.formats import NUMBER_FORMATS, NUMBERS, TIME_ZONE, known_zone, parse_number_format
 from dashtrade.errors import ConfigurationError, InvalidInput
-from dashtrade.services import accounts, api_keys, bots, kill_switches, own_data, second_factor, users
+from dashtrade.services import (
+    accounts,
+    api_keys,
+    bots,
+    channels,
+    kill_switches,
+    own_data,
+    second_factor,
+    source_keys,
+    throttle,
+    users,
+)
+from dashtrade.services import deliveries as _deliveries  # noqa: F401  declares the job that a test message queues
 from dashtrade.services.actors import get_user
-from dashtrade.services.preferences import set_preference
+from dashtrade.services.channel_entry import enter_channel
+from dashtrade.services.preferences import get_preference, set_preference
+
+
+def page_colours() -> Any:
+    """The pages' palettes. Looked up by name, since that package is built on top of this one."""
+    return import_module("dashtrade.pages.palette")
 
 
 class AccountPage(OfficePage):
@@ -30,6 +50,10 @@ class AccountPage(OfficePage):
         "others": "All your other browsers are signed out.",
         "second-factor": "Scan the picture with your app, then type the code it shows.",
         "second-factor-off": "The second factor is off.",
+        "channel": "The channel is added. Send a test to see whether it works.",
+        "channel-tested": "A test message is on its way; below you see whether it arrived.",
+        "channel-removed": "The channel is removed.",
+        "channel-switched": "Saved.",
         "keys": "The API keys are stored. Nobody can read them back, you included.",
         "keys-deleted": "The API keys are deleted.",
         "token": "The token is revoked. Alerts that carry it are refused from now on.",
@@ -45,6 +69,12 @@ class AccountPage(OfficePage):
         "second-factor-confirm": "confirm_second_factor",
         "second-factor-off": "switch_second_factor_off",
         "recovery-codes": "renew_recovery_codes",
+        "store-source-key": "store_source_key",
+        "delete-source-key": "delete_source_key",
+        "add-channel": "add_channel",
+        "test-channel": "test_channel",
+        "switch-channel": "switch_channel",
+        "remove-channel": "remove_channel",
         "store-keys": "store_keys",
         "delete-keys": "delete_keys",
         "revoke-token": "revoke_token",
@@ -66,8 +96,13 @@ class AccountPage(OfficePage):
     def _values(self, uow: UnitOfWork) -> dict[str, Any]:
         me = self.me.user_id
         confirmed = accounts.session_is_confirmed(uow, self.me.token)
+        chosen, palette = formats_of(uow, me), page_colours()
         return {
-            "zone": zone_of(uow, me),
+            "zone": chosen.zone,
+            "numbers": chosen.numbers.key,
+            "number_formats": list(NUMBER_FORMATS.values()),
+            "palette": get_preference(uow, me, palette.PREFERENCE) or palette.DEFAULT,
+            "palettes": list(palette.PALETTES.values()),
             "confirmed": confirmed,
             "factor": second_factor.second_factor(uow, me),
             # the secret is shown only for minutes after the password was typed
@@ -77,6 +112,10 @@ class AccountPage(OfficePage):
             "email_enabled": users.wants_email(uow, me),
             "sessions": accounts.list_sessions(uow, me, current=self.me.token),
             "api_keys": api_keys.list_api_keys(uow, me),
+            "source_keys": source_keys.list_source_keys(uow, me),
+            "providers": {provider.key: provider for provider in source_keys.providers()},
+            "channels": channels.list_channels(uow, me),
+            "deliveries": channels.list_deliveries(uow, me, limit=5),
             "tokens": bots.list_tokens(uow, me),
             "live_since": own_data.live_allowed_since(uow, me),
             "live_sentence": kill_switches.LIVE_SENTENCE,
@@ -129,11 +168,15 @@ class AccountPage(OfficePage):
         zone, me = self.field("time_zone") or "UTC", self.me.user_id
         if not known_zone(zone):
             raise InvalidInput("time zone", f"{zone!r} is not known; choose one of the list, such as Europe/London.")
+        numbers = parse_number_format(self.field("numbers") or "comma_point").key
+        palette = page_colours()
+        colours = palette.parse_palette(self.field("palette") or palette.DEFAULT).key
         name, email = self.field("full_name"), self.field("email_enabled") == "yes"
 
         def save(uow: UnitOfWork) -> None:
             users.set_profile(uow, me, full_name=name, email_enabled=email)
-            set_preference(uow, me, TIME_ZONE, zone)
+            for key, value in ((TIME_ZONE, zone), (NUMBERS, numbers), (palette.PREFERENCE, colours)):
+                set_preference(uow, me, key, value)
 
         await self.gate.ask(save)
         self.go("profile")
@@ -159,6 +202,52 @@ class AccountPage(OfficePage):
         me, mode = self.me.user_id, self.field("mode")
         await self.gate.ask(lambda uow: api_keys.delete_api_keys(uow, me, mode))
         self.go("keys-deleted")
+
+    async def store_source_key(self) -> None:
+        await self.confirm()
+        me, source, key, secret = self.me.user_id, self.field("source"), self.secret("key"), self.secret("secret")
+        await self.gate.ask(lambda uow: source_keys.hand_over_source_keys(uow, me, source, key, secret))
+        self.go("keys")
+
+    async def delete_source_key(self) -> None:
+        await self.confirm()
+        me, source = self.me.user_id, self.field("source")
+        await self.gate.ask(lambda uow: source_keys.delete_source_keys(uow, me, source))
+        self.go("keys-deleted")
+
+    async def add_channel(self) -> None:
+        await self.confirm()
+        me, name, url = self.me.user_id, self.field("name"), self.secret("url").strip()
+        limit, zone = self.field("most_per_hour"), self.field("channel_zone") or "UTC"
+        quiet = self.field("quiet_from") or None, self.field("quiet_until") or None
+        most = self.number("most_per_hour") if limit else 30
+
+        await self.gate.ask(
+            lambda uow: enter_channel(
+                uow, me, name, url, most_per_hour=most, quiet_from=quiet[0], quiet_until=quiet[1], timezone=zone
+            )
+        )
+        self.go("channel")
+
+    async def test_channel(self) -> None:
+        me, number, address = self.me.user_id, self.number("channel"), self.address
+
+        def test(uow: UnitOfWork) -> None:
+            throttle.count_try(uow, f"channel test of {me}", address)
+            channels.test_channel(uow, me, number)
+
+        await self.gate.ask(test)
+        self.go("channel-tested")
+
+    async def switch_channel(self) -> None:
+        me, number, active = self.me.user_id, self.number("channel"), self.field("active") == "yes"
+        await self.gate.ask(lambda uow: channels.update_channel(uow, me, number, is_active=active))
+        self.go("channel-switched")
+
+    async def remove_channel(self) -> None:
+        me, number = self.me.user_id, self.number("channel")
+        await self.gate.ask(lambda uow: channels.remove_channel(uow, me, number))
+        self.go("channel-removed")
 
     async def revoke_token(self) -> None:
         me, number = self.me.user_id, self.number("token")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
@@ -19,6 +19,7 @@ from dashtrade.dashboards.errors import Screens
 from dashtrade.dashboards.headers import STRICT_POLICY
 from dashtrade.dashboards.identity import SessionIdentity, SignedIn
 from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.formats import NUMBERS, TIME_ZONE, Formats
 from dashtrade.errors import (
     AuthFailed,
     ConfigurationError,
@@ -30,11 +31,10 @@ from dashtrade.errors import (
     TooManyAttempts,
 )
 from dashtrade.services import accounts
-from dashtrade.services.preferences import get_preference
+from dashtrade.services.preferences import get_preferences
 
 T = TypeVar("T")
 FIELD_LIMIT = 1024
-TIME_ZONE = "time_zone"
 BUSY = "Many passwords are being checked at this moment. Try again in a few seconds."
 STATUS: tuple[tuple[type[DashTradeError], int], ...] = (
     (TooManyAttempts, 429), (AuthFailed, 403), (Forbidden, 403), (NotFound, 404), (InvalidInput, 400),
@@ -112,7 +112,7 @@ class Forms(Screens, JupyterHandler):
         self.finish(self.screen(template, **values))
 
 
-class OfficePage(Forms):
+class OfficePage(Forms, ABC):
     """One page of the office, for a signed-in person with the role ``page.role``.
 
     ``get`` shows it; ``post`` takes the last part of the address as the name of one of ``actions``. Every service asks
@@ -158,8 +158,9 @@ class OfficePage(Forms):
         """The part of the page that has the form of this action."""
         return ""
 
+    @abstractmethod
     async def show(self, part: str = "", problem: str = "") -> None:
-        raise NotImplementedError
+        """Write the page, or the part of it; ``problem`` is what went wrong with a form of it."""
 
     async def confirm(self, always: bool = False) -> None:
         """Step-up: the password was given in the last minutes, or is in this form. Raises AuthFailed."""
@@ -184,8 +185,8 @@ class OfficePage(Forms):
             problem=problem,
             confirmed=confirmed,
             zone=zone,
-            when=clock(zone),
-            moment=lambda text: clock(zone)(datetime.fromisoformat(text)),
+            when=Formats.of(zone, None).when,
+            moment=lambda text: Formats.of(zone, None).when(datetime.fromisoformat(text)),
             **values,
         )
 
@@ -204,25 +205,12 @@ def _sentence(error: DashTradeError) -> str:
     return text[:1].upper() + text[1:]
 
 
+def formats_of(uow: UnitOfWork, user_id: int) -> Formats:
+    """How the user reads numbers and times."""
+    kept = get_preferences(uow, user_id, (TIME_ZONE, NUMBERS))
+    return Formats.of(kept.get(TIME_ZONE), kept.get(NUMBERS))
+
+
 def zone_of(uow: UnitOfWork, user_id: int) -> str:
     """The user's time zone, UTC when none is chosen or the name is not known here."""
-    chosen = get_preference(uow, user_id, TIME_ZONE) or "UTC"
-    return chosen if known_zone(chosen) else "UTC"
-
-
-def known_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # also for names that are folders or lead out of the zone files
-        return False
-    return True
-
-
-def clock(zone: str) -> Callable[[datetime | None], str]:
-    """Writes a moment in the zone: ``2026-03-02 15:04``; a dash for none."""
-    place = ZoneInfo(zone) if zone != "UTC" else UTC
-
-    def write(moment: datetime | None) -> str:
-        return "–" if moment is None else moment.astimezone(place).strftime("%Y-%m-%d %H:%M")
-
-    return write
+    return formats_of(uow, user_id).zone
