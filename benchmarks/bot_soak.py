@@ -1,8 +1,9 @@
 """Soak of the bot: alerts as TradingView sends them, while trader, webhook, simulator and PostgreSQL are killed.
 
-``python -m benchmarks.bot_soak [alerts] [seconds between kills]`` starts an embedded PostgreSQL with durable commits
+``python -m benchmarks.bot_soak [alerts] [seconds between kills] [minutes of killing]`` starts an embedded PostgreSQL with durable commits
 and the three processes; sends the alerts of several bots, each again on 5xx or no answer, as TradingView does; kills a
-random process with SIGKILL at random moments (PostgreSQL too) and starts it again. Once everything is quiet it counts
+random process with SIGKILL at random moments (PostgreSQL too) and starts it again; the next kill waits until the last
+victim works again, so that a slow machine has progress between them, and after the given minutes there are none. Once everything is quiet it counts
 what was lost (acknowledged, not in the inbox or never ended), doubled (two orders for one leg), and what the ledger
 and the broker hold.
 """
@@ -69,6 +70,7 @@ class Stage:
         self.log = (self.folder / "processes.log").open("w")
         self.children = {module: self._start(module) for module in reversed(MODULES)}
         self.kills: Counter[str] = Counter()
+        self.mending = threading.Lock()
 
     def _start(self, module: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", module]
@@ -89,9 +91,19 @@ class Stage:
 
     def mend(self) -> None:
         """What the supervisor does: a process that ended is started again."""
-        for name, child in self.children.items():
-            if child.poll() is not None:
-                self.children[name] = self._start(name)
+        with self.mending:
+            for name, child in self.children.items():
+                if child.poll() is not None:
+                    self.children[name] = self._start(name)
+
+    def works(self) -> bool:
+        """All processes answer, and the trader's heartbeat is new."""
+        try:
+            health = httpx.get(f"http://127.0.0.1:{self.webhook_port}/health", timeout=3, trust_env=False).json()
+            httpx.get(f"http://127.0.0.1:{self.simulator_port}/health", timeout=3, trust_env=False).raise_for_status()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return health.get("trader_age_seconds") is not None and health["trader_age_seconds"] < 5
 
     def stop(self) -> None:
         for child in self.children.values():
@@ -175,7 +187,9 @@ def all_orders(stage: Stage, user_id: int) -> list[dict[str, Any]]:
 def main() -> None:
     alerts = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 10_000
     between = float(sys.argv[2]) if len(sys.argv) > 2 else 8.0
+    minutes = float(sys.argv[3]) if len(sys.argv) > 3 else float("inf")
     chance = random.Random(7)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # its children end with it
     stage = Stage()
     began = time.monotonic()
     done = threading.Event()
@@ -185,8 +199,10 @@ def main() -> None:
             time.sleep(0.2)
 
         def killing() -> None:
-            while not done.wait(between * chance.uniform(0.5, 1.5)):
+            while not done.wait(between * chance.uniform(0.5, 1.5)) and time.monotonic() - began < minutes * 60:
                 stage.kill_one(chance)
+                while not stage.works() and not done.wait(0.5):
+                    stage.mend()
 
         killer = threading.Thread(target=killing)
         killer.start()
@@ -203,10 +219,11 @@ def main() -> None:
         sending = time.monotonic() - began
         ended = "SELECT count(*) FROM alert_inbox WHERE ended_at IS NOT NULL"
         while rows(stage.engine, ended)[0][0] < alerts * 0.9:  # the killing goes on until most are done
+            stage.mend()
             time.sleep(0.5)
         done.set()
         killer.join()
-        quiet = settled(stage, 600)
+        quiet = settled(stage, 900)
         print(json.dumps(report(stage, users, acknowledged, quiet, sending, time.monotonic() - began), indent=2))
     finally:
         done.set()
