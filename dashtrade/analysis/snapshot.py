@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,19 +17,24 @@ from dashtrade.analysis.readings import Evidence
 from dashtrade.analysis.risk_plan import RiskPlan, plan_trade
 from dashtrade.analysis.volume_reading import VolumeReading, read_volume
 from dashtrade.analysis.votes import Action, SignalReport, vote
+from dashtrade.display import Displayed, Fact
 from dashtrade.domain.market import NewsItem
 from dashtrade.errors import BadBars
 from dashtrade.indicators import REGISTRY, Columns, compute
 from dashtrade.patterns import ChartHit, ChartScanner, candlestick_patterns
 from dashtrade.patterns.pivots import PricesOf
 
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget
+    from matplotlib.figure import Figure
+
 LEVEL_LOOKBACK = 250
 LEVEL_TOLERANCE = 0.5
 STOP_RANGES = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
+@dataclass(frozen=True, slots=True, repr=False)
+class Analysis(Displayed):
     """The reading of one symbol at the close of ``time``.
 
     ``indicators`` maps each key of the catalogue to its outputs' last values at the defaults (NaN while warming up);
@@ -52,6 +57,44 @@ class Analysis:
     @property
     def open_patterns(self) -> tuple[ChartHit, ...]:
         return tuple(h for h in self.chart_patterns if h.reached_at is None and h.invalidated_at is None)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The last value of every indicator's output: columns indicator, output, value."""
+        rows = [(key, name, value) for key, outputs in self.indicators.items() for name, value in outputs.items()]
+        return pd.DataFrame(rows, columns=["indicator", "output", "value"])
+
+    def figure(self) -> Figure:
+        """The votes behind the signal."""
+        return self.signal.figure()
+
+    def plot(self) -> DOMWidget:
+        return self.signal.plot()
+
+    def _headline(self) -> str:
+        return f"{self.symbol or 'Analysis'} at the close of {self.time:%Y-%m-%d %H:%M} UTC"
+
+    def _facts(self) -> Sequence[Fact]:
+        nearest = {kind: [lv for lv in self.levels if lv.kind == kind] for kind in ("support", "resistance")}
+        found = [
+            (kind.capitalize(), f"{min(lvs, key=lambda lv: abs(lv.distance_percent)).price:,.6g}")
+            for kind, lvs in nearest.items()
+            if lvs
+        ]
+        return (
+            ("Price", f"{self.price:,.6g}"),
+            ("Signal", self.signal.action.value),
+            ("Score", f"{self.signal.score:+.0f}"),
+            *found,
+            ("Open patterns", str(len(self.open_patterns))),
+        )
+
+    def _notes(self) -> Sequence[str]:
+        volume = () if self.volume is None else self.volume.sentences
+        risk = () if self.risk is None else (self.risk.sentence,)
+        return (self.signal.sentence, *volume, *risk)
+
+    def _shown_rows(self) -> pd.DataFrame:
+        return self.signal.to_frame()[["name", "points", "sentence"]]
 
     def as_dict(self, recent: int = 10) -> dict[str, Any]:
         """Plain values for JSON: NaN becomes None, times ISO 8601, only the ``recent`` newest patterns."""

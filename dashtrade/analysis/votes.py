@@ -9,12 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dashtrade.analysis.readings import VOTERS, Evidence
+from dashtrade.display import Displayed, Fact
 from dashtrade.domain.market import NewsItem
 from dashtrade.errors import BadBars
+
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget
+    from matplotlib.figure import Figure
 
 
 class Action(StrEnum):
@@ -64,8 +70,8 @@ class Vote:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignalReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class SignalReport(Displayed):
     """What the votes add up to at ``time``: score = 100 · Σ weight·value / Σ weight over the votes read."""
 
     action: Action
@@ -85,6 +91,40 @@ class SignalReport:
     def sentence(self) -> str:
         side = {1: "an uptrend", -1: "a downtrend", 0: "no clear trend"}[self.trend]
         return f"{self.action} with a score of {self.score:+.0f} of 100 from {len(self.votes)} votes, in {side}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a vote: group, name, value (−1 … 1), weight, points (its part of the score), time, sentence."""
+        total = sum(v.weight for v in self.votes)
+        rows = [
+            (v.group.value, v.name, v.value, v.weight, 100 * v.weight * v.value / total, v.time, v.sentence)
+            for v in self.votes
+        ]
+        names = ["group", "name", "value", "weight", "points", "time", "sentence"]
+        return pd.DataFrame(rows, columns=names)
+
+    def figure(self) -> Figure:
+        from dashtrade.display.figures import bars_figure
+
+        return bars_figure(self.to_frame().set_index("name")["points"], "Points of the score")
+
+    def plot(self) -> DOMWidget:
+        from dashtrade.display.plots import bars_plot
+
+        return bars_plot(self.to_frame().set_index("name")["points"], "Points of the score")
+
+    def _headline(self) -> str:
+        return self.sentence.removesuffix(".")
+
+    def _facts(self) -> Sequence[Fact]:
+        return (
+            ("Signal", self.action.value),
+            ("Score", f"{self.score:+.0f}"),
+            ("Price", f"{self.price:,.6g}"),
+            ("At the close of", f"{self.time:%Y-%m-%d %H:%M}"),
+        )
+
+    def _shown_rows(self) -> pd.DataFrame:
+        return self.to_frame()[["group", "name", "points", "sentence"]]
 
 
 def signal(bars: pd.DataFrame, news: Sequence[NewsItem] = ()) -> SignalReport:
