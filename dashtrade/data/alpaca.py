@@ -30,7 +30,7 @@ from requests.exceptions import JSONDecodeError, RequestException, Timeout
 
 from dashtrade.data import reach
 from dashtrade.data.pipeline import answer
-from dashtrade.data.quality import check_bars, count_gaps, nanoseconds, stamp
+from dashtrade.data.quality import check_bars, count_gaps, count_missing_parts, nanoseconds, stamp
 from dashtrade.data.sessions import ALWAYS, calendar_name, edges
 from dashtrade.domain.market import Adjustment, HistoryRequest, Interval, NewsItem, Quote, SymbolMatch
 from dashtrade.errors import (
@@ -145,6 +145,7 @@ class AlpacaSource:
         if name != ALWAYS:
             if interval.intraday:
                 bars = _regular_hours(bars, name)
+                count_missing_parts(bars, edges(name).part_opens, edges(name).part_closes)
             else:
                 count_gaps(bars, edges(name).days)
         return stamp(

@@ -111,8 +111,9 @@ def is_closed(label: pd.Timestamp, symbol: str, interval: Interval, now: datetim
     found = edges(name)
     when = np.int64(pd.Timestamp(now).value)
     if interval.intraday:
-        i = int(np.searchsorted(found.closes, label.value, side="right"))
-        return i < len(found.closes) and found.opens[i] <= label.value and bool(found.closes[i] <= when)
+        i = int(np.searchsorted(found.part_closes, label.value, side="right"))
+        inside = i < len(found.part_closes) and found.part_opens[i] <= label.value
+        return inside and bool(found.part_closes[i] <= when)
     end = np.datetime64((label + _calendar_length(label, interval)).date())
     i = int(np.searchsorted(found.days, end, side="left")) - 1
     return i >= 0 and bool(found.closes[i] <= when)

@@ -178,6 +178,20 @@ def count_gaps(bars: pd.DataFrame, days: np.ndarray) -> pd.DataFrame:
     return bars
 
 
+def count_missing_parts(bars: pd.DataFrame, opens: np.ndarray, closes: np.ndarray) -> pd.DataFrame:
+    """Count, in place, sessions (or mornings and afternoons around lunch) between the first and the last intraday bar
+    that have no bar at all. ``opens`` and ``closes`` are int64 nanoseconds UTC, sorted."""
+    if len(bars):
+        at = nanoseconds(bars)
+        first = int(np.searchsorted(closes, at[0], side="right"))
+        last = int(np.searchsorted(opens, at[-1], side="right"))
+        opened, closed = opens[first:last], closes[first:last]
+        empty = np.searchsorted(at, closed, side="left") == np.searchsorted(at, opened, side="left")
+        bars.attrs["quality"]["missing_sessions"] = int(empty.sum())
+        _note(bars.attrs.setdefault("fault_times", {}), "missing_sessions", opened[empty])
+    return bars
+
+
 def stamp(
     bars: pd.DataFrame,
     *,

@@ -3,7 +3,9 @@
 Open is the first, high the largest, low the smallest, close the last, volume the sum of the bars inside; a bar with
 no source bar inside is left out, and every result is labelled with its start. Intraday edges are counted from each
 session's open (New York: 4h bars start at 9:30 and 13:30), never run past its close, and start again the next day; half
-days and changes of the clock move with the session. Weeks start on Monday, months and quarters on their first day.
+days and changes of the clock move with the session. A lunch break ends a bar, and the afternoon begins another (Hong
+Kong: 1h bars start at 9:30, 10:30, 11:30, 13:00, 14:00, 15:00).
+Weeks start on Monday, months and quarters on their first day.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _MONDAY = np.datetime64("1970-01-05", "D")
 
 
 class SessionEdges(Protocol):
-    """Opening and closing times of sessions, sorted, as int64 nanoseconds UTC that cover the bars asked about."""
+    """Opening and closing times of sessions, or of their halves around lunch, sorted, as int64 nanoseconds UTC that
+    cover the bars asked about."""
 
     def edges(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]: ...
 

@@ -58,16 +58,34 @@ def calendar(name: str) -> Any:
 
 
 class Edges:
-    """Openings and closings (int64 nanoseconds UTC) of one calendar's sessions, sorted; lunch breaks are not cut."""
+    """Openings and closings (int64 nanoseconds UTC) of one calendar's sessions, sorted.
 
-    def __init__(self, opens: np.ndarray, closes: np.ndarray, days: np.ndarray, early: np.ndarray) -> None:
+    ``breaks`` are the begin and end of each session's lunch break (the same number twice where there is none). With
+    them ``part_opens`` and ``part_closes`` are the mornings and afternoons, else the sessions themselves.
+    """
+
+    def __init__(
+        self,
+        opens: np.ndarray,
+        closes: np.ndarray,
+        days: np.ndarray,
+        early: np.ndarray,
+        breaks: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         self.opens = opens
         self.closes = closes
         self.days = days
         self.early = early
+        self.part_opens, self.part_closes = opens, closes
+        if breaks is not None:
+            begin, end = breaks
+            split = begin < end
+            self.part_opens = np.sort(np.concatenate((opens, end[split])))
+            self.part_closes = np.sort(np.concatenate((begin[split], closes)))
 
     def edges(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.opens, self.closes
+        """Where longer bars begin and end: a bar runs neither past a close nor over lunch."""
+        return self.part_opens, self.part_closes
 
 
 class LazyEdges:
@@ -87,7 +105,16 @@ def edges(name: str) -> Edges:
     opens = chosen.opens.dt.as_unit("ns").astype("int64").to_numpy()
     closes = chosen.closes.dt.as_unit("ns").astype("int64").to_numpy()
     days = chosen.sessions.to_numpy().astype("datetime64[D]")
-    return Edges(opens, closes, days, np.isin(days, chosen.early_closes.to_numpy().astype("datetime64[D]")))
+    early = np.isin(days, chosen.early_closes.to_numpy().astype("datetime64[D]"))
+    begin, end = chosen.break_starts, chosen.break_ends
+    if not begin.notna().any():
+        return Edges(opens, closes, days, early)
+    # A day without a break, such as a half day, has one of no length.
+    starts, ends = (
+        np.where(found.notna(), found.fillna(chosen.opens).dt.as_unit("ns").astype("int64"), opens)
+        for found in (begin, end)
+    )
+    return Edges(opens, closes, days, early, (starts, ends))
 
 
 def _moment(nanoseconds: int) -> datetime:
@@ -104,9 +131,12 @@ class ExchangeHours:
         return self.session(symbol, at) is not None
 
     def session(self, symbol: str, at: datetime) -> Session | None:
-        """The session open at ``at`` (the close itself is closed)."""
+        """The session open at ``at`` (the close itself is closed, and so is a lunch break)."""
         found = self.edges(symbol)
         when = _nanoseconds(at)
+        part = int(np.searchsorted(found.part_closes, when, side="right"))
+        if part == len(found.part_closes) or found.part_opens[part] > when:
+            return None
         i = int(np.searchsorted(found.closes, when, side="right"))
         if i == len(found.closes) or found.opens[i] > when:
             return None
@@ -116,23 +146,23 @@ class ExchangeHours:
         if calendar_name(symbol) == ALWAYS:
             return at.astimezone(UTC)
         found = self.edges(symbol)
-        i = int(np.searchsorted(found.opens, _nanoseconds(at), side="right"))
-        if i == len(found.opens):
+        i = int(np.searchsorted(found.part_opens, _nanoseconds(at), side="right"))
+        if i == len(found.part_opens):
             raise NoDataInRange(
                 "calendar", f"The calendar {calendar_name(symbol)} does not reach past {found.days[-1]}."
             )
-        return _moment(int(found.opens[i]))
+        return _moment(int(found.part_opens[i]))
 
     def next_close(self, symbol: str, at: datetime) -> datetime | None:
         if calendar_name(symbol) == ALWAYS:
             return None
         found = self.edges(symbol)
-        i = int(np.searchsorted(found.closes, _nanoseconds(at), side="right"))
-        if i == len(found.closes):
+        i = int(np.searchsorted(found.part_closes, _nanoseconds(at), side="right"))
+        if i == len(found.part_closes):
             raise NoDataInRange(
                 "calendar", f"The calendar {calendar_name(symbol)} does not reach past {found.days[-1]}."
             )
-        return _moment(int(found.closes[i]))
+        return _moment(int(found.part_closes[i]))
 
     def sessions(self, symbol: str, start: datetime, end: datetime) -> list[Session]:
         """Sessions that open in ``start`` ≤ time < ``end``."""

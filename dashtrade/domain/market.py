@@ -29,7 +29,7 @@ QUALITY_COUNTS = {
     "non_positive": "prices of zero or less: treated as missing, and a bar with such a close left out",
     "not_enclosing": "bars whose high or low does not enclose open and close: high raised, low lowered",
     "negative_volume": "volumes below zero: set to 0",
-    "missing_sessions": "trading days of the exchange without a bar: left as they are",
+    "missing_sessions": "trading days of the exchange (or halves around lunch) without a bar: left as they are",
     "off_session": "daily bars on a day the exchange was closed: kept as they are",
 }
 _SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^/_]{0,19}$")

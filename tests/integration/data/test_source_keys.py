@@ -168,7 +168,7 @@ def test_the_command_line_asks_with_the_users_key(
     assert "5 bars" in fetched.stdout and "alpha_vantage" in fetched.stdout and "instead of yahoo" in fetched.stdout
     assert {asked.query["apikey"] for asked in vantage.asked} == {KEY}
     read = command("-m", "dashtrade.cli", "analyze", "IBM", "--period", "3mo", "--user", "ada", **environment)
-    assert "1 news item of the last week is positive (mean sentiment +0.25)" in read.stdout, read.stderr
+    assert "1 news item of the last week is friendly (mean sentiment +0.25)" in read.stdout, read.stderr
     other = command(*data, "prefetch", "IBM", "--source", "alpha_vantage", "--user", "bob", **environment)
     assert other.returncode == 1
     assert "account page" in other.stderr and "dashtrade data keys" in other.stderr and "Traceback" not in other.stderr

@@ -14,7 +14,8 @@ from price_servers import SHARED
 
 from dashtrade.data.files import FilesSource
 from dashtrade.data.importer import import_file
-from dashtrade.data.quality import check_bars, count_gaps, describe
+from dashtrade.data.quality import check_bars, count_gaps, count_missing_parts, describe
+from dashtrade.data.sessions import edges
 from dashtrade.domain.market import OHLCV, HistoryRequest
 from dashtrade.errors import BadBars
 
@@ -132,6 +133,19 @@ def test_gaps_against_a_calendar() -> None:
     bars = check_bars(frame(GOOD, ["2024-01-02", "2024-01-05", "2024-01-06"]))
     count_gaps(bars, days)
     assert counted(bars) == {"missing_sessions": 2, "off_session": 1}
+
+
+def test_an_afternoon_without_a_bar_is_counted() -> None:
+    hong_kong = edges("XHKG")
+    # Tuesday's morning and afternoon, Wednesday's morning alone, Thursday's afternoon alone
+    moments = ["2024-01-09T09:30", "2024-01-09T14:00", "2024-01-10T10:00", "2024-01-11T13:00"]
+    index = pd.DatetimeIndex(moments, tz="Asia/Hong_Kong").tz_convert("UTC")
+    bars = check_bars(pd.DataFrame([GOOD[0]] * 4, columns=list(OHLCV), index=index))
+    count_missing_parts(bars, hong_kong.part_opens, hong_kong.part_closes)
+    assert counted(bars) == {"missing_sessions": 2}
+    whole = check_bars(pd.DataFrame([GOOD[0]] * 3, columns=list(OHLCV), index=index[:3]))
+    count_missing_parts(whole, hong_kong.part_opens, hong_kong.part_closes)
+    assert counted(whole) == {}
 
 
 def test_the_counts_read_as_a_sentence() -> None:

@@ -145,6 +145,34 @@ def test_a_session_is_a_day() -> None:
     assert same(result, naive(frame, [t.date() for t in times]))
 
 
+@pytest.mark.parametrize(
+    ("name", "zone", "halves", "target", "starts"),
+    [
+        ("XHKG", "Asia/Hong_Kong", (("09:30", 150), ("13:00", 180)), Interval.H1,
+         "09:30 10:30 11:30 13:00 14:00 15:00"),
+        ("XHKG", "Asia/Hong_Kong", (("09:30", 150), ("13:00", 180)), Interval.H4, "09:30 13:00"),
+        ("XHKG", "Asia/Hong_Kong", (("09:30", 150), ("13:00", 180)), Interval.M90, "09:30 11:00 13:00 14:30"),
+        ("XTKS", "Asia/Tokyo", (("09:00", 150), ("12:30", 150)), Interval.H1, "09:00 10:00 11:00 12:30 13:30 14:30"),
+    ],
+)  # fmt: skip
+def test_no_bar_runs_over_lunch(
+    name: str, zone: str, halves: tuple[tuple[str, int], ...], target: Interval, starts: str
+) -> None:
+    times = [
+        datetime.fromisoformat(f"2024-01-10T{first}").replace(tzinfo=ZoneInfo(zone)) + timedelta(minutes=m)
+        for first, minutes in halves
+        for m in range(0, minutes, 30)
+    ]
+    frame = bars([t.astimezone(UTC) for t in times], Interval.M30)
+    result = resample(frame, target, edges(name))
+    assert [f"{t.tz_convert(ZoneInfo(zone)):%H:%M}" for t in result.index] == starts.split()
+    groups = [max(s for s in starts.split() if s <= f"{t:%H:%M}") for t in times]
+    assert same(result, naive(frame, groups))
+    day = resample(frame, Interval.D1, edges(name))
+    assert [str(t.date()) for t in day.index] == ["2024-01-10"]
+    assert same(day, naive(frame, ["all"] * len(times)))
+
+
 def test_tokyos_day_keeps_its_date() -> None:
     tokyo = ZoneInfo("Asia/Tokyo")
     times = [

@@ -107,6 +107,23 @@ def test_other_exchanges() -> None:
     assert not HOURS.is_open("EURUSD=X", at("2024-01-06T12:00", "UTC"))
 
 
+def test_a_lunch_break_is_closed() -> None:
+    for moment, is_open in (("11:59", True), ("12:00", False), ("12:59", False), ("13:00", True), ("15:59", True)):
+        assert HOURS.is_open("0700.HK", at(f"2024-01-10T{moment}", "Asia/Hong_Kong")) is is_open, moment
+    noon = at("2024-01-10T12:10", "Asia/Hong_Kong")
+    assert HOURS.next_open("0700.HK", noon) == at("2024-01-10T13:00", "Asia/Hong_Kong")
+    assert HOURS.next_close("0700.HK", noon) == at("2024-01-10T16:00", "Asia/Hong_Kong")
+    assert HOURS.next_close("0700.HK", at("2024-01-10T10:00", "Asia/Hong_Kong")) == at(
+        "2024-01-10T12:00", "Asia/Hong_Kong"
+    )
+    whole = HOURS.session("0700.HK", at("2024-01-10T10:00", "Asia/Hong_Kong"))
+    assert whole is not None and whole.closes == at("2024-01-10T16:00", "Asia/Hong_Kong")
+    # the eve of the new year closes at noon, without a break or an afternoon
+    assert HOURS.is_open("0700.HK", at("2024-12-31T11:00", "Asia/Hong_Kong"))
+    assert not HOURS.is_open("0700.HK", at("2024-12-31T14:00", "Asia/Hong_Kong"))
+    assert not HOURS.is_open("7203.T", at("2024-01-10T12:00", "Asia/Tokyo"))
+
+
 def test_a_time_needs_a_zone() -> None:
     with pytest.raises(ValueError, match="zone"):
         HOURS.is_open("AAPL", datetime(2024, 1, 3, 15, 0))
