@@ -20,6 +20,7 @@ from dashtrade.db.tables.alerts import (
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.alerts import AlertEvent
 from dashtrade.errors import InvalidInput, NotFound
+from dashtrade.services import deliveries  # noqa: F401 - declares the job that sends, in a page's kernel too
 from dashtrade.services.alert_rules import as_event
 from dashtrade.services.jobs import enqueue
 from dashtrade.services.notifications import SEND

@@ -23,6 +23,7 @@ FREQUENCIES = {
     Frequency.BAR.value: "At every bar's close where it is true",
     Frequency.EVERY.value: "Every time it becomes true",
 }
+SHORT = {Frequency.ONCE.value: "Once", Frequency.BAR.value: "Each close", Frequency.EVERY.value: "Each time"}
 SPOKEN = {
     Frequency.ONCE.value: "Tells once, then switches itself off",
     Frequency.BAR.value: "Tells at every close where it is true",

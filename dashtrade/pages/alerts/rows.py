@@ -8,10 +8,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dashtrade.domain.alerts import AlertRule, Scope
-from dashtrade.pages.alerts.drafts import FREQUENCIES, span_text
+from dashtrade.pages.alerts.drafts import SHORT, span_text
 from dashtrade.pages.alerts.kinds import Kind, in_words
 from dashtrade.pages.alerts.model import Overview
-from dashtrade.pages.widgets.bits import Card
 from dashtrade.pages.widgets.table import Column, action, link
 
 RULES = (
@@ -19,37 +18,38 @@ RULES = (
     Column("symbol", "Symbol"),
     Column("condition", "Condition", help="What has to be true at a bar's close"),
     Column("interval", "Bars"),
-    Column("frequency", "Tells"),
+    Column("frequency", "Tells", help="Once, at each close where it is true, or each time it becomes true"),
+    Column("told", "Last told", "time"),
+    Column("actions", "Actions", "actions"),
     Column("cooldown", "Pause", help="Least time between two bars that it tells about"),
     Column("expires", "Until", "time"),
     Column("channels", "Channels", help="The program itself always, and every channel that is on"),
-    Column("told", "Last told", "time"),
-    Column("actions", "Actions", "actions"),
     Column("title", "Name"),
     Column("source", "Prices from"),
     Column("remark", "Remark", help="Why its bars could not be read the last time"),
 )
 TOLD = (
-    Column("told", "Told", "time"),
     Column("symbol", "Symbol"),
     Column("condition", "Alert"),
+    Column("told", "Told", "time"),
     Column("close", "Price then", "money", 4, 2, help="Close of the bar that triggered it"),
     Column("now", "Price now", "money", 4, 2),
     Column("since", "Since %", "signed", help="From the close then to the price now"),
     Column("sent", "Sent", "badge", help="In the program, and through each channel"),
+    Column("actions", "Actions", "actions"),
+    Column("data", "Data", "badge"),
+    Column("chart", "Chart", "link"),
     Column("bar", "Bar", "time", help="Start of the bar"),
     Column("values", "Values then"),
     Column("missed", "Not told", "number", 0, help="Earlier bars of the same look at which it would have told as well"),
-    Column("data", "Data", "badge"),
-    Column("chart", "Chart", "link"),
-    Column("actions", "Actions", "actions"),
 )
-PAST = (
-    Column("time", "Bar", "time"),
+_PAST = (
     Column("symbol", "Symbol"),
     Column("close", "Close", "money", 4, 2),
     Column("since", "Since %", "signed", help="From that close to the last one"),
 )
+PAST_BARS = (Column("time", "Bar", "time"), *_PAST)
+PAST_DAYS = (Column("time", "Bar of", "date"), *_PAST)
 CHANNELS = (
     Column("state", "State", "badge"),
     Column("name", "Name"),
@@ -82,7 +82,7 @@ def rule_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
             "id": rule.id, "name": f"{symbol}, {words}", "symbol": symbol, "title": rule.name,
             "state": "● on" if rule.is_active else "○ off",
             "condition": words, "interval": rule.interval,
-            "frequency": FREQUENCIES[rule.frequency.value], "cooldown": span_text(rule.cooldown),
+            "frequency": SHORT[rule.frequency.value], "cooldown": span_text(rule.cooldown),
             "expires": rule.expires_at, "channels": ", ".join(["program", *on]), "told": rule.triggered_at,
             "source": rule.source, "remark": _problem(rule, seen),
             "tones": {"state": "good" if rule.is_active else "plain"},
@@ -186,19 +186,19 @@ def past_rows(past: Sequence[Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["time"], reverse=True)
 
 
-def past_cards(past: Sequence[Any]) -> list[Card]:
-    """How often it would have told, and when last."""
+def past_html(past: Sequence[Any]) -> str:
+    """How often it would have told, and when last, as a sentence."""
     times = sorted(at for p in past for at in p.told)
-    count = len(times)
     known = [p for p in past if p.first is not None]
-    span = f"{_day(min(p.first for p in known))} to {_day(max(p.last for p in known))}" if known else "no bars"
-    cards = [
-        Card("Would have told", f"{count} time{'' if count == 1 else 's'}", note=span),
-        Card("Last on", _day(times[-1]) if times else "never"),
-    ]
-    if len(past) > 1:
-        cards.append(Card("Symbols", f"{sum(bool(p.told) for p in past)} of {len(past)}", note="would have told"))
-    return cards
+    if not known:
+        return "<p>There are no bars to try it on.</p>"
+    count = len(times)
+    said = f"<b>{count} time{'' if count == 1 else 's'}</b>" if count else "<b>never</b>"
+    last = f", last on <b>{_day(times[-1])}</b>" if times else ""
+    span = f"{_day(min(p.first for p in known))} to {_day(max(p.last for p in known))}"
+    told = sum(bool(p.told) for p in past)
+    many = f" On {told} of {len(past)} symbols." if len(past) > 1 else ""
+    return f"<p>Would have told {said}{last}, on closed bars from {span}.{many}</p>"
 
 
 def past_notes(past: Sequence[Any]) -> list[str]:

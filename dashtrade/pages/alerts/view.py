@@ -14,7 +14,6 @@ from dashtrade.pages.alerts import rows
 from dashtrade.pages.alerts.drafts import BARS, FREQUENCIES, SYMBOL, WATCHLIST
 from dashtrade.pages.alerts.model import TABS, AlertsModel
 from dashtrade.pages.widgets.bits import (
-    cards_html,
     field,
     heading,
     help_panel,
@@ -65,6 +64,7 @@ class AlertsView(PageView):
         self.watch = w.Dropdown(options=[("One symbol", SYMBOL), ("Every symbol of my watchlist", WATCHLIST)])
         self.symbol = w.Text(placeholder="AAPL")
         self.params = ParamForm(())
+        self.params.widget.layout.grid_template_columns = "repeat(auto-fill, minmax(min(100%, 200px), 260px))"
         self.params_help = html("")
         self.interval = w.Dropdown(options=[(f"{BARS[i].capitalize()}", i) for i in INTERVALS])
         self.source = w.Dropdown(options=[(_source_name(s), s) for s in self.model.sources])
@@ -76,9 +76,9 @@ class AlertsView(PageView):
         self.save = w.Button(button_style="primary")
         self.preview = w.Button(description="Try on the last year")
         self.clear = w.Button(description="Clear")
-        self.past_cards, self.past_notes = html(""), html("")
+        self.past_words, self.past_notes = html(""), html("")
         self.past = DataTable(
-            rows.PAST, caption="Would have told", filename="alert-preview", page_size=10, empty="Never in this time."
+            rows.PAST_BARS, caption="Bars", filename="alert-preview", page_size=10, empty="Never in this time."
         )
         self.channel_form = ParamForm(NEW_CHANNEL)
         self.address = w.Password(placeholder="mailto://user:password@example.com")
@@ -114,7 +114,7 @@ class AlertsView(PageView):
             self.blocker,
             row(self.save, self.preview, self.clear),
         )
-        self.past_box = panel(heading("In the last year"), self.past_cards, self.past_notes, self.past)
+        self.past_box = panel(heading("In the last year"), self.past_words, self.past_notes, self.past)
         note = html(
             '<p class="dt-muted">An address as apprise writes it: mailto://, tgram://, slack://, discord://, ntfy://, '
             "json:// and a hundred more. It is encrypted at once and shown to nobody again, you included. Channels can "
@@ -238,10 +238,12 @@ class AlertsView(PageView):
         show_if(self.past_box, past is not None)
         if past is None:
             return
-        self.past_cards.value = cards_html(rows.past_cards(past))
+        self.past_words.value = rows.past_html(past)
         notes = rows.past_notes(past)
         self.past_notes.value = "".join(f'<p class="dt-blocker">⚠ {escape(text)}</p>' for text in notes)
         show_if(self.past_notes, bool(notes))
+        intraday = self.model.draft["interval"] not in ("1d", "1wk")
+        self.past.set_columns(rows.PAST_BARS if intraday else rows.PAST_DAYS)
         self.past.show(rows.past_rows(past))
 
     def _draw_overview(self) -> None:

@@ -72,6 +72,7 @@ class ReportsModel(PageModel):
     def __init__(self, services: ReportsServices, *, background: Background = inline, **traits: Any) -> None:
         self._services = services
         self._reading = self._troubled = False
+        self._started: set[int] = set()
         self.reports: Mapping[str, Any] = dict(services.reports())
         super().__init__(background=background, **traits)
         self.set_draft({})
@@ -109,6 +110,7 @@ class ReportsModel(PageModel):
                 if self._troubled:
                     self.say(Message("success", "Connected again."))
                 self._troubled, self.overview, self.loaded = False, outcome.value, True
+                self._say_what_ended()
             elif not self._troubled:
                 self._troubled = True
                 self.say(describe(outcome.error))
@@ -119,6 +121,17 @@ class ReportsModel(PageModel):
         runs = tuple(self._services.list_runs())
         files = {run.id: tuple(self._services.files(run)) for run in runs}
         return Overview(tuple(self._services.list_schedules()), runs, files)
+
+    def _say_what_ended(self) -> None:
+        """A run that was started here and has ended since is told about in place."""
+        for run in self.overview.runs:
+            if run.id in self._started and run.status in ("done", "failed"):
+                self._started.discard(run.id)
+                name = self.reports[run.report].title if run.report in self.reports else run.report
+                if run.status == "done":
+                    self.say(Message("success", f"{name}, run {run.id}, is ready: open its page below."))
+                else:
+                    self.say(Message("error", f"{name}, run {run.id}, failed. {run.error or ''}".strip()))
 
     @property
     def under_way(self) -> bool:
@@ -193,9 +206,13 @@ class ReportsModel(PageModel):
         if self.run_blockers:
             self.say(Message("warning", " ".join(self.run_blockers)))
             return
-        number = self._services.run_now(self.draft["report"], self._parameters())
+        self._begin(self.draft["report"], self._parameters())
+
+    def _begin(self, name: str, parameters: Mapping[str, Any]) -> None:
+        number = self._services.run_now(name, parameters)
+        self._started.add(number)
         self.tab = "runs"
-        self.say(Message("success", f"Run {number} is queued. It begins as soon as a jobs worker is free."))
+        self.say(Message("info", f"Run {number} is queued. It begins as soon as a jobs worker is free."))
         self.refresh()
 
     def save(self) -> None:
@@ -271,9 +288,7 @@ class ReportsModel(PageModel):
         elif name == "again":
             if run.report not in self.reports:
                 raise NotFound(f"The report {run.report} is not installed any more.")
-            number = self._services.run_now(run.report, run.parameters)
-            self.say(Message("success", f"Run {number} is queued. It begins as soon as a jobs worker is free."))
-            self.refresh()
+            self._begin(run.report, run.parameters)
         else:
             raise InvalidInput("action", f"{name!r} is not known.")
 

@@ -47,7 +47,7 @@ def run_rows(seen: Overview, known: Mapping[str, Any]) -> list[dict[str, Any]]:
         again = [action("again", "Run again")] if run.report in known else []
         rows.append({
             "id": run.id, "name": f"{title}, run {run.id}", "status": text, "title": title,
-            "parameters": _parameters(run.parameters), "schedule": run.schedule or "by hand",
+            "parameters": _parameters(run, known), "schedule": run.schedule or "by hand",
             "started": run.started_at, "seconds": seconds,
             "page": link("Open", f"reports/{run.id}.html") if "html" in files else None,
             "notebook": link("Download", f"reports/{run.id}.ipynb") if "ipynb" in files else None,
@@ -68,7 +68,7 @@ def schedule_rows(seen: Overview, known: Mapping[str, Any]) -> list[dict[str, An
             "report": _title(s.report, known),
             "when": in_words(s.cron, s.timezone, trading_days_only=s.trading_days_only),
             "next": s.next_run_at if s.is_active else None, "last": s.last_run_at, "outcome": outcome[0],
-            "parameters": _parameters(s.parameters),
+            "parameters": _parameters(s, known),
             "tones": {"state": "good" if s.is_active else "plain", "outcome": outcome[1]},
             "actions": [
                 action("run", "Run now"),
@@ -89,7 +89,7 @@ def log_html(seen: Overview, number: int, known: Mapping[str, Any]) -> str:
         lines.append(f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC  began")
     if run.finished_at:
         lines.append(f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC  {run.status}")
-    lines.append(f"parameters  {_parameters(run.parameters) or 'as the report has them'}")
+    lines.append(f"parameters  {_parameters(run, known) or 'as the report has them'}")
     if run.error:
         lines += ["", run.error]
     title = f"{_title(run.report, known)}, run {run.id}"
@@ -100,5 +100,7 @@ def _title(name: str, known: Mapping[str, Any]) -> str:
     return str(known[name].title) if name in known else name
 
 
-def _parameters(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value_text(value)}" for name, value in values.items())
+def _parameters(asked: Any, known: Mapping[str, Any]) -> str:
+    """What differs from the report's own values, in the order the report names them."""
+    names = list(known[asked.report].parameters) if asked.report in known else sorted(asked.parameters)
+    return ", ".join(f"{name} {value_text(asked.parameters[name])}" for name in names if name in asked.parameters)
