@@ -1,21 +1,29 @@
-"""Evaluating 10,000 alert rules over 500 symbols on cached one-minute bars: ``python benchmarks/alerts.py``.
+"""Alerts and reports against the clock: ``python benchmarks/alerts.py``.
 
+10,000 alert rules over 500 symbols on cached one-minute bars, what one rule more costs, the time from the close of a
+bar to the message in the program with the real jobs worker, and a backtest's report from kernel start to HTML.
 Everything is as in the jobs worker (the cache's files, PostgreSQL, events, messages), except that the bars are made up
-and nothing is asked of a source. Prints the time of the first look, of a look at one new bar, and what a rule costs.
+and nothing is asked of a source.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import update
+from sqlalchemy import Engine, text, update
 
+from dashtrade.data.barfile import BarFile, Store
+from dashtrade.data.files import file_name
 from dashtrade.db import migrate
 from dashtrade.db.embedded import EmbeddedPostgres
 from dashtrade.db.engine import make_engine
@@ -92,6 +100,7 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=500)
     parser.add_argument("--rules", type=int, default=10_000)
     parser.add_argument("--bars", type=int, default=1950, help="five sessions of minutes")
+    parser.add_argument("--minutes", type=int, default=3, help="how many closes of a minute are waited for; 0: none")
     options = parser.parse_args()
     symbols = [f"S{i}-USD" for i in range(options.symbols)]
     with tempfile.TemporaryDirectory(prefix="dashtrade-bench-") as name:
@@ -123,14 +132,21 @@ def main() -> None:
                 uow.commit()
             for label, last in [("first look", options.bars - 2), ("one new bar", options.bars - 1)]:
                 market.last = last
-                began = time.perf_counter()
+                began, worked = time.perf_counter(), time.process_time()
                 told = len(run_pass(context))
-                seconds = time.perf_counter() - began
-                print(f"{options.rules} rules on {options.symbols} symbols, {label}: {seconds:.2f} s, {told} told")
+                seconds, busy = time.perf_counter() - began, time.process_time() - worked
+                what = f"{options.rules} rules on {options.symbols} symbols, {label}"
+                print(f"{what}: {seconds:.2f} s ({busy:.2f} s of a core), {told} told")
                 with context.uow() as uow:
                     uow.session.execute(update(AlertCursorRow).values(checked_at=None))
                     uow.commit()
             cost_of_a_rule(folder, symbols[0])
+            with context.uow() as uow:  # from here on nothing of the above is looked at
+                uow.session.execute(update(PriceAlertRow).values(is_active=False))
+                uow.commit()
+            if options.minutes:
+                until_told(server.url(), engine, folder, options.minutes)
+            a_report(folder)
             engine.dispose()
         finally:
             server.stop()
@@ -151,6 +167,93 @@ def cost_of_a_rule(folder: Path, symbol: str) -> None:
         view.flags(check)
     extra = (time.perf_counter() - began) / len(checks)
     print(f"a symbol with one rule: {whole * 1e3:.2f} ms; one rule more: {extra * 1e3:.3f} ms ({extra / whole:.1%})")
+
+
+def until_told(url: str, engine: Engine, folder: Path, minutes: int, symbols: int = 60) -> None:
+    """From the close of a bar to the message in the program, with the real jobs worker and its clock.
+
+    The worker's bars come from imported files that get a new minute each minute, as from a source that is on time.
+    """
+    store = Store(folder / "imported")
+    names = [f"L{i}-USD" for i in range(symbols)]
+    stop = threading.Event()
+    waits: list[float] = []
+
+    def write() -> None:
+        while not stop.is_set():
+            now = datetime.now(UTC)
+            index = pd.date_range(end=now.replace(second=0, microsecond=0), periods=301, freq="min", name="time")[:-1]
+            close = np.where(index.minute % 2 == 0, 101.0, 99.0)
+            for name in names:
+                columns = {"open": close, "high": close + 1, "low": close - 1, "close": close, "volume": 1.0}
+                bars = pd.DataFrame(columns, index=index)
+                bars.attrs = {"symbol": name, "interval": "1m", "source": "files", "last_bar_closed": True}
+                store.write(file_name(name, Interval.M1), BarFile(bars, now, None))
+            stop.wait(60 - datetime.now(UTC).timestamp() % 60)
+
+    def read(user: int) -> None:
+        """As a page does that shows messages, ten times a second. Bars from before it began are left out."""
+        last, begun = 0, time.time()
+        query = text(
+            "SELECT n.id, extract(epoch FROM e.bar_time) FROM notifications n JOIN alert_events e"
+            " ON e.id = n.alert_event_id WHERE n.user_id = :user AND n.id > :last ORDER BY n.id"
+        )
+        while not stop.wait(0.1):
+            with UnitOfWork(engine) as uow:
+                rows = uow.session.execute(query, {"user": user, "last": last}).all()
+            seen = time.time()
+            waits.extend(seen - float(start) - 60 for _, start in rows if float(start) + 60 > begun)
+            last = rows[-1][0] if rows else last
+
+    with UnitOfWork(engine) as uow:
+        user = UserRow(username="waiting", email="waiting@example.com", password_hash="x")
+        uow.session.add(user)
+        uow.session.flush()
+        kinds = [("price_above", "100"), ("price_below", "100")]
+        alerts = [
+            PriceAlertRow(user_id=user.id, symbol=name, alert_type=kind, condition_text=price)
+            for name in names
+            for kind, price in kinds
+        ]
+        uow.session.add_all(alerts)
+        uow.session.flush()
+        details = {"interval": "1m", "frequency": "bar", "source": "files", "active_since": datetime.now(UTC)}
+        uow.session.add_all([AlertRuleRow(alert_id=row.id, **details) for row in alerts])
+        uow.commit()
+        number = user.id
+    writer = threading.Thread(target=write, daemon=True)
+    reader = threading.Thread(target=read, args=(number,), daemon=True)
+    writer.start()
+    reader.start()
+    environment = os.environ | {
+        "DATABASE_URL": url,
+        "DASHTRADE_DATA_DIR": str(folder),
+        "DASHTRADE_LOG_LEVEL": "WARNING",
+    }
+    worker = subprocess.Popen([sys.executable, "-m", "dashtrade.processes.jobs"], env=environment)
+    try:
+        time.sleep(60 * (minutes + 1))
+    finally:
+        worker.terminate()
+        worker.wait(30)
+        stop.set()
+        writer.join()
+        reader.join()
+    if not waits:
+        print("bar close to message: nothing was told")
+        return
+    p50, p99 = np.percentile(waits, [50, 99])
+    print(f"bar close to message in the program: median {p50:.2f} s, p99 {p99:.2f} s, {len(waits)} messages")
+
+
+def a_report(folder: Path) -> None:
+    """A backtest's report end to end, kernel start to HTML, the second time in this process."""
+    from dashtrade.services.reports import run_report
+
+    for label in ("first", "warm", "warm"):
+        began = time.perf_counter()
+        run_report("backtest", {"symbol": "AAPL", "source": "sample"}, data_dir=folder)
+        print(f"backtest report, {label}: {time.perf_counter() - began:.2f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``dashtrade report``: run a parameterised notebook and keep it as HTML."""
+"""``dashtrade report``: run a parameterised notebook, now or by the clock, and keep it as HTML."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Reports: list, run.", no_args_is_help=True)
+app = typer.Typer(help="Reports: list, run, schedule, unschedule, history.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_() -> None:
-    """Reports that can be run, with their parameters."""
+    """Reports that can be run, with their parameters and defaults."""
     from dashtrade.services.reports import reports
 
     for name, found in reports().items():
-        typer.echo(f"{name}: {found.title}")
+        typer.echo(f"{name}: {found.title}" + (" (about a user: --user)" if found.personal else ""))
         for key, value in found.parameters.items():
             typer.echo(f"    {key} = {value!r}")
 
@@ -28,12 +28,14 @@ def run(
         list[str] | None, typer.Option("-p", "--parameter", "--set", help="NAME=VALUE; may be given many times.")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Price source, such as sample.")] = None,
-    user: Annotated[str | None, typer.Option(help="Keep it for this user.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", help="Whose report it is; those about own data need it.")
+    ] = None,
 ) -> None:
-    """Run a report; prints the path of the HTML file."""
+    """Run a report; prints the path of the HTML file. The executed notebook lies beside it."""
     from dashtrade.bootstrap import runtime
     from dashtrade.errors import InvalidInput
-    from dashtrade.services.reports import run_report
+    from dashtrade.services.reports import ReportFailed, run_report
     from dashtrade.settings import get_settings
 
     values: dict[str, str] = {}
@@ -52,7 +54,12 @@ def run(
 
         owner = user_id(user)
     uow = runtime().uow() if owner is not None else None
-    path = run_report(name, values, data_dir=get_settings().data_dir, uow=uow, user_id=owner)
+    try:
+        path = run_report(name, values, data_dir=get_settings().data_dir, uow=uow, user_id=owner)
+    except ReportFailed as error:
+        if error.path is not None:
+            typer.echo(f"What there was until then: {error.path}", err=True)
+        raise
     typer.echo(str(path))
 
 
