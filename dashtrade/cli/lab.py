@@ -1,11 +1,14 @@
-"""``dashtrade lab``: JupyterLab for the analyst at this machine, with database and settings ready."""
+"""``dashtrade lab``: JupyterLab for the analyst at this machine, or behind the login for those who are trusted."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dashtrade.bootstrap import Runtime
 
 
 def register(app: typer.Typer) -> None:
@@ -20,8 +23,15 @@ def lab(
     notebooks: Annotated[
         Path | None, typer.Option(help="Folder of notebooks; default: notebooks of the checkout.")
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="For trusted analysts: behind the dashboards' login, on DASHTRADE_HOST.")
+    ] = False,
 ) -> None:
-    """Open JupyterLab on the notebooks. Local only; ends with Ctrl-C."""
+    """Open JupyterLab on the notebooks. Local only, unless it is served behind the login; ends with Ctrl-C.
+
+    Whoever uses it runs any code with the rights of this process. Served, it is open to people with
+    `dashtrade user lab NAME allow`; give it an account of its own on the machine, one that cannot read the secrets.
+    """
     import os
     import secrets
     import signal
@@ -42,11 +52,16 @@ def lab(
     environment |= settings_environment(made.settings)
     environment["DATABASE_URL"] = made.engine.url.render_as_string(hide_password=False)
     environment["JUPYTER_TOKEN"] = token  # by the environment: arguments are seen by every local user
-    options = {"root_dir": folder, "ip": "127.0.0.1", "port": port, "open_browser": browser}
-    command = [sys.executable, "-m", "jupyterlab", *(f"--ServerApp.{name}={value}" for name, value in options.items())]
+    options: dict[str, object] = {"root_dir": folder, "ip": "127.0.0.1", "port": port, "open_browser": browser}
+    if serve:
+        _behind_login(made, environment, options)
+    command = [sys.executable, "-m", "jupyterlab", *_arguments(options)]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--ServerApp.allow_root=True")
-    typer.echo(f"JupyterLab opens on {folder}: http://127.0.0.1:{port}/lab?token={token}")
+    if serve:
+        typer.echo(f"JupyterLab is served on {folder}: http://{made.settings.host}:{port}{options['base_url']}lab")
+    else:
+        typer.echo(f"JupyterLab opens on {folder}: http://127.0.0.1:{port}/lab?token={token}")
     process = subprocess.Popen(command, env=environment)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: process.terminate())
@@ -55,7 +70,49 @@ def lab(
         raise typer.Exit(1)
 
 
+def _arguments(options: dict[str, object]) -> list[str]:
+    names = {"LabIdentity": "LabIdentity.dashboards_url"}
+    return [f"--{names.get(name, f'ServerApp.{name}')}={value}" for name, value in options.items()]
+
+
+def _behind_login(made: Runtime, environment: dict[str, str], options: dict[str, object]) -> None:
+    """Sessions instead of a token. Notebooks get the database account of the pages, which sees no secret."""
+    from sqlalchemy import text
+
+    from dashtrade.auth import secret_files
+    from dashtrade.dashboards.lab import DATABASE
+    from dashtrade.db.pages_role import pages_url, role_name
+    from dashtrade.errors import ConfigurationError
+    from dashtrade.services.password_reset import address_of
+
+    url = made.engine.url
+    with made.uow() as uow:
+        role = role_name(url.database or "")
+        if uow.session.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}) is None:
+            raise ConfigurationError("The database has no account for notebooks yet. Run `dashtrade up` once.")
+    environment.pop("JUPYTER_TOKEN")
+    environment[DATABASE] = environment["DATABASE_URL"]
+    environment["DATABASE_URL"] = pages_url(environment[DATABASE], secret_files.pages_password(made.settings))
+    options |= {
+        "ip": made.settings.host,
+        "open_browser": False,
+        "base_url": f"{made.settings.base_url}jupyter/",
+        "identity_provider_class": "dashtrade.dashboards.lab.LabIdentity",
+        "kernel_websocket_connection_class": "dashtrade.dashboards.lab.LabConnection",
+        "terminals_enabled": False,
+        "allow_remote_access": True,  # the session decides, not the name the server is reached by
+    }
+    options["LabIdentity"] = address_of(made.settings)
+
+
 #: An analyst's notebook runs any code: it gets the database, and neither the key of stored API keys nor the sessions'.
 SERVICE_SECRETS = frozenset(
-    {"ENCRYPTION_KEY", "DASHTRADE_ENCRYPTION_KEY", "DASHTRADE_SESSION_SECRET", "DASHTRADE_PAGES_DATABASE_URL"}
+    {
+        "ENCRYPTION_KEY",
+        "DASHTRADE_ENCRYPTION_KEY",
+        "DASHTRADE_SIGNIN_KEY",
+        "DASHTRADE_SESSION_SECRET",
+        "DASHTRADE_SMTP_PASSWORD",
+        "DASHTRADE_PAGES_DATABASE_URL",
+    }
 )

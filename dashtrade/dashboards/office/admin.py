@@ -26,6 +26,7 @@ class AdminPage(OfficePage):
         "role": "The role is changed. It counts at once, in open pages too.",
         "active": "Saved. A disabled account is signed out everywhere.",
         "second-factor": "The second factor of that user is off, and their sessions have ended.",
+        "lab": "Saved. It counts at once, in open notebooks too.",
         "signed-out": "All sessions of that user have ended.",
         "kernel": "The page has been ended.",
         "halted": "Entries are stopped for everybody. Exits go on.",
@@ -37,6 +38,7 @@ class AdminPage(OfficePage):
         "role": "set_role",
         "active": "set_active",
         "reset": "reset_link",
+        "lab": "set_lab_access",
         "second-factor": "reset_second_factor",
         "sign-out": "sign_out",
         "end-kernel": "end_kernel",
@@ -178,6 +180,12 @@ class AdminPage(OfficePage):
         number, active, me = self.number("user"), self.field("active") == "yes", self.me.user_id
         await self.gate.ask(lambda uow: users.set_active(uow, number, active, actor_id=me))
         self.go("active")
+
+    async def set_lab_access(self) -> None:
+        await self.confirm()
+        number, allowed, me = self.number("user"), self.field("allowed") == "yes", self.me.user_id
+        await self.gate.ask(lambda uow: users.set_lab_access(uow, number, allowed, actor_id=me))
+        self.go("lab")
 
     async def reset_second_factor(self) -> None:
         await self.confirm()
