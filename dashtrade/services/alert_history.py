@@ -76,8 +76,9 @@ def alert_history(uow: UnitOfWork, user_id: int, *, limit: int = 200) -> list[To
             .order_by(c.name)
         )
         sent: dict[int, list[Sent]] = defaultdict(list)
-        for event_id, *rest in work.session.execute(messages):
-            sent[event_id].append(Sent(*rest))
+        for event_id, number, channel, state, attempts, error in work.session.execute(messages):
+            if event_id is not None:
+                sent[event_id].append(Sent(number, channel, state, attempts, error))
     return [Told(event, kind, source, tuple(sent[event.id])) for event, kind, source in rows]
 
 
@@ -109,4 +110,5 @@ def watch_problems(uow: UnitOfWork, user_id: int) -> dict[tuple[str, str, str], 
         c.source.in_(sources.where(a.user_id == user_id)),
     )
     with working(uow) as work:
-        return {(symbol, interval, source): text for symbol, interval, source, text in work.session.execute(query)}
+        found = work.session.execute(query)
+        return {(symbol, interval, source): text or "" for symbol, interval, source, text in found}

@@ -144,7 +144,7 @@ class ReportsModel(PageModel):
         """The form of a report's parameters, from their defaults."""
         chosen = self.reports.get(name)
         known = self._services.choices
-        return () if chosen is None else tuple(_field(*each, known) for each in chosen.parameters.items())
+        return () if chosen is None else tuple(_field(key, value, known) for key, value in chosen.parameters.items())
 
     def set_draft(self, raw: Mapping[str, str]) -> None:
         """What the form holds now; says in words when it runs, or why it cannot."""
