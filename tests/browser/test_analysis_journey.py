@@ -26,9 +26,11 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import NullPool, select
 
 from dashtrade.db.engine import make_engine
-from dashtrade.db.tables.accounts import UserPreferenceRow, WatchlistRow
+from dashtrade.db.tables.accounts import UserPreferenceRow, UserRow, WatchlistRow
 from dashtrade.domain.market import Quote
+from dashtrade.pages import palette
 from dashtrade.services.live import LivePrices
+from dashtrade.services.preferences import set_preference
 
 Open = Callable[..., None]
 
@@ -100,6 +102,20 @@ def test_the_chart_follows_the_theme(page: Page, open_page: Open) -> None:
     before = chart.evaluate(corner)
     page.locator("#dt-theme").click()
     page.wait_for_function(f"([el, before]) => ({corner})(el) !== before", arg=[chart.element_handle(), before])
+
+
+def test_rising_and_falling_wear_the_users_colours(page: Page, open_page: Open, dashboards: DashboardsServer) -> None:
+    with dashboards.database() as uow:
+        user_id = uow.session.scalar(select(UserRow.id).where(UserRow.username == "grace"))
+        assert user_id is not None
+        set_preference(uow, user_id, palette.PREFERENCE, "blue_orange")
+    open_page(page, "analysis?symbol=AAPL&source=sample", username="grace")
+    drawn_chart(page)
+    up = "getComputedStyle(document.querySelector('.dt-app')).getPropertyValue('--dt-up').trim()"
+    first = page.evaluate(up)
+    page.locator("#dt-theme").click()
+    page.wait_for_function(f"(before) => {up} !== before", arg=first)
+    assert {first, page.evaluate(up)} == set(palette.PALETTES["blue_orange"].up)
 
 
 def test_bad_input_is_a_sentence_in_place(page: Page, open_page: Open) -> None:

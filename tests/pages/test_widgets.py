@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashtrade.domain.market import SymbolMatch
 from dashtrade.errors import InvalidInput
 from dashtrade.indicators import REGISTRY
-from dashtrade.pages.chart_data import ChartData, Line, Marker, PanelSpec, PriceLevel, pack_bars
+from dashtrade.pages import palette
+from dashtrade.pages.chart_data import ChartData, Line, Marker, PanelSpec, PriceLevel, Zone, pack_bars
 from dashtrade.pages.widgets.chart import PriceChart
+from dashtrade.pages.widgets.combo import SymbolBox
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm, specs_of_dataclass, specs_of_indicator
 from dashtrade.pages.widgets.plots import EquityPlot, thin
 from dashtrade.pages.widgets.shell import PageShell
@@ -208,3 +211,67 @@ def test_the_address_holds_only_what_is_set(make_bars: Callable[..., pd.DataFram
     shell = PageShell()
     shell.write_query({"symbol": "BRK B&C", "period": "1y", "source": "", "none": None})
     assert shell.query == "symbol=BRK+B%26C&period=1y"
+
+
+def test_marks_levels_and_zones_carry_what_hover_shows() -> None:
+    chart = PriceChart()
+    day = datetime(1970, 1, 2, tzinfo=UTC)
+    zone = Zone(datetime(1970, 1, 1, tzinfo=UTC), day, 1.0, 2.0, "Double top", "--dt-down")
+    mark = Marker(day, "bearish", detail="Bearish candlestick: Harami")
+    level = PriceLevel(101.5, "R", detail="Resistance at 101.50")
+    chart.show(ChartData("A", rows(3), False, markers=(mark,), levels=(level,), zones=(zone,)))
+    assert chart.zones == [
+        {"start": 0.0, "end": 86_400.0, "low": 1.0, "high": 2.0, "text": "Double top", "colour": "--dt-down"}
+    ]
+    assert chart.markers[0]["detail"] == "Bearish candlestick: Harami"
+    assert chart.levels[0]["detail"] == "Resistance at 101.50"
+
+
+def test_the_last_bar_moves_with_its_lines_until_the_bars_are_others() -> None:
+    chart = PriceChart()
+    chart.show(ChartData("A", rows(3), False, (Line("x", np.zeros(3), "red"),)))
+    chart.update_last((172_800, 1, 2, 0.5, 1.5, 10), (np.nan,))
+    assert chart.last == [172_800.0, 1.0, 2.0, 0.5, 1.5, 10.0] and chart.last_values == [None]
+    chart.show(ChartData("A", rows(3), False))
+    assert chart.last_values == [] and len(chart.last) == 6  # other lines over the same bars
+    chart.show(ChartData("A", rows(4), False))
+    assert chart.last == []
+
+
+def test_a_symbol_box_takes_messages_of_its_kind_only() -> None:
+    box = SymbolBox(value="AAPL")
+    heard: list[str] = []
+    box.on_search(heard.append)
+    box.on_submit(lambda: heard.append("submit"))
+    for content in ("search", {"type": "other"}, {"type": "search", "text": "x" * 500}, {"type": "submit"}):
+        box._receive(box, content, None)
+    assert heard == ["x" * 100, "submit"]
+    box.offer([SymbolMatch("IBM", "Business", "NYSE", "stock")])
+    assert box.matches == [{"value": "IBM", "name": "Business", "detail": "NYSE · stock"}]
+    asked = box.asked
+    box.offer([SymbolMatch("IBM", "Business", "NYSE", "stock")])
+    assert box.asked == asked + 1  # the same answer is drawn again
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("key", palette.PALETTES)
+def test_up_and_down_can_be_read_on_both_themes(key: str) -> None:
+    chosen = palette.PALETTES[key]
+    for ground, at in (("#ffffff", 0), ("#131822", 1)):
+        for colours in (chosen.up, chosen.down):
+            bright, dark = sorted((luminance(ground), luminance(colours[at])), reverse=True)
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, (key, ground, colours[at])
+
+
+def test_the_shell_brings_the_chosen_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PageShell().palette == {} and PageShell().palette_key == "teal_red"
+    monkeypatch.setattr(palette, "_chosen", ["blue_orange"])
+    shell = PageShell()
+    assert shell.palette_key == "blue_orange" and set(shell.palette) == {"up", "down"}
+    with pytest.raises(InvalidInput, match="is not a palette"):
+        palette.use("pink")
