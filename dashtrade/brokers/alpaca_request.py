@@ -21,6 +21,7 @@ class MarketClock:
     is_open: bool
     next_open: datetime
     next_close: datetime
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,10 @@ def market_clock(raw: Any) -> MarketClock:
         raise parse.Unreadable("clock is not an object")
     try:
         return MarketClock(
-            bool(raw["is_open"]), datetime.fromisoformat(raw["next_open"]), datetime.fromisoformat(raw["next_close"])
+            bool(raw["is_open"]),
+            datetime.fromisoformat(raw["next_open"]),
+            datetime.fromisoformat(raw["next_close"]),
+            datetime.fromisoformat(raw["timestamp"]),
         )
     except (KeyError, TypeError, ValueError):
         raise parse.Unreadable("clock lacks a field") from None

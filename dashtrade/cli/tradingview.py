@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from dashtrade.domain.tradingview import (
     content_type,
     sends_again,
 )
-from dashtrade.errors import InvalidInput
+from dashtrade.errors import DashTradeError, InvalidInput
 
 app = typer.Typer(help="Rehearse a bot: send alerts the way TradingView does.", no_args_is_help=True)
 
@@ -63,6 +64,96 @@ def send(
         typer.echo(json.dumps(report))
     if any(report["status"] is None or report["status"] >= 500 for report in reports):
         raise typer.Exit(1)
+
+
+@app.command()
+def rehearse(
+    strategy: Annotated[str, typer.Argument(help="A preset strategy, such as sma_cross.")],
+    symbol: Annotated[str, typer.Option(help="Ticker.")] = "AAPL",
+    interval: Annotated[str, typer.Option(help="Bar length, such as 1h or 1d.")] = "1d",
+    start: Annotated[str | None, typer.Option(help="First day, such as 2024-01-31.")] = None,
+    end: Annotated[str | None, typer.Option(help="The day after the last.")] = None,
+    period: Annotated[str, typer.Option(help="How far back, where no first day is given.")] = "1y",
+    position_size: Annotated[float, typer.Option(min=1, help="Dollars for each entry.")] = 1000.0,
+    source: Annotated[str | None, typer.Option(help="Price source; else the one in the settings.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address of the webhook; default: the one of this machine.")] = None,
+) -> None:
+    """Play history through webhook, trader and simulator, and compare the ledger with the strategy's backtest.
+
+    Needs `dashtrade up` with DASHTRADE_SIMULATOR_FAULTS=1, which lets the clock be moved.
+    """
+    from decimal import Decimal
+
+    import httpx
+
+    from dashtrade.backtest.request import Cash, Costs
+    from dashtrade.bootstrap import market, runtime
+    from dashtrade.cli.simulator import _call
+    from dashtrade.services import bot_rehearsal
+    from dashtrade.services.backtests import RunRequest
+
+    made = runtime()
+    request = RunRequest(
+        strategy=strategy, symbols=(symbol,), period=None if start else period, interval=interval,
+        start=_day("start", start), end=_day("end", end),
+        source=source, cash=100 * position_size, size=Cash(position_size), costs=Costs(slippage=0.0),
+    )  # fmt: skip
+    script = bot_rehearsal.write_script(market(), request)
+    alerts = [m for m in script.moments if m.alert is not None]
+    typer.echo(f"{len(script.moments)} bars of {script.symbol}, {len(alerts)} alerts.")
+    _call("POST", "/sim/clock", {"at": script.moments[0].time.isoformat(), "rate": 1})
+    cast = bot_rehearsal.hire(made.uow, script, Decimal(str(position_size)))
+    try:
+        with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            for moment in script.moments:
+                if moment.alert is None:
+                    continue
+                _call("POST", "/sim/clock", {"at": moment.time.isoformat(), "rate": 1})
+                _call("POST", "/sim/prices", {"symbol": script.symbol, "price": str(moment.price)})
+                report = send_alert(client, _target(url), cast.token, json.dumps(moment.alert), RESEND_AFTER_SECONDS)
+                signal_id = report["answer"].get("signal_id") if isinstance(report["answer"], dict) else None
+                if signal_id is None:
+                    raise DashTradeError(f"The webhook did not take the alert: {report['answer']}")
+                ended = _outcome(client, _target(url), cast.token, int(signal_id))
+                typer.echo(f"{moment.time:%Y-%m-%d %H:%M}  {moment.alert['action']:4}  {ended}")
+        found = bot_rehearsal.compare(made.uow(), script, cast)
+    finally:
+        bot_rehearsal.dismiss(made.uow, cast)
+        _call("POST", "/sim/clock", {})
+    typer.echo("")
+    typer.echo(f"{'time':16}  {'side':4}  {'backtest':>10}  {'bot':>10}  {'bps':>7}  {'shares':>12}")
+    for p in found.pairs:
+        typer.echo(
+            f"{p.expected.time:%Y-%m-%d %H:%M}  {p.expected.side:4}  {p.expected.price:10.4f}  {p.actual.price:10.4f}"
+            f"  {p.slippage_bps:+7.1f}  {p.actual.qty:12.6f}"
+        )
+    for fill, what in [*((f, "missed") for f in found.missed), *((f, "extra") for f in found.extra)]:
+        typer.echo(f"{fill.time:%Y-%m-%d %H:%M}  {fill.side:4}  {fill.price:10.4f}  {what}")
+    typer.echo(
+        f"{len(found.pairs)} of {len(script.expected)} fills agree, {len(found.missed)} missed, "
+        f"{len(found.extra)} extra; the bot holds {found.held:g} and the backtest {found.expected_held:g}; "
+        f"realised ${found.realized_pnl:,.2f}."
+    )
+    if not found.agrees:
+        raise typer.Exit(1)
+
+
+def _day(field: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidInput(field, f"{text!r} is not a day such as 2024-01-31.") from None
+
+
+def _outcome(client: Any, url: str, token: str, signal_id: int, seconds: float = 60.0) -> str:
+    """How an alert ended, in the webhook's own words."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = client.get(f"{url.removesuffix('/webhook')}/signals/{signal_id}", params={"token": token}).json()
+        if answer.get("status") != "accepted":
+            return str(answer.get("message"))
+        time.sleep(0.02)
+    raise DashTradeError(f"Signal {signal_id} did not end within {seconds:.0f} s. Is the trader running?")
 
 
 def send_alert(client: Any, url: str, token: str, body: str, resend_after: float) -> dict[str, Any]:

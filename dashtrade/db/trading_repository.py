@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, DateTime, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, DateTime, and_, cast, exists, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from dashtrade.db.tables.trading import (
@@ -34,7 +34,10 @@ def lock_account(session: Session, account_id: int) -> AccountRow:
 
 
 def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
-    """The oldest undecided alert whose symbol has no order on its way in this account; not locked."""
+    """The next undecided alert whose symbol has no order on its way in this account; not locked.
+
+    The oldest, but one that gives up a position goes before other symbols' entries. Within a symbol the order stays.
+    """
     busy = exists().where(
         IntentRow.account_id == account.id, IntentRow.symbol == BotRow.symbol, IntentRow.state.in_(NOT_ENDED)
     )
@@ -48,10 +51,34 @@ def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
             or_(InboxRow.not_before.is_(None), InboxRow.not_before <= func.now()),
             ~busy,
         )
-        .order_by(InboxRow.received_at, InboxRow.id)
+        .order_by(_leaves().desc(), InboxRow.received_at, InboxRow.id)
         .limit(1)
     )
     return session.scalars(query).first()
+
+
+def _leaves() -> ColumnElement[bool]:
+    """Whether an alert gives up what its bot holds, and is the first that waits for its symbol."""
+    action, target = InboxRow.payload["action"].astext, InboxRow.payload["target"].astext
+    wanted = func.coalesce(target, action)
+    side = BotRow.current_position_side
+    leaves = or_(
+        and_(side == "LONG", wanted.in_(("SELL", "SHORT", "CLOSE", "flat", "short"))),
+        and_(side == "SHORT", wanted.in_(("BUY", "LONG", "CLOSE", "flat", "long"))),
+    )
+    before, its_bot = aliased(InboxRow), aliased(BotRow)
+    earlier = exists(
+        select(before.id)
+        .join(its_bot, its_bot.id == before.bot_id)
+        .where(
+            before.state == AlertState.RECEIVED,
+            before.user_id == InboxRow.user_id,
+            its_bot.symbol == BotRow.symbol,
+            its_bot.account_mode == BotRow.account_mode,
+            tuple_(before.received_at, before.id) < tuple_(InboxRow.received_at, InboxRow.id),
+        )
+    )
+    return and_(func.coalesce(leaves, false()), ~earlier)
 
 
 def newest_followed(session: Session, bot_id: int) -> datetime | None:

@@ -136,7 +136,7 @@ def test_a_passphrase_a_split_and_the_performance_of_a_bot(
     assert "ratio" in run("bot", "rescale", "aapl", "1", "--user", "ada", "--yes", code=1)
     asked = CliRunner().invoke(app, ["bot", "rescale", "AAPL", "4", "--user", "ada"], input="n\n")
     assert asked.exit_code == 1 and "Multiply every share of AAPL" in asked.output
-    shown = run("bot", "performance", "1", "--user", "ada", "--since", "2025-01-02", "--source", "sample")
+    shown = run("bot", "performance", "1", "--user", "ada", "--since", "2011-01-03", "--source", "sample")
     first = shown.splitlines()[0]
     assert first.startswith("Of ") and "the bot had 0" in first, shown
     assert "Realised result: $0.00." in shown and shown.splitlines()[2].split() == [

@@ -5,7 +5,10 @@ Only the trader does this, and only it is given the encryption key.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
@@ -19,7 +22,7 @@ from dashtrade.db.tables.trading import AccountRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import AccountMode
 from dashtrade.domain.simulated import simulated_credentials
-from dashtrade.errors import ConfigurationError, NotFound
+from dashtrade.errors import BrokerError, ConfigurationError, NotFound
 from dashtrade.services.api_keys import list_api_keys, open_api_keys
 from dashtrade.services.trading_lease import Lease
 from dashtrade.settings import Settings
@@ -38,7 +41,8 @@ def open_broker(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[Alpa
         session_secret = given.get_secret_value() if given is not None else secret_files.session_secret(settings)
         key, secret = simulated_credentials(session_secret, lease.user_id)
         broker = make_broker(lease.mode.value, key, secret, url=settings.simulator_url)
-        return broker, _hint(settings.simulator_url, key, secret)
+        # in a rehearsal the market's price is replayed, and the alert's is not the market's
+        return broker, None if settings.simulator_faults else _hint(settings.simulator_url, key, secret)
     mode = lease.mode.value
     with uow:
         account = uow.session.get_one(AccountRow, lease.account_id)
@@ -50,6 +54,29 @@ def open_broker(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[Alpa
         vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else None)
         keys = open_api_keys(uow, lease.user_id, vault, mode)
     return make_broker(mode, keys.key, keys.secret), None
+
+
+class BrokerClock:
+    """The simulator's clock, which a rehearsal moves through history. Asked at most every ``seconds``.
+
+    For simulated accounts of an installation that is set up for rehearsals, and nowhere else: freshness, session and
+    day limits must count the time in which the rehearsed market lives.
+    """
+
+    def __init__(self, broker: AlpacaBroker, seconds: float = 0.1) -> None:
+        self._broker, self._seconds = broker, seconds
+        self._lock = threading.Lock()
+        self._offset, self._asked_at = timedelta(0), 0.0
+
+    def now(self) -> datetime:
+        with self._lock:
+            if time.monotonic() - self._asked_at >= self._seconds:
+                try:
+                    self._offset = self._broker.clock().now.astimezone(UTC) - datetime.now(UTC)
+                except BrokerError as error:
+                    log.info("clock_not_known", reason=str(error))
+                self._asked_at = time.monotonic()
+            return datetime.now(UTC) + self._offset
 
 
 def _hint(url: str, key: str, secret: str) -> PriceHint:

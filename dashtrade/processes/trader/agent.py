@@ -90,7 +90,8 @@ class AccountAgent:
         self._renew_at = time.monotonic() + RENEW_SECONDS
         self._reconciled = False
         self._first = True
-        self._edge = tools.next_edge(tools.now())
+        self._began = tools.now()
+        self._edge = tools.next_edge(self._began)
         self.stream_heard: datetime | None = None
 
     def wake(self) -> None:
@@ -157,8 +158,9 @@ class AccountAgent:
             renew_lease(self.tools.uow(), self.lease)
             self._renew_at = time.monotonic() + RENEW_SECONDS
         busy = self._drive()
-        if self.tools.now() >= self._edge:  # the session opens or closes
-            self._edge, self._reconcile_at = self.tools.next_edge(self.tools.now()), 0.0
+        now = self.tools.now()
+        if now >= self._edge or now < self._began:  # the session opens or closes, or a rehearsal went back in time
+            self._edge, self._began, self._reconcile_at = self.tools.next_edge(now), now, 0.0
         if time.monotonic() >= self._reconcile_at:
             self.reconcile()
         if self._reconciled:
@@ -417,7 +419,7 @@ class AccountAgent:
         trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
         pending = self._note_activities()
         cursor = trading_fills.cursor(tools.uow(), lease.account_id)
-        cursor = min(cursor, self._adopt_legs() or cursor)
+        cursor = min(cursor, self._adopt_legs() or cursor, tools.now())  # a rehearsal's clock can run behind
         executions = tools.broker.executions(cursor - SETTLE)
         trading_fills.record_executions(tools.uow(), lease.account_id, executions, tools.now())
         open_orders = tools.broker.open_orders()
@@ -450,7 +452,7 @@ class AccountAgent:
     def _note_activities(self) -> list[AccountActivity]:
         """Money in and out, fees; returns splits and renamings that are not in the lots yet."""
         tools, lease = self.tools, self.lease
-        since = trading_activities.activities_since(tools.uow(), lease)
+        since = min(trading_activities.activities_since(tools.uow(), lease), tools.now())
         found = tools.broker.activities(since)
         return trading_activities.note_activities(tools.uow(), lease, found, tools.now())
 

@@ -23,7 +23,7 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import AccountMode, SessionRule
 from dashtrade.domain.market import Quote
 from dashtrade.errors import DashTradeError, DatabaseUnavailable
-from dashtrade.processes.trader.access import open_broker
+from dashtrade.processes.trader.access import BrokerClock, open_broker
 from dashtrade.processes.trader.agent import AccountAgent, Tools, nothing
 from dashtrade.services import trading
 from dashtrade.services.alerts_in import ALERTS_CHANNEL
@@ -166,8 +166,10 @@ class Trader:
                 return True
             return hours.is_open(symbol, moment)
 
+        rehearsed = lease.mode is AccountMode.SIMULATED and self.settings.simulator_faults
+        now = BrokerClock(broker).now if rehearsed else self.now
         tools = Tools(
-            self.uow, broker, hint, self.quote, session_open, hours.next_edge, now=self.now, checkpoint=self.checkpoint
+            self.uow, broker, hint, self.quote, session_open, hours.next_edge, now=now, checkpoint=self.checkpoint
         )
         agent = AccountAgent(lease, tools)
         with self._lock:
