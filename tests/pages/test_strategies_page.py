@@ -183,7 +183,7 @@ def test_rows_write_the_text_as_they_change(house: House) -> None:
     row.right.timeframe.value = "1wk"
     assert view.parts["long_entry"].text.value == "volume[2] > macd(fast=5).signal@1wk"
     row.operator.value = Operator.BETWEEN.value
-    assert "dt-hidden" not in row.upper.widget._dom_classes
+    assert row.upper is not None and "dt-hidden" not in row.upper.widget._dom_classes
     row.operator.value = Operator.RISING.value
     row.bars.value = "3"
     assert view.parts["long_entry"].text.value == "volume[2] rising 3"

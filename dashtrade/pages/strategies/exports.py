@@ -54,7 +54,7 @@ def make_export(kind: str, strategy: Strategy, symbol: str, period: str, interva
         text = to_notebook(strategy, symbol, period, interval)
     else:
         text = json.dumps(to_dict(strategy), indent=2, ensure_ascii=False) + "\n"
-    stem = re.sub(r"[^A-Za-z0-9]+", "_", strategy.name).strip("_").lower() or "strategy"
+    stem = re.sub(r"[^A-Za-z0-9]+", "_", strategy.name).strip("_").lower()[:40].rstrip("_") or "strategy"
     name = f"{stem}_alert" if kind == "alert" else stem
     return Export(kind, text, f"{name}.{_ENDINGS[kind]}", _HINTS[kind], problem)
 

@@ -130,7 +130,8 @@ class RowView:
         self._changed, self._filling = changed, False
         self.left = SideView(row.left, self._tell, "What")
         self.right = SideView(row.right, self._tell, "Compared with")
-        self.upper = SideView(row.upper, self._tell, "And")
+        self.upper: SideView | None = None  # made when it is needed: most conditions have no second end
+        self._upper = row.upper
         self.operator = w.Dropdown(options=[(text, key) for key, text in OPERATORS.items()])
         self.operator.value = row.operator
         self.bars = w.Text(row.bars, continuous_update=False)
@@ -138,8 +139,8 @@ class RowView:
         self.problem = html("")
         self.bars_field = field("Bars in a row", self.bars)
         middle = styled(w.VBox([field("Is", self.operator), self.bars_field, self.remove]), "dt-between")
-        body = styled(w.Box([self.left.widget, middle, self.right.widget, self.upper.widget]), "dt-condition")
-        self.widget = styled(w.VBox([body, self.problem]), "dt-condition-box")
+        self.body = styled(w.Box([self.left.widget, middle, self.right.widget]), "dt-condition")
+        self.widget = styled(w.VBox([self.body, self.problem]), "dt-condition-box")
         self.operator.observe(lambda _change: self._tell(), "value")
         self.bars.observe(lambda _change: self._tell(), "value")
         self.remove.on_click(lambda _button: remove(self))
@@ -147,7 +148,8 @@ class RowView:
 
     @property
     def node(self) -> Row:
-        return Row(self.left.side, self.operator.value, self.right.side, self.upper.side, self.bars.value)
+        upper = self.upper.side if self.upper is not None else self._upper
+        return Row(self.left.side, self.operator.value, self.right.side, upper, self.bars.value)
 
     def _tell(self) -> None:
         if self._filling:
@@ -165,7 +167,11 @@ class RowView:
     def _draw(self) -> None:
         operator = self.operator.value
         show_if(self.right.widget, operator not in ALONE)
-        show_if(self.upper.widget, operator == Operator.BETWEEN)
+        if self.upper is None and operator == Operator.BETWEEN:
+            self.upper = SideView(self._upper, self._tell, "And")
+            self.body.children = (*self.body.children, self.upper.widget)
+        if self.upper is not None:
+            show_if(self.upper.widget, operator == Operator.BETWEEN)
         show_if(self.bars_field, operator in (Operator.RISING, Operator.FALLING))
         text = rows.row_error(self.node)
         self.problem.value = f'<p class="dt-blocker">⚠ {escape(text)}</p>' if text else ""
@@ -220,6 +226,7 @@ class GroupView:
     def _remove(self, child: RowView | GroupView) -> None:
         self.children = [c for c in self.children if c is not child]
         self._draw()
+        close(child.widget)
         self._changed()
 
     def _draw(self) -> None:
@@ -250,8 +257,11 @@ class PartView:
         own = self.group is not None and self.group.node == draft.tree and not force
         self._draft = draft
         if not own:
+            before = self.group
             self.group = GroupView(draft.tree, self._rows_changed)
             self.rows.children = (self.empty, self.group.widget)
+            if before is not None:
+                close(before.widget)
         show_if(self.empty, not draft.tree.children)
         self._filling = True
         self.text.value = draft.text
@@ -262,6 +272,13 @@ class PartView:
     def _rows_changed(self) -> None:
         if self.group is not None:
             self._edit_rows(self.group.node)
+
+
+def close(widget: w.Widget) -> None:
+    """Ends a widget and all inside it: rows come and go while a page is open."""
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
 
 
 def error_html(draft: PartDraft) -> str:

@@ -12,10 +12,10 @@ from dashtrade.strategies import PRESETS
 
 LIBRARY = (
     Column("name", "Name"),
+    Column("actions", "", "actions"),
+    Column("state", "State", "badge"),
     Column("version", "Version", "number", 0),
     Column("saved_at", "Saved", "time"),
-    Column("state", "State", "badge"),
-    Column("actions", "", "actions"),
 )
 TEMPLATES = (
     Column("name", "Template"),
