@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashtrade.domain.formats import Formats
 from dashtrade.domain.market import SymbolMatch
 from dashtrade.errors import InvalidInput
 from dashtrade.indicators import REGISTRY
-from dashtrade.pages import palette
+from dashtrade.pages import formats, palette
 from dashtrade.pages.chart_data import ChartData, Line, Marker, PanelSpec, PriceLevel, Zone, pack_bars
 from dashtrade.pages.widgets.chart import PriceChart
 from dashtrade.pages.widgets.combo import SymbolBox
@@ -273,5 +274,7 @@ def test_the_shell_brings_the_chosen_colours(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(palette, "_chosen", ["blue_orange"])
     shell = PageShell()
     assert shell.palette_key == "blue_orange" and set(shell.palette) == {"up", "down"}
+    monkeypatch.setattr(formats, "_chosen", [Formats(zone="Asia/Tokyo")])
+    assert PageShell().zone == "Asia/Tokyo"  # chosen by hand: the browser's does not replace it
     with pytest.raises(InvalidInput, match="is not a palette"):
         palette.use("pink")

@@ -57,7 +57,7 @@ def build(context: PageContext) -> object:
     )
     model = AnalysisModel(services, background=in_thread)
     kept = memory.load()
-    own = {name: kept[name] for name in ("account", "risk", "side") if name in kept}
+    own: dict[str, str] = {name: kept[name] for name in ("account", "risk", "side") if name in kept}
     model.restore({**own, **context.query} if context.query else kept)
     beside = companions(context, data, model, memory.here)
     view = AnalysisView(model, beside, help_text=HELP)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
+
+from dashtrade.domain.formats import known_zone
 
 EXCHANGE_ZONE = "America/New_York"
 
 
 def in_zone(time: datetime, zone: str) -> datetime:
     """``time`` on the clock of ``zone``; in UTC where the name is empty or unknown here."""
-    try:
-        return time.astimezone(ZoneInfo(zone) if zone else UTC)
-    except (ZoneInfoNotFoundError, ValueError):
-        return time.astimezone(UTC)
+    return time.astimezone(ZoneInfo(zone) if zone and zone != "UTC" and known_zone(zone) else UTC)
 
 
 def clock(time: datetime, zone: str, form: str = "%H:%M:%S") -> str:

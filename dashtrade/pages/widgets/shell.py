@@ -9,12 +9,14 @@ from urllib.parse import urlencode
 import anywidget
 import traitlets as t
 
+from dashtrade.pages.formats import formats
 from dashtrade.pages.palette import DEFAULT, chosen
 from dashtrade.pages.widgets.static_text import static_text
 
 
 class PageShell(anywidget.AnyWidget):
-    """``query`` is written to the address bar; ``visible`` and ``zone`` (IANA name) come from the browser."""
+    """``query`` is written to the address bar; ``visible`` comes from the browser, and ``zone`` (IANA name) too where
+    the user has chosen none."""
 
     _esm = static_text("shell.js")
     _css = static_text("page.css")
@@ -31,7 +33,9 @@ class PageShell(anywidget.AnyWidget):
         colours = chosen()
         # the default's colours are those of the style sheet
         pairs = {} if colours.key == DEFAULT else {"up": list(colours.up), "down": list(colours.down)}
-        super().__init__(palette=pairs, palette_key=colours.key, **traits)
+        zone = formats().zone
+        # without a choice of one's own the browser's zone is taken
+        super().__init__(palette=pairs, palette_key=colours.key, **{"zone": "" if zone == "UTC" else zone, **traits})
 
     def toast(self, text: str, kind: Literal["info", "success", "error"] = "info") -> None:
         """A short notice in the corner that goes away by itself: for what needs no answer."""
