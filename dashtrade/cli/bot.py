@@ -275,7 +275,7 @@ def performance(
     """Compare a bot's fills with its strategy's backtest over the same days."""
     from datetime import UTC, datetime
 
-    from dashtrade.bootstrap import market, runtime
+    from dashtrade.bootstrap import market_of, runtime
     from dashtrade.services.bot_performance import bot_performance
 
     try:
@@ -283,7 +283,8 @@ def performance(
     except ValueError:
         raise InvalidInput("since", f"{since!r} is not a day such as 2026-03-01.") from None
     made = runtime()
-    found = bot_performance(made.uow(), market(), _user_id(made.uow(), user), bot_id, start=start, source=source)
+    owner = _user_id(made.uow(), user)
+    found = bot_performance(made.uow(), market_of(owner), owner, bot_id, start=start, source=source)
     typer.echo(found.sentence)
     typer.echo(f"Realised result: ${found.realized_pnl:,.2f}.")
     rows = [

@@ -39,9 +39,13 @@ def clear(
 ) -> None:
     """Remove cached bars; imported files stay."""
     from dashtrade.bootstrap import bar_cache
+    from dashtrade.data.sources import SOURCES
     from dashtrade.domain.market import parse_symbol
+    from dashtrade.errors import UnknownOption
     from dashtrade.settings import get_settings
 
+    if source is not None and source not in SOURCES:
+        raise UnknownOption("source", source[:40], SOURCES)
     gone = bar_cache(get_settings()).clear(source, parse_symbol(symbol) if symbol else None)
     typer.echo(f"{gone} cached files removed.")
 

@@ -116,7 +116,9 @@ def _pieces(path: Path) -> Iterator[pa.RecordBatch]:
         else:
             yield from pcsv.open_csv(path, read_options=pcsv.ReadOptions(block_size=_PIECE_BYTES, use_threads=False))
     except (pa.ArrowInvalid, OSError) as error:
-        raise BadBars(f"{path.name} cannot be read: {str(error).splitlines()[0][:200]}") from None
+        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        shown = "".join(c if c.isprintable() and c != "\ufffd" else "?" for c in said)
+        raise BadBars(f"{path.name} cannot be read: {shown}") from None
 
 
 def _columns(names: list[str], path: Path) -> dict[str, str]:

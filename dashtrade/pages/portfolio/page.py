@@ -21,16 +21,17 @@ HELP = (
 
 @page("portfolio", title="Portfolio", role=Role.USER, order=30, icon="◫", help=HELP)
 def build(context: PageContext) -> object:
-    from dashtrade.bootstrap import market, runtime
+    from dashtrade.bootstrap import runtime
     from dashtrade.pages.background import in_thread
     from dashtrade.pages.memory import Memory
     from dashtrade.pages.portfolio.model import PortfolioModel, PortfolioServices
     from dashtrade.pages.portfolio.view import PortfolioView
+    from dashtrade.pages.sources import own_market
     from dashtrade.services import bots, watching, watchlist
     from dashtrade.services.portfolio import read_book
     from dashtrade.strategies import parse_condition
 
-    data, rt, user_id = market(), runtime(), context.user_id
+    data, rt, user_id = own_market(context), runtime(), context.user_id
     memory = Memory(context, "portfolio")
 
     def mine(service: Callable[..., Any]) -> Callable[..., Any]:

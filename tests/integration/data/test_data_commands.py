@@ -62,6 +62,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     for words, text in (
         (("import", str(tmp_path / "no.csv")), "is not a file"),
         (("export", "AAPL", str(tmp_path / "x.csv"), "--source", "yahu"), "'yahu' is not known"),
+        (("clear", "--source", "bloomberg"), "'bloomberg' is not known"),
     ):
         done = run(tmp_path, *words)
         assert done.returncode == 1
@@ -131,6 +132,7 @@ def test_common_layouts(tmp_path: Path, text: str, first: str) -> None:
         ("time,open,high,low,close\nsoon,1,2,1,2\n", BadBars, "times cannot be read"),
         ("time,open,high,low,close\n", BadBars, "no bars"),
         ("", BadBars, "cannot be read"),
+        ("time,open\n\x00\x1b[31mred\n", BadBars, r"cannot be read: [^\x1b]*$"),
         ("time,open,high,low,close\n2024-01-02,1,2,1,2\n", InvalidInput, "--interval"),
         ("time,o,h,l,c\n2024-01-02T00:00:00Z,1,2,1,2\n2024-01-02T00:00:07Z,1,2,1,2\n", InvalidInput, "7 seconds"),
     ],
