@@ -36,6 +36,7 @@ class BotReport:
     events: Sequence[RiskEventView]
     compared: dict[int, BotPerformance | str]
     days: int
+    bars: dict[str, pd.DataFrame]
 
 
 def read(uow: UnitOfWork, market: Market, user_id: int, bot: int = 0, days: int = 90, source: str = "") -> BotReport:
@@ -51,11 +52,12 @@ def read(uow: UnitOfWork, market: Market, user_id: int, bot: int = 0, days: int 
     end = datetime.now(UTC)
     start = end - timedelta(days=days)
     compared: dict[int, BotPerformance | str] = {}
+    kept = parts.Kept(market)
     for each in made:
         try:
             since = max(start, each.created_at)
             compared[each.id] = bot_performance(
-                uow, market, user_id, each.id, start=since, end=end, source=source or None
+                uow, kept, user_id, each.id, start=since, end=end, source=source or None
             )
         except DashTradeError as error:
             compared[each.id] = str(error)
@@ -70,7 +72,7 @@ def read(uow: UnitOfWork, market: Market, user_id: int, bot: int = 0, days: int 
     frame = pd.DataFrame(closed, columns=["time", "bot", "pnl"])
     trades = [t for t in bots.list_trades(uow, user_id, limit=1000) if t.bot_id in numbers and t.created_at >= start]
     events = [e for e in bots.list_risk_events(uow, user_id) if e.bot_id in (None, *numbers) and e.created_at >= start]
-    return BotReport(made, frame, trades, events, compared, days)
+    return BotReport(made, frame, trades, events, compared, days, kept.bars)
 
 
 def headline(found: BotReport) -> Html:
@@ -194,4 +196,6 @@ def assumptions(found: BotReport) -> Html:
 
 def provenance(found: BotReport) -> Html:
     sources = sorted({b.config.account_mode.value for b in found.bots})
-    return parts.data_provenance({}, [("Results", "the ledger of this installation"), ("Accounts", ", ".join(sources))])
+    return parts.data_provenance(
+        found.bars, [("Results", "the ledger of this installation"), ("Accounts", ", ".join(sources))]
+    )

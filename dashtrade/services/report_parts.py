@@ -9,13 +9,34 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dashtrade.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from dashtrade.domain.market import HistoryRequest
+
+
+class Bars(Protocol):
+    """Where bars come from; see dashtrade.services.market.MarketData."""
+
+    def history(self, request: HistoryRequest, source: str | None = None) -> pd.DataFrame: ...
+
+
+class Kept:
+    """A market that remembers what it handed out, for the page's account of its data."""
+
+    def __init__(self, market: Bars) -> None:
+        self._market = market
+        self.bars: dict[str, pd.DataFrame] = {}
+
+    def history(self, request: HistoryRequest, source: str | None = None) -> pd.DataFrame:
+        found = self._market.history(request, source)
+        self.bars[request.symbol] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +127,15 @@ def data_provenance(bars: Mapping[str, pd.DataFrame], further: Iterable[tuple[st
     def said(name: str, default: str = "unknown") -> str:
         return ", ".join(sorted({str(each.attrs.get(name) or default) for each in bars.values()})) or "none"
 
-    rows = [
+    rows = [] if not bars else [
         ("Price source", said("source") + (" (made-up sample data)" if is_made_up(bars.values()) else "")),
         ("Prices corrected for", said("adjustment")),
         ("Prices fetched", _newest(bars.values())),
         ("Newest bar", max((f"{b.index[-1]:%Y-%m-%d}" for b in bars.values() if len(b)), default="none")),
         ("Bars", ", ".join(f"{symbol} {len(each):,}" for symbol, each in list(bars.items())[:12])
          + (" …" if len(bars) > 12 else "")),
+    ]  # fmt: skip
+    rows += [
         *further,
         ("Read on", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
         ("Versions", ", ".join(f"{name} {number}" for name, number in versions().items())),

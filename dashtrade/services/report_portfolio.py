@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.domain.market import HistoryRequest, parse_symbol
+from dashtrade.domain.market import parse_symbol
 from dashtrade.services import bots
 from dashtrade.services import report_parts as parts
 from dashtrade.services.portfolio import Bars, Book, read_book
@@ -27,22 +27,9 @@ class PortfolioReport:
     bars: dict[str, pd.DataFrame]
 
 
-class _Kept:
-    """A market that remembers what it handed out, for the page's account of its data."""
-
-    def __init__(self, market: Bars) -> None:
-        self._market = market
-        self.bars: dict[str, pd.DataFrame] = {}
-
-    def history(self, request: HistoryRequest, source: str | None = None) -> pd.DataFrame:
-        found = self._market.history(request, source)
-        self.bars[request.symbol] = found
-        return found
-
-
 def read(uow: UnitOfWork, market: Bars, user_id: int, source: str = "", benchmark: str = "SPY") -> PortfolioReport:
     """The user's accounts as last reconciled, their holdings at the newest daily close, and a year of risk."""
-    kept = _Kept(market)
+    kept = parts.Kept(market)
     wanted = parse_symbol(benchmark, "benchmark")
     accounts, held, made = (
         bots.list_accounts(uow, user_id),

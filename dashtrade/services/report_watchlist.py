@@ -22,7 +22,7 @@ from dashtrade.services.watchlist import WatchedSymbol, list_watchlist
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SPANS = {"1 week": 5, "1 month": 21, "3 months": 63, "1 year": 251}
+_SPANS = {"1 week": 5, "1 month": 21, "3 months": 63, "1 year": 250}
 MOST_LINES, MOST_CORRELATED = 8, 15
 _TRADING_DAYS = 252
 
@@ -114,7 +114,7 @@ def readings(found: WatchlistReport) -> Html:
     rows: list[list[Cell | str]] = [
         [row.symbol, parts.plain(row.price), parts.signed(row.change, "+.2%"),
          Cell(row.trend or "–", tones.get(row.trend, 0)),
-         parts.plain(row.rsi, ".1f"), Cell(row.signal or "–", tones.get(row.signal, 0)), parts.plain(row.score, "+.2f"),
+         parts.plain(row.rsi, ".1f"), Cell(row.signal or "–", tones.get(row.signal, 0)), parts.plain(row.score, "+.0f"),
          row.notes[:60]]
         for row in found.rows
     ]  # fmt: skip
@@ -170,8 +170,8 @@ def assumptions(found: WatchlistReport) -> Html:
             ("Bars", "closed daily bars of one year; the price may be of the bar that still forms"),
             ("Trend", "up where the close and the 20-bar average are above the 50-bar one, down where both are below"),
             ("RSI", "Wilder's, 14 bars"),
-            ("Signal and score", "the weighted votes of the analysis page; -1 to +1"),
-            ("Returns", "over 5, 21, 63 and 251 bars, dividends as the source corrects for them"),
+            ("Signal and score", "the weighted votes of the analysis page; -100 to +100"),
+            ("Returns", "over 5, 21, 63 and 250 bars, dividends as the source corrects for them"),
             ("Volatility", f"standard deviation of daily log returns × √{_TRADING_DAYS}"),
             ("Max drawdown", "deepest fall of the close below its highest close before, within the year"),
             ("Correlation", f"Pearson, of daily returns, on common days; at most {MOST_CORRELATED} symbols"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from procrastinate.periodic import PeriodicDeferrer
 from sqlalchemy import select, text
 
 from dashtrade.bootstrap import JOB_MODULES, load_jobs
@@ -179,6 +180,29 @@ def test_expired_sessions_are_deleted_by_the_clock(registry, database_url, uow_f
     assert {periodic.task.name for periodic in app.periodic_registry.periodic_tasks.values()} == {
         "delete_expired_sessions", "restart_lost_jobs", "delete_old_jobs"
     }  # fmt: skip
+
+
+def test_a_tick_whose_last_job_still_waits_is_left_out(registry, database_url, uow_factory):
+    """After a stop the jobs of the clock run once, not once for every minute that was missed."""
+    ran = []
+    job("often", cron="* * * * *")(lambda context: ran.append(1))
+    app = make_app(database_url, Context(None, uow_factory), list(registry.values()))
+    deferrer = PeriodicDeferrer(app.periodic_registry)
+
+    async def work():
+        async with app.open_async():
+            task = next(each for each in app.periodic_registry.periodic_tasks.values() if each.task.name == "often")
+            minute = int(time.time()) // 60 * 60
+            await deferrer.defer_jobs([(task, minute - 60 * ago) for ago in (3, 2, 1, 0)])
+            await app.run_worker_async(wait=False, listen_notify=False, install_signal_handlers=False)
+
+    asyncio.run(work())
+    assert len(ran) <= 2, "what waited, and at most the worker's own clock"
+    assert (
+        [state for state in states(uow_factory) if state[0] == "often"].count(("often", "succeeded", 1))
+        == len(ran)
+        >= 1
+    )
 
 
 def test_every_declared_module_can_be_loaded_and_names_are_unique():

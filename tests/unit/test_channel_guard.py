@@ -46,6 +46,51 @@ def test_the_guard_stops(name):
     assert done.stdout == "refused\n", done.stderr
 
 
+FOLLOWED = """
+import http.server, socket, threading, requests
+from dashtrade.notify import guard
+got = []
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        got.append(self.server.server_address[0])
+        self.send_response(302 if self.server.server_address[0] == "127.0.0.1" else 200)
+        self.send_header("Location", f"http://127.0.0.2:{inner.server_address[1]}/secret")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_): pass
+outer, inner = (http.server.ThreadingHTTPServer((a, 0), Handler) for a in ("127.0.0.1", "127.0.0.2"))
+for server in (outer, inner):
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+guard.is_private = lambda address: address == "127.0.0.2"  # stands for what is private
+hold = guard.Guard(False)
+hold.install()
+answers = ["127.0.0.1", "127.0.0.2"]
+real = socket.getaddrinfo
+def named(host, port, *a, **k):
+    return real(answers.pop(0) if host == "rebinds.example" else host, port, *a, **k)
+socket.getaddrinfo = named
+def ask(url, **more):
+    try:
+        return requests.get(url, timeout=5, **more).status_code
+    except Exception as error:
+        return type(error).__name__ if not hold.refused else "refused"
+"""
+WAYS = {
+    "a redirect to a private address": "print(ask(f'http://127.0.0.1:{outer.server_address[1]}/'), got)",
+    "a name that points elsewhere the second time": (
+        "url = f'http://rebinds.example:{outer.server_address[1]}/'\n"
+        "print(ask(url, allow_redirects=False), end=' ')\nprint(ask(url, allow_redirects=False), got)"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_guard_holds_where_the_connection_is_made(way):
+    done = subprocess.run([sys.executable, "-c", FOLLOWED + WAYS[way]], capture_output=True, text=True)
+    first = "" if way.startswith("a redirect") else "302 "
+    assert done.stdout == f"{first}refused ['127.0.0.1']\n", done.stderr
+
+
 def test_services_are_named():
     assert service_of("tgram://123456789:abcdefg_hijklmnop/12315544/") == "Telegram"
     with pytest.raises(InvalidInput, match="not offered"):
