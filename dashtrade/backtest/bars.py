@@ -111,7 +111,7 @@ def make_rows(
     control: Control = FREE,
 ) -> Rows:
     """The engine's input for a request: one column for each symbol."""
-    layout = Layout.of(request.direction, request.fill)
+    layout = Layout.of(request)
     flags = Flags.empty(*grid.close.shape)
     plans: list[StopPlan] = []
     for k, symbol in enumerate(grid.symbols):

@@ -40,7 +40,7 @@ def run_block(
     ``dashtrade.analysis.performance``."""
     source = str(next(iter(request.bars.values())).attrs.get("source", ""))
     slippage = request.costs.per_side(source)
-    layout = Layout.of(request.direction, request.fill)
+    layout = Layout.of(request)
     if request.stops is not None:
         strategies = [with_stops(s, request.stops) for s in strategies]
     alone = len(grid.symbols) > 1 or request.rebalance is not None

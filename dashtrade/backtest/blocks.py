@@ -65,7 +65,7 @@ class Job:
     def block(self, asked: int) -> int:
         """Combinations in a block."""
         rows = len(self.grid.times) * len(self.grid.symbols)
-        rows *= Layout.of(self.request.direction, self.request.fill).per_bar
+        rows *= Layout.of(self.request).per_bar
         return max(1, min(asked, MOST_CELLS // rows))
 
 

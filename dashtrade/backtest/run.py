@@ -54,7 +54,7 @@ def backtest(
     control.step(0.4, "Simulating")
     first = next(iter(request.bars.values()))
     slippage = request.costs.per_side(str(first.attrs.get("source", "")))
-    layout = Layout.of(request.direction, request.fill)
+    layout = Layout.of(request)
     rows, records = orders_of(request, strategy, grid, signals, slippage, layout, control)
     control.step(0.7, "Measuring")
     values, positions = equity_of(records, grid, layout, request.cash)

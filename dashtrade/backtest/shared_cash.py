@@ -20,7 +20,8 @@ Floats = NDArray[np.float64]
 Settle = Callable[[Rows], tuple[Rows, NDArray[Any]]]
 _SAME = 1e-12
 _IN_ORDER = 1e-13
-"""Entries at one open are filled by rising value: this much more for each symbol keeps equal ones in order."""
+"""Entries at one open are filled by rising value, where a short sale counts as negative: this much more (or less, for
+a short sale) for each symbol keeps equal ones in order."""
 
 
 def needed(rows: Rows) -> bool:
@@ -36,7 +37,7 @@ def by_equity(rows: Rows, settle: Settle) -> tuple[Rows, NDArray[Any]]:
     marks = _marks(rows.close)
     fill = marks * np.where(rows.short_entry, 1 - rows.slippage, 1 + rows.slippage) * (1 + rows.commission)
     fraction = np.broadcast_to(rows.size, rows.shape)
-    order = 1 + _IN_ORDER * np.arange(rows.shape[1])
+    order = 1 + _IN_ORDER * np.arange(rows.shape[1]) * np.where(rows.short_entry, -1, 1)
     equity = np.full(rows.shape[0], float(rows.cash[0]))
     places = int(np.count_nonzero((rows.long_entry | rows.short_entry).any(axis=1)))
     for _ in range(places + 2):

@@ -57,7 +57,7 @@ def plan_stops(
     control: Control = FREE,
 ) -> StopPlan:
     """Stops of the grid's ``column``; entries fill on the bars flagged in ``long_entry`` and ``short_entry``."""
-    layout = Layout.of(request.direction, request.fill)
+    layout = Layout.of(request)
     size = len(grid.times)
     at_open = request.fill == Fill.NEXT_OPEN
     price = (grid.open if at_open else grid.close)[:, column]

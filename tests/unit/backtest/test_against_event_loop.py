@@ -21,11 +21,17 @@ from dashtrade.backtest.run import resolve
 from dashtrade.backtest.trades import equity
 from dashtrade.domain.strategy import Condition, Number, Operator, Signals
 
-_spec = importlib.util.spec_from_file_location("event_loop", Path(__file__).parents[1] / "oracle" / "event_loop.py")
-assert _spec and _spec.loader
-loop = importlib.util.module_from_spec(_spec)
-sys.modules["event_loop"] = loop
-_spec.loader.exec_module(loop)
+
+def oracle(name: str):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "oracle" / f"{name}.py")
+    assert spec and spec.loader
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+loop, portfolio_loop = oracle("event_loop"), oracle("portfolio_loop")
 
 EXAMPLES = int(os.environ.get("DASHTRADE_ORACLE_EXAMPLES", "340"))
 """Cases for each of the six combinations of direction and fill; raise it for a long search."""
@@ -54,7 +60,7 @@ def random_bars(seed: int, size: int, volatility: float) -> pd.DataFrame:
 def engine(request: BacktestRequest, signals: dict[str, Signals]):
     strategy = resolve(request)
     grid = make_grid(request.bars)
-    layout = Layout.of(request.direction, request.fill)
+    layout = Layout.of(request)
     rows = make_rows(request, strategy, grid, signals, request.costs.per_side())
     rows, records = settle(rows, strategy, layout, grid)
     return records, layout, equity(records, grid, layout, request.cash)[0]
@@ -187,3 +193,58 @@ def shared_cash(bars, signals, part, cash, commission, slippage):
             last[name] = bars[name]["close"].iloc[n]
         equity_values.append(cash + sum(held[name] * last[name] for name in bars))
     return orders, equity_values
+
+
+@pytest.mark.parametrize("direction", ["long_only", "short_only", "long_short"])
+@settings(max_examples=max(EXAMPLES // 5, 1), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(2, 4),
+    density=st.sampled_from([0.05, 0.3]),
+    size=st.sampled_from(
+        [Percent(100), Percent(40), Percent(15), Cash(2500), Shares(40), RiskPercent(1), RiskPercent(6)]
+    ),
+    costs=st.sampled_from([(0.0, 0.0, 0.0), (0.002, 0.001, 0.0), (0.002, 0.001, 1.0)]),
+    stops=st.one_of(STOPS, ATR_STOPS),
+    cooldown=st.sampled_from([0, 0, 3]),
+    whole=st.booleans(),
+    missing=st.sampled_from([0.0, 0.15]),
+)
+def test_many_symbols_on_one_cash_equal_the_plain_loop(
+    direction, seed, count, density, size, costs, stops, cooldown, whole, missing
+):
+    assume(not (cooldown and missing))
+    rng = np.random.default_rng(seed)
+    bars, signals, plain, decisions = {}, {}, {}, {}
+    for name in "ABCD"[:count]:
+        frame = random_bars(int(rng.integers(2**32)), 50, 0.02)
+        frame = frame[rng.random(len(frame)) >= missing]
+        flags = [rng.random(len(frame)) < density * share for share in (1, 0.7, 0.8, 0.7)]
+        bars[name], signals[name] = frame, Signals(*flags)
+        decisions[name] = [f.tolist() for f in flags]
+        decisions[name] = list(zip(*decisions[name], strict=True))
+        rows = frame[["open", "high", "low", "close"]].to_numpy().tolist()
+        plain[name] = dict(zip(frame.index, map(tuple, rows), strict=True))
+    strategy = Strategy("x", long_entry=ALWAYS, short_entry=ALWAYS, stops=Stops(**stops), cooldown=cooldown)
+    commission, slippage, fixed = costs
+    request = BacktestRequest(
+        strategy, bars, size=size, costs=Costs(commission, slippage, fixed=fixed), direction=direction,
+        whole_shares=whole,
+    )  # fmt: skip
+    setup = loop.Setup(
+        direction=direction, size=(NAMES[type(size)], size.value), commission=commission, fixed=fixed,
+        slippage=slippage, whole=whole, hold=stops.get("bars"), cooldown=cooldown,
+        **{k: v for k, v in stops.items() if k != "bars"},
+    )  # fmt: skip
+    expected, expected_equity, ruined = portfolio_loop.shared(plain, decisions, setup, loop)
+    assume(not (setup.undecided or ruined))
+    records, layout, values = engine(request, signals)
+    got = [
+        (int(r["idx"]) // layout.per_bar, int(r["col"]), "buy" if r["side"] == 0 else "sell", r["price"], r["size"])
+        for r in records
+    ]
+    got, expected = sorted(got), sorted(expected)
+    assert [g[:3] for g in got] == [e[:3] for e in expected]
+    if got:
+        np.testing.assert_allclose([g[3:] for g in got], [e[3:] for e in expected], rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(values, expected_equity, rtol=1e-8)
