@@ -1,11 +1,11 @@
 """Soak of the bot: alerts as TradingView sends them, while trader, webhook, simulator and PostgreSQL are killed.
 
-``python -m benchmarks.bot_soak [alerts] [seconds between kills] [minutes of killing]`` starts an embedded PostgreSQL with durable commits
-and the three processes; sends the alerts of several bots, each again on 5xx or no answer, as TradingView does; kills a
-random process with SIGKILL at random moments (PostgreSQL too) and starts it again; the next kill waits until the last
-victim works again, so that a slow machine has progress between them, and after the given minutes there are none. Once everything is quiet it counts
-what was lost (acknowledged, not in the inbox or never ended), doubled (two orders for one leg), and what the ledger
-and the broker hold.
+``python -m benchmarks.bot_soak [alerts] [seconds between kills] [minutes of killing]`` starts an embedded PostgreSQL
+with durable commits and the three processes; sends the alerts of several bots, each again on 5xx or no answer, as
+TradingView does; kills a random process with SIGKILL at random moments (PostgreSQL too) and starts it again. The next
+kill waits until the last victim works again, so that a slow machine has progress between them, and after the given
+minutes there are none. Once everything is quiet it counts what was lost (acknowledged, not in the inbox or never
+ended), doubled (two orders for one leg), and what the ledger and the broker hold.
 """
 
 from __future__ import annotations

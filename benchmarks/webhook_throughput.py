@@ -2,15 +2,17 @@
 
 The least: a bare Starlette handler that inserts one row and commits, through the same driver, pool size and worker
 threads. Both run as processes of their own on one embedded PostgreSQL with durable commits, one after the other, three
-times in turn; the ratio of the medians is what counts.
+times in turn; the ratio of the medians is what counts. At 16 connections and at 64; then PostgreSQL is made to crash
+under load at 16, and no answer may take three seconds.
 
-``python benchmarks/webhook_throughput.py [seconds] [connections]``
+``python benchmarks/webhook_throughput.py [seconds]``
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -18,8 +20,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 from webhook_round_trip import free_ports, percentile
@@ -60,10 +64,22 @@ uvicorn.run(app, host="127.0.0.1", port=int(os.environ["DASHTRADE_WEBHOOK_PORT"]
 """
 
 
-def load(port: int, token: str, seconds: float, connections: int) -> dict[str, float]:
+def crash(server: EmbeddedPostgres, after: float) -> threading.Thread:
+    """An immediate shutdown some time from now; its keeper starts it again."""
+
+    def end() -> None:
+        time.sleep(after)
+        os.kill(int((server.data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGQUIT)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    return thread
+
+
+def load(port: int, token: str, seconds: float, connections: int) -> dict[str, Any]:
     """Each connection sends one alert after another."""
     times: list[float] = []
-    failures = [0]
+    statuses: Counter[str] = Counter()
     end = time.monotonic() + seconds
 
     def send(worker: int) -> None:
@@ -74,9 +90,12 @@ def load(port: int, token: str, seconds: float, connections: int) -> dict[str, f
                 body = {"action": "BUY", "symbol": "AAPL", "timeframe": "15 Min", "price": 145.5,
                         "id": f"{port}-{worker}-{number}-{time.time_ns()}"}  # fmt: skip
                 began = time.perf_counter()
-                answer = client.post(f"/webhook?token={token}", json=body)
+                try:
+                    status = str(client.post(f"/webhook?token={token}", json=body).status_code)
+                except httpx.HTTPError as error:
+                    status = type(error).__name__
                 times.append(time.perf_counter() - began)
-                failures[0] += answer.status_code != 202
+                statuses[status] += 1
 
     threads = [threading.Thread(target=send, args=(n,)) for n in range(connections)]
     for thread in threads:
@@ -88,13 +107,13 @@ def load(port: int, token: str, seconds: float, connections: int) -> dict[str, f
         "p50_ms": round(statistics.median(times) * 1000, 1),
         "p99_ms": round(percentile(times, 0.99) * 1000, 1),
         "max_ms": round(max(times) * 1000, 1),
-        "failures": failures[0],
+        "statuses": dict(statuses),
+        "load_average": round(os.getloadavg()[0], 1),
     }
 
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    connections = int(sys.argv[2]) if len(sys.argv) > 2 else 16
     folder = Path(tempfile.mkdtemp(prefix="dashtrade-bench-"))
     server = EmbeddedPostgres(folder).start()
     engine = make_engine(server.url())
@@ -124,15 +143,19 @@ def main() -> None:
                     break
                 except OSError:
                     time.sleep(0.2)
-            load(port, token, 1.0, 4)  # warms the pools
-        runs: dict[str, list[dict[str, float]]] = {"bare": [], "webhook": []}
-        for _ in range(3):
-            for name, port in ports.items():
-                runs[name].append(load(port, token, seconds, connections))
-        ratio = statistics.median(r["per_second"] for r in runs["webhook"]) / statistics.median(
-            r["per_second"] for r in runs["bare"]
-        )
-        print(json.dumps({"connections": connections, "ratio": round(ratio, 2), **runs}, indent=2))
+            load(port, token, 5.0, 4)  # warms the pools
+        for connections in (16, 64):
+            runs: dict[str, list[dict[str, Any]]] = {"bare": [], "webhook": []}
+            for _ in range(3):
+                for name, port in ports.items():
+                    runs[name].append(load(port, token, seconds, connections))
+            ratio = statistics.median(r["per_second"] for r in runs["webhook"]) / statistics.median(
+                r["per_second"] for r in runs["bare"]
+            )
+            print(json.dumps({"connections": connections, "ratio": round(ratio, 2), **runs}), flush=True)
+        crashing = crash(server, 2.0)
+        print(json.dumps({"postgresql_crashes": load(ports["webhook"], token, 12.0, 16)}), flush=True)
+        crashing.join()
     finally:
         for child in children:
             child.terminate()

@@ -23,6 +23,7 @@ from dashtrade.domain.orders import BrokerOrder, Execution, OrderRequest, Side
 from dashtrade.errors import AuthFailed, ConfigurationError, Forbidden
 from dashtrade.processes.trader.access import open_broker
 from dashtrade.processes.trader.agent import AccountAgent, Tools
+from dashtrade.processes.trader.runner import _RegularHours
 from dashtrade.services import bots, kill_switches, trading_fills
 from dashtrade.services.notifications import list_notifications
 from dashtrade.services.trading_lease import LeaseLost, acquire_lease
@@ -351,3 +352,24 @@ def test_fault_11_alerts_out_of_order_converge_on_the_newest(house: House) -> No
     assert post("short", 1)["status"] == "ignored", "a repeat in target mode is harmless"
     assert house.ledger_positions() == house.broker_positions()
     assert house.ledger_positions()["AAPL"] == -6
+
+
+def test_fault_38_the_calendar_knows_half_days_and_the_books_are_compared_at_their_edges(house: House) -> None:
+    """The day after Thanksgiving 2025 ended at 13:00 in New York; the next session was on Monday."""
+    hours = _RegularHours()
+    close, opening = datetime(2025, 11, 28, 18, tzinfo=UTC), datetime(2025, 12, 1, 14, 30, tzinfo=UTC)
+    assert [hours.is_open("AAPL", close + timedelta(minutes=m)) for m in (-1, 1)] == [True, False]
+    assert hours.next_edge(close - timedelta(hours=1)) == close and hours.next_edge(close) == opening
+    house.bot()
+    now = [close - timedelta(seconds=5)]
+    agent = agent_for(house, "first", next_edge=hours.next_edge, now=lambda: now[0])
+
+    def compared() -> datetime:
+        agent.step()
+        return house.rows("SELECT reconciled_at FROM account_state")[0][0]
+
+    assert compared() == now[0]
+    first, now[0] = now[0], close - timedelta(seconds=1)
+    assert compared() == first, "not yet"
+    now[0] = close + timedelta(seconds=1)
+    assert compared() == now[0], "the session closed"
