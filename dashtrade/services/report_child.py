@@ -76,7 +76,7 @@ def run_limited(
             said = None
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)  # the kernel is in the same group
+                os.killpg(child.pid, signal.SIGKILL)  # the kernel ends with its parent
             child.wait()
             os.close(life)
             os.close(held)

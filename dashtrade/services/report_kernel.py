@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -21,6 +24,9 @@ SECRETS = (
     "DASHTRADE_ALPACA_SECRET",
 )
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
 
 class ReportKernelManager(AsyncKernelManager):
     """Starts this program's own interpreter, whatever the kernelspec says, and without the secrets."""
@@ -30,11 +36,19 @@ class ReportKernelManager(AsyncKernelManager):
     async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
         environment = {**os.environ, **(options.get("env") or {})}
         options["env"] = {k: v for k, v in environment.items() if k not in SECRETS} | dict(self.given)
+        if sys.platform == "linux" and threading.current_thread() is threading.main_thread():
+            options["preexec_fn"] = _end_with_parent
         await self._async_start_kernel(**options)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         command = super().format_kernel_cmd(extra_arguments)
         return [sys.executable, *command[1:]]
+
+
+def _end_with_parent() -> None:
+    """The kernel watches its parent itself, but cannot while one long call keeps it busy; Linux ends it then too."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def manager_with(environment: Mapping[str, str]) -> type[ReportKernelManager]:
