@@ -86,10 +86,10 @@ class LabConnection(ZMQChannelsWebsocketConnection):
         handler: Any = self.websocket_handler
         return str(handler.current_user.token)
 
-    async def connect(self) -> Any:
+    def connect(self) -> Any:
         handler: Any = self.websocket_handler
         handler.identity_provider.watch(self)
-        return await super().connect()
+        return super().connect()
 
     def disconnect(self) -> Any:
         handler: Any = self.websocket_handler

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -80,10 +81,8 @@ def list_users(uow: UnitOfWork, *, actor_id: int | None = None) -> list[UserSumm
     require_role(uow, actor_id, Role.ADMIN)
     mine = len(COLUMNS)
     query = select(*COLUMNS, UserRow.created_at, UserRow.last_login, UserRow.totp_confirmed_at)
-    return [
-        UserSummary(user_from(row), row[mine], row[mine + 1], row[mine + 2] is not None)
-        for row in uow.session.execute(query.order_by(UserRow.username))
-    ]
+    found: list[Any] = list(uow.session.execute(query.order_by(UserRow.username)))
+    return [UserSummary(user_from(row), row[mine], row[mine + 1], row[mine + 2] is not None) for row in found]
 
 
 def user_named(uow: UnitOfWork, username: str) -> User:
