@@ -13,10 +13,10 @@ from dashtrade.pages.widgets.table import Column, action, link
 RUNS = (
     Column("status", "State", "badge"),
     Column("title", "Report"),
-    Column("started", "Began", "time"),
-    Column("seconds", "Seconds", "number", 1),
     Column("page", "Page", "link"),
     Column("notebook", "Notebook", "link"),
+    Column("started", "Began", "time"),
+    Column("seconds", "Seconds", "number", 1),
     Column("actions", "Actions", "actions"),
     Column("parameters", "Parameters", help="Those that differ from the report's own"),
     Column("schedule", "Schedule", help="Which schedule started it; by hand where there is none"),
