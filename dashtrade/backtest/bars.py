@@ -58,8 +58,8 @@ class Grid:
         return np.where(index >= 0, np.take_along_axis(self.close, np.maximum(index, 0), axis=0), np.nan)
 
 
-def check_bars(symbol: str, bars: pd.DataFrame) -> None:
-    """BadBars where a frame cannot be backtested."""
+def check_bars(symbol: str, bars: pd.DataFrame) -> Floats:
+    """Open, high, low and close as an array (bars, 4); BadBars where a frame cannot be backtested."""
     if not isinstance(bars, pd.DataFrame):
         raise BadBars(f"The bars of {symbol} must be a DataFrame, not {type(bars).__name__}.")
     missing = [c for c in OHLCV[:4] if c not in bars.columns]
@@ -72,7 +72,11 @@ def check_bars(symbol: str, bars: pd.DataFrame) -> None:
     if not bars.index.is_monotonic_increasing or not bars.index.is_unique:
         raise BadBars(f"The bars of {symbol} must be sorted by time, without repeats.")
     try:
-        values = bars[list(OHLCV[:4])].to_numpy(dtype=np.float64)
+        values = bars.to_numpy()  # of numbers alone this is no copy; picking columns copies what is noted on the frame
+        if values.dtype == np.float64:
+            values = values[:, [bars.columns.get_loc(c) for c in OHLCV[:4]]]
+        else:
+            values = bars[list(OHLCV[:4])].to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
         raise BadBars(f"The prices of {symbol} are not all numbers.") from None
     if not np.isfinite(values).all() or (values <= 0).any():
@@ -81,24 +85,27 @@ def check_bars(symbol: str, bars: pd.DataFrame) -> None:
     if turned.any():
         when = bars.index[int(np.argmax(turned))]
         raise BadBars(f"{symbol} has a high below its low at {when}; mend or remove such bars.")
+    return np.asarray(values, dtype=np.float64)
 
 
 def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
     symbols = tuple(bars)
-    for symbol in symbols:
-        check_bars(symbol, bars[symbol])
+    prices = [check_bars(symbol, bars[symbol]) for symbol in symbols]
     if len({bars[s].index.tz is None for s in symbols}) > 1:  # type: ignore[attr-defined]
         raise BadBars(f"Some of the bars of {', '.join(symbols)} have a time zone and some have none.")
     times = bars[symbols[0]].index
-    for symbol in symbols[1:]:
-        times = times.union(bars[symbol].index)
-    where = tuple(np.asarray(times.get_indexer(bars[s].index), dtype=np.int64) for s in symbols)
-    columns = {}
-    for name in OHLCV[:4]:
-        values = np.full((len(times), len(symbols)), np.nan)
-        for k, symbol in enumerate(symbols):
-            values[where[k], k] = bars[symbol][name].to_numpy(dtype=np.float64)
-        columns[name] = values
+    alike = all(bars[s].index.equals(times) for s in symbols[1:])
+    if alike:
+        where = (np.arange(len(times)),) * len(symbols)
+        whole = np.stack(prices, axis=2)
+    else:
+        for symbol in symbols[1:]:
+            times = times.union(bars[symbol].index)
+        where = tuple(np.asarray(times.get_indexer(bars[s].index), dtype=np.int64) for s in symbols)
+        whole = np.full((len(times), 4, len(symbols)), np.nan)
+        for k, own in enumerate(prices):
+            whole[where[k], :, k] = own
+    columns = {name: np.ascontiguousarray(whole[:, n, :]) for n, name in enumerate(OHLCV[:4])}
     return Grid(pd.DatetimeIndex(times), symbols, **columns, where=where)
 
 
