@@ -9,19 +9,21 @@ import pytest
 from dashtrade.processes.children import children, dashboards_url, plain_environment
 from dashtrade.settings import Settings, load_settings
 
-SECRETS = {"key": "the-encryption-key", "session": "the-session-secret", "av": "the-vantage-key"}
+SECRETS = {"key": "the-encryption-key", "session": "the-session-secret", "av": "the-vantage-key",
+           "signin": "the-signin-key", "mail": "the-mail-password"}  # fmt: skip
 
 
 def make(monkeypatch, **values):
     monkeypatch.setenv("ENCRYPTION_KEY", SECRETS["key"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "somebody-elses-secret")
-    settings = Settings(_env_file=None, alpha_vantage_key=SECRETS["av"], **values)
+    settings = Settings(_env_file=None, alpha_vantage_key=SECRETS["av"], smtp_password=SECRETS["mail"], **values)
     made = children(
         settings,
         database_url="postgresql://app:app-password@db/books",
         pages_database_url="postgresql://pages:pages-password@db/books",
         encryption_key=SECRETS["key"],
         session_secret=SECRETS["session"],
+        signin_key=SECRETS["signin"],
     )
     return settings, {child.name: child for child in made}
 
@@ -36,6 +38,8 @@ def test_each_secret_reaches_those_who_need_it(monkeypatch):
     assert knows(made, SECRETS["key"]) == {"trader", "jobs"}
     assert knows(made, SECRETS["session"]) == {"dashboards", "simulator", "trader"}
     assert knows(made, SECRETS["av"]) == {"dashboards", "simulator", "trader", "jobs"}
+    assert knows(made, SECRETS["signin"]) == {"dashboards"}
+    assert knows(made, SECRETS["mail"]) == {"jobs"}
     assert knows(made, "pages-password") == {"dashboards"}
     assert knows(made, "somebody-elses-secret") == set()
     assert not any(secret in repr(child) for child in made.values() for secret in (*SECRETS.values(), "app-password"))
@@ -52,7 +56,7 @@ def test_settings_arrive_as_they_were(monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     arrived = load_settings(_env_file=None)
-    hidden = {"database_url", "encryption_key", "session_secret", "alpha_vantage_key"}
+    hidden = {"database_url", "encryption_key", "session_secret", "alpha_vantage_key", "smtp_password"}
     assert arrived.model_dump(exclude=hidden) == settings.model_dump(exclude=hidden)
     assert arrived.database_url.get_secret_value() == "postgresql://app:app-password@db/books"
 
