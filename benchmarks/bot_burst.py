@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -61,6 +62,7 @@ def alert(action: str, symbol: str, name: str) -> dict[str, Any]:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # its children end with it
     stage = Stage()
     try:
         users = make_users(stage, count)

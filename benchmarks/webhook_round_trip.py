@@ -1,6 +1,7 @@
 """Round trip of the webhook: post to answer, with the order filled at the simulator in between.
 
-``python benchmarks/webhook_round_trip.py [alerts]`` starts an embedded PostgreSQL with durable commits in a temporary
+``python benchmarks/webhook_round_trip.py [alerts] [seconds between them]`` starts an embedded PostgreSQL with durable
+commits in a temporary
 folder, and simulator, webhook and trader as processes of their own; sends alerts one after another, BUY and SELL in
 turn; prints the median and the 99th percentile of post → answer, of post → stored, and of alert → order sent.
 """
@@ -46,6 +47,7 @@ def percentile(values: list[float], share: float) -> float:
 
 def main() -> None:
     alerts = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    pause = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     folder = Path(tempfile.mkdtemp(prefix="dashtrade-bench-"))
     server = EmbeddedPostgres(folder).start()
     webhook_port, simulator_port = free_ports(2)
@@ -91,6 +93,7 @@ def main() -> None:
                 began = time.perf_counter()
                 answer = client.post(f"/webhook?token={token}", json=body)
                 took = time.perf_counter() - began
+                time.sleep(max(pause - took, 0.0))
                 if number >= 5:  # the first few warm the pools
                     times.append(took * 1000)
                     statuses.append(answer.status_code)
@@ -110,7 +113,8 @@ def main() -> None:
             for name, values in (("answer", times), ("stored", stored), ("alert_to_order", sent))
         }
         counts = {str(status): statuses.count(status) for status in sorted(set(statuses))}
-        print(json.dumps({"alerts": alerts, "statuses": counts, **report}, indent=2))
+        load = [round(value, 1) for value in os.getloadavg()]
+        print(json.dumps({"alerts": alerts, "statuses": counts, **report, "load_average": load}, indent=2))
     finally:
         for child in children:
             child.terminate()

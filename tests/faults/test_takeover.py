@@ -373,3 +373,24 @@ def test_fault_38_the_calendar_knows_half_days_and_the_books_are_compared_at_the
     assert compared() == first, "not yet"
     now[0] = close + timedelta(seconds=1)
     assert compared() == now[0], "the session closed"
+
+
+def test_a_long_queue_does_not_keep_the_books_from_being_compared(house: House) -> None:
+    """Found by the soak: a queue of minutes made the books old, and then every entry was refused for that."""
+    for symbol in ("AAPL", "MSFT", "KO"):
+        house.bot(symbol)
+        house.post(payload={"action": "BUY", "symbol": symbol, "interval": "15", "id": symbol})
+    now = [datetime.now(UTC)]
+
+    def slow_quote(symbol: str) -> None:
+        now[0] += timedelta(seconds=1)
+        agent.reconcile_soon()
+
+    agent = agent_for(house, "first", quote=slow_quote, now=lambda: now[0])
+    query = "SELECT count(*) FROM alert_inbox WHERE state <> 'received'"
+    seen = []
+    for _ in range(3):
+        agent.step()
+        compared = house.rows("SELECT reconciled_at FROM account_state")[0][0]
+        seen.append((house.rows(query)[0][0], now[0] - compared))
+    assert seen == [(n, timedelta(seconds=1)) for n in (1, 2, 3)]

@@ -87,6 +87,7 @@ class AccountAgent:
         self._polls: dict[int, int] = {}
         self._reconcile_at = 0.0
         self._watch_at = 0.0
+        self._watched_at = time.monotonic()
         self._renew_at = time.monotonic() + RENEW_SECONDS
         self._reconciled = False
         self._first = True
@@ -170,10 +171,12 @@ class AccountAgent:
         return busy
 
     def _decide(self) -> bool:
-        """Alerts that wait, oldest first; then exits that stand behind a resting entry."""
+        """Alerts that wait, as long as nothing else is due; then exits that stand behind a resting entry."""
         busy, retries = False, 0
         uow = self.tools.uow
-        while (waiting := trading.peek(uow(), self.lease)) is not None:
+        looked = False
+        while not (looked and self._else_due()) and (waiting := trading.peek(uow(), self.lease)) is not None:
+            looked = True
             quote = self._quote(waiting.symbol) if waiting.needs_quote else None
             try:
                 held = self._broker_qty(waiting.symbol) if waiting.drifted else None
@@ -218,6 +221,11 @@ class AccountAgent:
             self._cancel(broker_order_id)
             busy = True
         return busy
+
+    def _else_due(self) -> bool:
+        """A long queue must not keep the lease from being renewed, the books from being compared, or losses unseen."""
+        now = time.monotonic()
+        return now >= min(self._renew_at, self._reconcile_at, self._watched_at + WATCH_SECONDS)
 
     def _broker_qty(self, symbol: str) -> Decimal:
         """What the broker holds. Raises BrokerUnavailable where it does not say: that is not the same as nothing."""
@@ -458,7 +466,8 @@ class AccountAgent:
 
     def _watch(self) -> None:
         """Loss limits against the broker's latest prices."""
-        self._watch_at = time.monotonic() + WATCH_SECONDS
+        self._watched_at = time.monotonic()
+        self._watch_at = self._watched_at + WATCH_SECONDS
         tools, lease = self.tools, self.lease
         held, _ = trading_books.books(tools.uow(), lease)
         prices: dict[str, Decimal] = {}
