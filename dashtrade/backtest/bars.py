@@ -74,7 +74,7 @@ def check_bars(symbol: str, bars: pd.DataFrame) -> Floats:
     try:
         values = bars.to_numpy()  # of numbers alone this is no copy; picking columns copies what is noted on the frame
         if values.dtype == np.float64:
-            values = values[:, [bars.columns.get_loc(c) for c in OHLCV[:4]]]
+            values = values[:, bars.columns.get_indexer(pd.Index(OHLCV[:4]))]
         else:
             values = bars[list(OHLCV[:4])].to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
