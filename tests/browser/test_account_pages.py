@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,10 +11,26 @@ from dashboards_server import DashboardsServer, add_users
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
+from dashtrade.auth.vault import Vault, new_key
 from dashtrade.db.tables.accounts import UserRow
+from dashtrade.domain.alerts import NewAlert
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.domain.users import Role
-from dashtrade.services import bots, kill_switches, users, watchlist
+from dashtrade.pages import PAGES
+from dashtrade.services import (
+    alert_rules,
+    bots,
+    channels,
+    kill_switches,
+    notifications,
+    report_schedules,
+    strategies,
+    users,
+    watchlist,
+)  # fmt: skip
+from dashtrade.services import deliveries as _deliveries  # noqa: F401  declares the job that messages queue
+from dashtrade.services.reports import reports
+from dashtrade.strategies import PRESETS
 
 MARK = '<img src=x onerror="window.attacked=1"><script>window.attacked=1</script>'
 
@@ -81,8 +98,15 @@ def test_what_people_write_never_becomes_markup(
         bots.create_token(uow, number, label=MARK[:100])
         kill_switches.set_halt(uow, reason=MARK, set_by="writer", user_id=number)
         kill_switches.set_halt(uow, reason=MARK, set_by="writer", user_id=number, symbol="MSFT")
-    for path in ("home", "bot", f"analysis?symbol={MARK}", f"backtest?symbol={MARK}&strategy={MARK}", "account"):
-        if path == "account":
+        strategies.save_strategy(uow, number, replace(PRESETS["sma_cross"].build(), name=MARK), notes=MARK)
+        alert_rules.add_alert(uow, number, NewAlert("price_above", "1", "AAPL", name=MARK))
+        report_schedules.add_schedule(uow, number, next(iter(reports())), "30 16 * * 1-5", name=MARK)
+        channels.add_channel(uow, number, Vault(new_key()).seal, MARK[:80], "json://127.0.0.1/x")
+        notifications.notify(uow, number, "test", MARK, MARK)
+        uow.commit()
+    for slug in (*PAGES, "account"):
+        path = slug if slug == "account" else f"{slug}?symbol={MARK}&strategy={MARK}&name={MARK}&q={MARK}"
+        if slug == "account":
             page.goto(dashboards.url + path)
         else:
             open_page(page, path, "writer")
