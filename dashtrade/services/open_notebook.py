@@ -1,47 +1,31 @@
-"""Notebooks that make a page's numbers again, exactly: the calls, the dates, the source, and the hashes to compare.
-
-A notebook here is text in the nbformat 4.5 JSON; it needs nothing but this package to run.
-"""
+"""Notebooks that make a page's numbers again, exactly: the calls, the dates, the source, and the hashes to compare."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime, timedelta
+from pprint import pformat
+from typing import TYPE_CHECKING, Any
+
+from dashtrade.services.notebook_text import Cell, as_code, fetched, indented, notebook, plain, some
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dashtrade.backtest.request import BacktestRequest
+    from dashtrade.backtest.result import BacktestResult
+    from dashtrade.portfolio.comparison import Comparison
+    from dashtrade.portfolio.request import Compared
 
 Indicators = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell of a notebook: code or Markdown."""
-
-    kind: Literal["code", "markdown"]
-    source: str
-
-
-def notebook(title: str, cells: Iterable[Cell]) -> str:
-    """The cells under a heading as the text of an .ipynb file. The same input gives the same text."""
-    rows = []
-    for number, cell in enumerate([Cell("markdown", f"# {title}"), *cells], start=1):
-        row: dict[str, Any] = {"cell_type": cell.kind, "id": f"cell-{number}", "metadata": {}}
-        if cell.kind == "code":
-            row |= {"execution_count": None, "outputs": []}
-        rows.append({**row, "source": cell.source.strip("\n").splitlines(keepends=True)})
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return json.dumps({"cells": rows, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"
-
-
-@dataclass(frozen=True, slots=True)
 class AnalysisNumbers:
-    """SHA-256 of the bars, and of the bars with every value of the indicators and the signal's score."""
+    """Two SHA-256: of the bars that went in, and of the results together with those bars."""
 
     data_hash: str
     result_hash: str
@@ -59,6 +43,10 @@ class AnalysisNumbers:
                 f"Results now {self.result_hash[:12]}, on the page {result_hash[:12]}."
             )
         return f"The same bars and the same results as on the page: {result_hash}"
+
+
+Numbers = AnalysisNumbers
+"""The same two hashes of any page."""
 
 
 def analysis_numbers(symbol: str, bars: pd.DataFrame, indicators: Indicators) -> AnalysisNumbers:
@@ -134,3 +122,129 @@ def analysis_notebook(
         Cell("code", "dt.candlestick_patterns(bars, last=20)"),
     ]
     return notebook(f"{symbol} · {interval}", cells)
+
+
+def backtest_numbers(result: BacktestResult) -> Numbers:
+    """The hashes in a backtest's provenance: of its bars and of its orders."""
+    return Numbers(str(result.provenance["bars_hash"]), str(result.provenance["result_hash"]))
+
+
+def backtest_notebook(
+    request: BacktestRequest,
+    result: BacktestResult,
+    *,
+    source: str | None,
+    interval: str,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> str:
+    """A backtest as a notebook: the same bars, rules, sizes, stops, costs and fills, so the same orders.
+
+    ``start`` (inclusive) and ``end`` (exclusive) are those of the bars; without them, the first bar and just after
+    the last one. A symbol's own source, in the ``attrs`` of its bars, goes before ``source``. The stops are the
+    strategy's with the request's in their place, as the result has them.
+    """
+    from dashtrade.strategies import to_dict
+
+    numbers = backtest_numbers(result)
+    first, last = _span(request.bars, start, end)
+    names = ("cash", "size", "costs", "direction", "fill", "share_cash", "whole_shares", "risk_free", "seed")
+    settings = {name: getattr(request, name) for name in names}
+    if request.rebalance is not None:
+        settings["rebalance"] = request.rebalance
+    kinds = {type(value).__name__ for value in settings.values() if hasattr(value, "__dataclass_fields__")}
+    listed = "".join(f"    {name}={as_code(value)},\n" for name, value in settings.items())
+    rules = pformat(to_dict(result.strategy), width=100, sort_dicts=False)
+    about = (
+        f"{interval} bars of {some(list(request.bars))}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC.\n\n"
+        f"- Bars, SHA-256: `{numbers.data_hash}`\n- Orders, SHA-256: `{numbers.result_hash}`"
+    )
+    imports = (
+        "import dashtrade as dt\n"
+        f"from dashtrade.backtest import {', '.join(sorted({'BacktestRequest', *kinds}))}\n"
+        "from dashtrade.backtest import charts, tables\n"
+        "from dashtrade.services.open_notebook import backtest_numbers\n"
+        "from dashtrade.strategies import from_dict"
+    )
+    cells = [
+        Cell("markdown", about),
+        Cell("code", imports),
+        Cell("markdown", "## The bars"),
+        Cell("code", _fetch(request.bars, source, interval, first, last)),
+        Cell("markdown", "## The rules"),
+        Cell("code", f"strategy = from_dict(\n{indented(rules)}\n)\nstrategy"),
+        Cell("markdown", "## The run\n\nEvery assumption is written out; change one and run again to see what it does"),
+        Cell("code", f"request = BacktestRequest(\n    strategy,\n    bars,\n{listed})"),
+        Cell("code", "result = dt.backtest(request)\nresult"),
+        Cell("markdown", "The same orders as on the page?"),
+        Cell("code", _compared("backtest_numbers(result)", numbers)),
+        Cell("markdown", "## What came of it"),
+        Cell("code", "charts.equity_chart(result)"),
+        Cell("code", "tables.statistics(result)"),
+        Cell("code", "result.trades.tail(10)"),
+        Cell("code", "tables.assumptions(result)"),
+    ]  # fmt: skip
+    return notebook(f"{result.strategy.name} · {some(list(request.bars))}", cells)
+
+
+def comparison_numbers(comparison: Comparison) -> Numbers:
+    """Of the common closes, and of every statistic of every symbol against the benchmark."""
+    import numpy as np
+    import pandas as pd
+
+    prices, table = comparison.prices, comparison.statistics
+    digest = hashlib.sha256(json.dumps(list(comparison.symbols)).encode())
+    digest.update(np.ascontiguousarray(pd.DatetimeIndex(prices.index).as_unit("ns").asi8).tobytes())
+    digest.update(np.ascontiguousarray(prices.to_numpy(dtype=np.float64)).tobytes())
+    data = digest.hexdigest()
+    values = table.to_numpy(dtype=np.float64)
+    digest.update(json.dumps([comparison.benchmark, list(map(str, table.columns))]).encode())
+    digest.update(np.ascontiguousarray(np.where(np.isnan(values), np.nan, values)).tobytes())
+    return Numbers(data, digest.hexdigest())
+
+
+def comparison_notebook(compared: Compared, weights: Mapping[str, float] | None = None, window: int = 60) -> str:
+    """A comparison as a notebook: the same symbols, common dates, benchmark, ranking weights and rolling window."""
+    found = compared.comparison
+    numbers = comparison_numbers(found)
+    first, last = found.prices.index[0], found.prices.index[-1] + timedelta(seconds=1)
+    sources = {s: str(compared.attributes[s].get("source") or compared.request.source or "") for s in found.symbols}
+    about = (
+        f"{len(found.prices):,} common closes, {first:%Y-%m-%d} to {last:%Y-%m-%d}, against {found.benchmark}. "
+        f"{found.basis}\n\n"
+        f"- Closes, SHA-256: `{numbers.data_hash}`\n- Statistics, SHA-256: `{numbers.result_hash}`"
+    )
+    ranked = "" if weights is None else repr({key: plain(value) for key, value in weights.items()})
+    cells = [
+        Cell("markdown", about),
+        Cell("code", "import dashtrade as dt\nfrom dashtrade.portfolio import compare\n"
+             "from dashtrade.services.open_notebook import comparison_numbers"),
+        Cell("code", fetched(sources, compared.request.interval, first, last)),
+        Cell("code", f"found = compare(bars, benchmark={found.benchmark!r})\nfound"),
+        Cell("markdown", "The same numbers as on the page?"),
+        Cell("code", _compared("comparison_numbers(found)", numbers)),
+        Cell("markdown", "Every price from 100, on the dates that all of them have."),
+        Cell("code", "found.figure()"),
+        Cell("markdown", "How alike they moved: the correlation of returns. It rises when markets fall."),
+        Cell("code", "found.correlation"),
+        *([Cell("code", f"found.rolling_correlation({window}).tail()")] if window < len(found.prices) else []),
+        Cell("markdown", "The ranking. It orders the past; another stretch of it may order them otherwise."),
+        Cell("code", f"found.ranking({ranked})"),
+    ]  # fmt: skip
+    return notebook(f"{some(found.symbols)} compared", cells)
+
+
+def _span(bars: Mapping[str, pd.DataFrame], start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+    """From the first bar of any symbol to just after the last one, where not given."""
+    first = min(frame.index[0] for frame in bars.values()).to_pydatetime()
+    last = max(frame.index[-1] for frame in bars.values()).to_pydatetime() + timedelta(seconds=1)
+    return start or first, end or last
+
+
+def _fetch(bars: Mapping[str, pd.DataFrame], source: str | None, interval: str, start: datetime, end: datetime) -> str:
+    sources = {symbol: str(frame.attrs.get("source") or source or "") for symbol, frame in bars.items()}
+    return fetched(sources, interval, start, end)
+
+
+def _compared(call: str, numbers: Numbers) -> str:
+    return f"{call}.compare(\n    data_hash={numbers.data_hash!r},\n    result_hash={numbers.result_hash!r},\n)"
