@@ -38,6 +38,7 @@ READ_ONLY = (
     "trader_heartbeats",
     "alert_cursors",
     "live_prices",
+    "account_equity",
 )
 APPEND_ONLY = ("audit_log", "order_events")
 

@@ -146,7 +146,7 @@ class TestStatesThatNeedTheOperator:
 
     def test_a_table_is_missing(self, engine):
         with engine.begin() as connection:
-            connection.execute(text("DROP TABLE watchlist"))
+            connection.execute(text("DROP TABLE watchlist CASCADE"))
         schema.check_schema(engine)
         with pytest.raises(MigrationNeeded, match="lacks watchlist"):
             schema.check_whole(engine)

@@ -36,6 +36,8 @@ class AlertRuleRow(Base):
     cooldown_seconds: Mapped[int] = mapped_column(Integer, server_default="0")
     expires_at: Mapped[Timestamp | None] = mapped_column()
     active_since: Mapped[CreatedAt]
+    # of scope watchlist: this named list of it; without one, all of it
+    list_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("watchlist_names.id"))
 
 
 class AlertCursorRow(Base):
