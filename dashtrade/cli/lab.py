@@ -21,7 +21,8 @@ def lab(
     ] = 8888,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
     notebooks: Annotated[
-        Path | None, typer.Option(help="Folder of notebooks; default: notebooks of the checkout.")
+        Path | None,
+        typer.Option(help="Folder of notebooks; default: notebooks of the checkout, or of the data folder."),
     ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="For trusted analysts: behind the dashboards' login, on DASHTRADE_HOST.")
@@ -41,9 +42,10 @@ def lab(
     from dashtrade.bootstrap import runtime
     from dashtrade.errors import ConfigurationError
     from dashtrade.processes.children import settings_environment
-    from dashtrade.settings import CHECKOUT
+    from dashtrade.resources import own_notebooks
+    from dashtrade.settings import get_settings
 
-    folder = (notebooks or CHECKOUT / "notebooks").absolute()
+    folder = (notebooks or own_notebooks(get_settings().data_dir)).absolute()
     if not folder.is_dir():
         raise ConfigurationError(f"There is no folder {folder}. Name one with --notebooks.")
     made = runtime()  # joins the running database, or starts it for as long as this command lives

@@ -10,7 +10,7 @@ from dashtrade.dashboards.config import ServerOptions
 from dashtrade.dashboards.environment import INHERITED
 from dashtrade.dashboards.server import Dashboards
 from dashtrade.errors import ConfigurationError
-from dashtrade.settings import CHECKOUT
+from dashtrade.resources import folder as program_folder
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -41,8 +41,8 @@ def page_modules(package: Path = PACKAGE) -> tuple[str, ...]:
 
 
 def find_apps(given: Path | None = None) -> Path:
-    """The folder of page notebooks: the one given, else ``apps`` of the checkout."""
-    folder = given or CHECKOUT / "apps"
+    """The folder of page notebooks: the one given, else the program's own."""
+    folder = given or program_folder("apps")
     if not folder.is_dir():
         raise ConfigurationError(f"There is no folder {folder} with page notebooks. Name it with --apps.")
     return folder.resolve()

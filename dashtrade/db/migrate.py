@@ -10,17 +10,14 @@ from sqlalchemy.exc import DBAPIError
 
 from dashtrade.db import schema
 from dashtrade.errors import ConfigurationError, MigrationNeeded
-from dashtrade.settings import CHECKOUT, PACKAGE_ROOT
+from dashtrade.resources import folder
 
 _LOCK = 4_242_001  # any fixed number: one migration at a time
 
 
 def migrations_dir() -> Path:
-    """The folder with ``env.py``: inside the package when it was shipped with it, else beside the checkout."""
-    for folder in (PACKAGE_ROOT / "migrations", CHECKOUT / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise ConfigurationError(f"The folder migrations/ is missing beside {PACKAGE_ROOT}. Install DashTrade again.")
+    """The folder with ``env.py``; raises ConfigurationError when it is missing."""
+    return folder("migrations")
 
 
 def make_config(connection: Connection | None = None):  # type: ignore[no-untyped-def]

@@ -12,7 +12,8 @@ from importlib import metadata
 
 from dashtrade.errors import ConfigurationError, DashTradeError
 from dashtrade.processes import prepare
-from dashtrade.settings import CHECKOUT, Settings
+from dashtrade.resources import FOLDERS, folder
+from dashtrade.settings import Settings
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 LOW_DISK, NO_DISK = 2_000_000_000, 200_000_000
@@ -32,7 +33,7 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """All findings, as they are made. A check that breaks is itself a finding, so that the others still run."""
     checks: list[Callable[[Settings], Iterator[Finding]]] = [
-        _python, _checkout, _packages, _compiled, _talib, _data_dir, _disk, _secrets, _ports, _database, _sources,
+        _python, _folders, _packages, _compiled, _talib, _data_dir, _disk, _secrets, _ports, _database, _sources,
         _chromium,
     ]  # fmt: skip
     for check in checks:
@@ -45,13 +46,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding(FAIL, topic, f"the check itself failed: {type(error).__name__}: {error}", "Report this.")
 
 
-def _checkout(settings: Settings) -> Iterator[Finding]:
-    missing = [folder.name for folder in (CHECKOUT / "apps", CHECKOUT / "migrations") if not folder.is_dir()]
-    if missing:
-        yield Finding(
-            FAIL, "checkout", f"{', '.join(missing)} missing beside {CHECKOUT / 'dashtrade'}",
-            "Run DashTrade from its checkout (`make setup` installs it so).",
-        )  # fmt: skip
+def _folders(settings: Settings) -> Iterator[Finding]:
+    for name in FOLDERS:
+        folder(name)  # raises with the remedy
+    yield Finding(OK, "folders", f"{', '.join(FOLDERS)} are there")
 
 
 def _python(settings: Settings) -> Iterator[Finding]:

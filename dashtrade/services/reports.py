@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dashtrade.errors import ConfigurationError, DashTradeError, InvalidInput, NotFound, UnknownOption
+from dashtrade.resources import folder as program_folder
 from dashtrade.services.report_page import to_html, write_failure
-from dashtrade.settings import CHECKOUT
 
 if TYPE_CHECKING:
     from dashtrade.db.unit_of_work import UnitOfWork
 
-FOLDER = CHECKOUT / "notebooks" / "reports"
+FOLDER = program_folder("notebooks") / "reports"
 TIMEOUT_SECONDS = 600
 _LONGEST_TEXT = 4000
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")

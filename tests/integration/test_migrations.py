@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Connection, Engine, NullPool, inspect, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
+from dashtrade import resources
 from dashtrade.db import migrate, schema
 from dashtrade.db.engine import make_engine
 from dashtrade.db.tables import Base
@@ -222,7 +223,7 @@ def test_order_events_go_with_their_user_only(engine, make_user):
 
 
 def test_a_missing_migrations_folder_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(migrate, "PACKAGE_ROOT", tmp_path)
-    monkeypatch.setattr(migrate, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(resources, "_SHIPPED", tmp_path)
+    monkeypatch.setattr(resources, "CHECKOUT", tmp_path)
     with pytest.raises(DashTradeError, match="Install DashTrade again"):
         migrate.migrations_dir()
