@@ -30,7 +30,8 @@ MOST_COMPARED = 12
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as it was recorded. ``kind`` is backtest, sweep or walk_forward; an undefined statistic is None."""
+    """A run as it was recorded. ``kind`` is backtest, sweep or walk_forward; an undefined statistic is None. ``name`` is
+    what the user calls it, empty for none."""
 
     id: int
     time: datetime
@@ -46,10 +47,13 @@ class StoredRun:
     provenance: Mapping[str, Any]
     trials: int
     seed: int
+    name: str = ""
 
     @property
     def label(self) -> str:
-        """A short name that tells runs apart: number, strategy, symbols."""
+        """A short name that tells runs apart: number, and its own name or strategy and symbols."""
+        if self.name:
+            return f"#{self.id} {self.name}"
         names = ", ".join(self.symbols[:3]) + (" …" if len(self.symbols) > 3 else "")
         return f"#{self.id} {self.family} {names}"
 
@@ -173,6 +177,7 @@ def _load(uow: UnitOfWork, user_id: int, run_ids: Sequence[int]) -> tuple[Stored
                 provenance=row.provenance,
                 trials=row.trials,
                 seed=row.seed,
+                name=row.name or "",
             )
             for row in work.session.scalars(select(r).where(r.user_id == user_id, r.id.in_(run_ids)))
         }

@@ -57,6 +57,7 @@ class BacktestRun(Base):
     id: Mapped[PrimaryKey]
     user_id: Mapped[int] = mapped_column(BigInteger, ForeignKey(_OWNER, ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(String(20))
+    name: Mapped[str | None] = mapped_column(String(80))
     family: Mapped[str] = mapped_column(String(80))
     symbols: Mapped[list[str]] = mapped_column(JSONB)
     interval: Mapped[str] = mapped_column(String(8))
