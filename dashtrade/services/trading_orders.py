@@ -82,6 +82,12 @@ def begin_submit(uow: UnitOfWork, lease: Lease, intent_id: int, now: datetime) -
         return Submission(intent.id, _request(intent), intent.deadline, intent.reference_price, first)
 
 
+def price_hint(uow: UnitOfWork, intent_id: int) -> Decimal | None:
+    """The price that an order was sized by."""
+    with uow:
+        return uow.session.get_one(IntentRow, intent_id).reference_price
+
+
 def still_allowed(uow: UnitOfWork, lease: Lease, submission: Submission, now: datetime) -> bool:
     """The last look before sending: the lease is ours, the deadline ahead, and no kill switch stops this entry.
 

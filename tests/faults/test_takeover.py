@@ -394,3 +394,19 @@ def test_a_long_queue_does_not_keep_the_books_from_being_compared(house: House) 
         compared = house.rows("SELECT reconciled_at FROM account_state")[0][0]
         seen.append((house.rows(query)[0][0], now[0] - compared))
     assert seen == [(n, timedelta(seconds=1)) for n in (1, 2, 3)]
+
+
+def test_an_order_is_filled_although_the_simulator_forgot_the_alerts_price(house: House) -> None:
+    """Found by the soak: a killed simulator keeps orders and forgets prices, and not every symbol has a source."""
+    house.bot("ZZZQ")
+    told: list[tuple[str, Decimal]] = []
+    agent = agent_for(house, "first", hint=lambda symbol, price: told.append((symbol, price)))
+    signal = house.post(symbol="ZZZQ", price=50).json()["signal_id"]
+    wait_for(lambda: (agent.step(), len(told) >= 2)[1], "the price is not told again")
+    assert set(told) == {("ZZZQ", Decimal(50))} and house.broker_positions() == {}
+    body = {"symbol": "ZZZQ", "price": "50"}
+    house.simulator.http.post("/sim/prices", json=body, headers=house.simulator.headers(house.user_id))
+    wait_for(lambda: (agent.step(), house.broker_positions())[1], "not filled")
+    ended = "SELECT 1 FROM alert_inbox WHERE ended_at IS NOT NULL"
+    wait_for(lambda: (agent.step(), house.rows(ended))[1], "not done")
+    assert house.outcome(signal)["status"] == "success"

@@ -21,7 +21,7 @@ from dashtrade.db.trading_repository import open_intents
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IntentState, SessionRule
 from dashtrade.domain.market import Quote
-from dashtrade.domain.orders import AccountActivity, BrokerOrder, OrderUpdate, Refusal, StreamGap
+from dashtrade.domain.orders import AccountActivity, BrokerOrder, OrderType, OrderUpdate, Refusal, StreamGap
 from dashtrade.domain.ports import Broker
 from dashtrade.errors import (
     BrokerError,
@@ -410,6 +410,11 @@ class AccountAgent:
         if trading_orders.record_order(self.tools.uow(), self.lease, intent_id, order, now):
             self._fetch_fills(submitted_at or now)
             trading_orders.record_order(self.tools.uow(), self.lease, intent_id, order, self.tools.now())
+        elif count > 3 and not order.status.ended and order.filled_qty == 0 and order.type is OrderType.MARKET:
+            # A simulator that was killed has forgotten the alert's price, and may know no other for this symbol.
+            price = trading_orders.price_hint(self.tools.uow(), intent_id)
+            if self.tools.hint is not None and price is not None:
+                self.tools.hint(order.symbol, price)
 
     def _fetch_fills(self, since: datetime) -> None:
         since = min(since, self._adopt_legs() or since)
