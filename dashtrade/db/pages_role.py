@@ -20,14 +20,17 @@ SECRET_COLUMNS = {
     "user_api_keys": ("alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"),
     "notification_channels": ("url_encrypted",),
     "user_source_keys": ("key_encrypted", "secret_encrypted"),
+    "user_bot_configs": ("passphrase_hash",),
 }
+# of those tables, what may be written; a table that is not named here: what may be read and the server does not compute
 WRITABLE_COLUMNS = {
     "users": ("full_name", "email_enabled"),
     "user_api_keys": ("is_active",),
     "notification_channels": ("name", "is_active", "most_per_hour", "quiet_from", "quiet_until", "timezone"),
     "user_source_keys": ("updated_at",),
 }
-INSERTABLE = ("notification_channels",)  # a page seals an address to the public key, and can never read it back
+# a page seals a channel's address to the public key and can never read it back
+INSERTABLE = ("notification_channels", "user_bot_configs")
 READ_ONLY = (
     "executions",
     "lots",
@@ -102,13 +105,15 @@ def create_role(connection: Connection, role: str, password: str) -> None:
 
 def _column_rights(connection: Connection, table: str, name: str) -> list[str]:
     query = text(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = :table "
-        "ORDER BY ordinal_position"
+        "SELECT column_name, is_generated FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name = :table ORDER BY ordinal_position"
     )
-    columns = connection.execute(query, {"table": table}).scalars().all()
-    readable = ", ".join(column for column in columns if column not in SECRET_COLUMNS[table])
+    columns = connection.execute(query, {"table": table}).tuples().all()
+    readable = [column for column, _ in columns if column not in SECRET_COLUMNS[table]]
+    computed = {column for column, generated in columns if generated == "ALWAYS"}
+    writable = WRITABLE_COLUMNS.get(table, tuple(column for column in readable if column not in computed))
     rights = [
-        f"GRANT SELECT ({readable}) ON {table} TO {name}",
-        f"GRANT UPDATE ({', '.join(WRITABLE_COLUMNS[table])}) ON {table} TO {name}",
+        f"GRANT SELECT ({', '.join(readable)}) ON {table} TO {name}",
+        f"GRANT UPDATE ({', '.join(writable)}) ON {table} TO {name}",
     ]
     return [*rights, f"GRANT INSERT, DELETE ON {table} TO {name}"] if table in INSERTABLE else rights

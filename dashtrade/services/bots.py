@@ -326,7 +326,7 @@ def _held(session: Session, user_id: int) -> dict[int, Decimal]:
 def _view(row: BotRow, held: Decimal) -> BotView:
     return BotView(
         to_config(row), row.order_status, row.last_signal, row.last_signal_time, row.current_position_side, held,
-        row.total_pnl, row.total_trades, row.cooldown_until, row.created_at, row.passphrase_hash is not None,
+        row.total_pnl, row.total_trades, row.cooldown_until, row.created_at, row.has_passphrase,
     )  # fmt: skip
 
 

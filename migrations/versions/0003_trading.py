@@ -44,9 +44,16 @@ def upgrade() -> None:
     _states(STATES)
     op.add_column("bot_trades", sa.Column("notified_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("user_bot_configs", sa.Column("passphrase_hash", sa.String(120), nullable=True))
+    op.add_column(
+        "user_bot_configs",
+        sa.Column(
+            "has_passphrase", sa.Boolean(), sa.Computed("passphrase_hash IS NOT NULL", persisted=True), nullable=False
+        ),
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("user_bot_configs", "has_passphrase")
     op.drop_column("user_bot_configs", "passphrase_hash")
     op.drop_column("bot_trades", "notified_at")
     op.execute("UPDATE order_intents SET state = 'canceled', ended_at = now() WHERE state = 'resting'")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -128,7 +129,9 @@ class BotRow(Base):
     cooldown_until: Mapped[Timestamp | None]
     max_price_age_seconds: Mapped[int] = mapped_column(Integer, server_default="900")
     flatten_on_breach: Mapped[bool] = mapped_column(server_default=false())
-    passphrase_hash: Mapped[str | None] = mapped_column(String(120))
+    # loaded on demand only: the database account of the pages may not read it
+    passphrase_hash: Mapped[str | None] = mapped_column(String(120), deferred=True)
+    has_passphrase: Mapped[bool] = mapped_column(Computed("passphrase_hash IS NOT NULL", persisted=True))
     peak_pnl: Mapped[Decimal] = mapped_column(Numeric(18, 4), server_default="0")
     loss_streak: Mapped[int] = mapped_column(Integer, server_default="0")
     deleted_at: Mapped[Timestamp | None]
