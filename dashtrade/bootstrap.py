@@ -98,6 +98,7 @@ JOB_MODULES = (
     "dashtrade.services.report_schedules",
     "dashtrade.services.report_control",
     "dashtrade.services.password_reset",
+    "dashtrade.services.equity",
 )
 
 

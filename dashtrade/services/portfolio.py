@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +13,7 @@ from dashtrade.errors import BadBars, InvalidInput, NoDataInRange, SourceError, 
 from dashtrade.portfolio.comparison import common_prices, compare
 from dashtrade.portfolio.holdings import AccountSummary, Holding, HoldingsRisk, holdings_risk, summarise
 from dashtrade.portfolio.request import Compared, CompareRequest
+from dashtrade.services.equity import EquityPoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +69,35 @@ def _closed(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
+class Curve:
+    """An account's equity by trading day (float64, oldest first), and the benchmark's closes on the days it has, or
+    None. ``table`` has equity, its change and drawdown as fractions, and the benchmark; the first change is NaN."""
+
+    equity: pd.Series
+    benchmark: pd.Series | None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        found = self.equity.to_frame("equity")
+        found["change"] = self.equity.pct_change()
+        found["drawdown"] = self.equity / self.equity.cummax() - 1
+        found["benchmark"] = float("nan") if self.benchmark is None else self.benchmark.reindex(found.index)
+        return found
+
+    def rebased(self, name: str, benchmark: str) -> pd.DataFrame:
+        """Both from 100 at the first day that both have; only the account where no such day is there."""
+        lines = {name: self.equity}
+        if self.benchmark is not None and len(self.benchmark) > 1:
+            lines[benchmark] = self.benchmark
+        import pandas as pd
+
+        frame = pd.DataFrame(lines)
+        if len(lines) > 1:
+            frame = frame.loc[self.benchmark.index[0] :]  # type: ignore[union-attr]
+        return frame / frame.iloc[0] * 100
+
+
+@dataclass(frozen=True, eq=False)
 class Book:
     """A user's accounts and holdings, priced where a price was had, and why where not."""
 
@@ -75,6 +105,7 @@ class Book:
     holdings: tuple[Holding, ...]
     risks: Mapping[str, HoldingsRisk]
     notes: tuple[str, ...]
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
 
 def read_book(
@@ -85,13 +116,18 @@ def read_book(
     source: str | None = None,
     *,
     benchmark: str = "SPY",
+    history: Mapping[str, Sequence[EquityPoint]] | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Book:
-    """Prices the positions with the last daily bar and takes today's holdings through the past year of each account."""
+    """Prices the positions with the last daily bar and takes today's holdings through the past year of each account.
+
+    ``history`` is what each account was worth at the end of past days; it is set against the benchmark.
+    """
+    history = {mode: points for mode, points in (history or {}).items() if points}
     bars: dict[str, pd.DataFrame] = {}
     notes: list[str] = []
-    wanted = dict.fromkeys([*(p.symbol for p in positions), *([benchmark] if positions else [])])
+    wanted = dict.fromkeys([*(p.symbol for p in positions), *([benchmark] if positions or history else [])])
     for number, symbol in enumerate(wanted):
         if cancelled():
             raise InvalidInput("holdings", "the reading was cancelled.")
@@ -123,7 +159,21 @@ def read_book(
         else:
             if found is not None:
                 risks[summary.account] = found
-    return Book(summaries, holdings, risks, tuple(notes))
+    curves = {mode: _curve(points, bars.get(benchmark)) for mode, points in history.items()}
+    return Book(summaries, holdings, risks, tuple(notes), curves)
+
+
+def _curve(points: Sequence[EquityPoint], bars: pd.DataFrame | None) -> Curve:
+    import pandas as pd
+
+    days = pd.DatetimeIndex([pd.Timestamp(point.day, tz="UTC") for point in points], name="day")
+    equity = pd.Series([float(point.equity) for point in points], index=days, dtype="float64")
+    if bars is None:
+        return Curve(equity, None)
+    closes = _closed(bars)["close"]
+    closes.index = pd.DatetimeIndex(closes.index).normalize()
+    shared = closes[closes.index.isin(days)]
+    return Curve(equity, shared if len(shared) else None)
 
 
 def _risk(

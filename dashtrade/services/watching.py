@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
@@ -15,12 +15,26 @@ from dashtrade.domain.market import HistoryRequest, parse_symbol
 from dashtrade.errors import BadBars, DashTradeError, InvalidInput, SourceUnreachable
 from dashtrade.services.portfolio import Bars
 from dashtrade.services.watchlist import WatchedSymbol, set_notes, watch
+from dashtrade.services.watchlists import put_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dashtrade.domain.strategy import Strategy
+
 PERIOD, SPARK_BARS = "1y", 60
+NEW_CANDLES, NEW_CHARTS = 3, 10
+"""Of so many closed bars at the end, candlestick patterns and confirmed chart patterns are named."""
 LONGEST_FILE = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A pattern of the newest closed bars: ``direction`` 1 for rising, −1 for falling, and the bar that ended it."""
+
+    name: str
+    direction: int
+    time: datetime
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +53,7 @@ class WatchRow:
     rsi: float | None = None
     signal: str = ""
     score: float | None = None
+    patterns: tuple[Mark, ...] = ()
     spark: tuple[float, ...] = ()
     time: datetime | None = None
     source: str = ""
@@ -104,14 +119,23 @@ def read_watchlist(
     return Watched(tuple(rows), bars)
 
 
-def scan(bars: Mapping[str, pd.DataFrame], rule: str) -> tuple[ScanHit, ...]:
+def scan(
+    bars: Mapping[str, pd.DataFrame],
+    rule: str,
+    *,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> tuple[ScanHit, ...]:
     """``rule`` in the words of the strategy parser, tried on the closed bars of every symbol; those where it is true
-    now come first. Raises RuleSyntaxError where the text is not a rule."""
+    now come first. Raises RuleSyntaxError where the text is not a rule; a cancelled scan has the symbols so far."""
     from dashtrade.strategies import Operands, evaluate, parse_condition
 
     condition = parse_condition(rule)
     hits = []
-    for symbol, frame in bars.items():
+    for number, (symbol, frame) in enumerate(bars.items()):
+        if cancelled():
+            break
+        progress(number / len(bars), f"Scanning {symbol}")
         try:
             flags = evaluate(condition, Operands(frame))
         except BadBars as error:
@@ -123,8 +147,22 @@ def scan(bars: Mapping[str, pd.DataFrame], rule: str) -> tuple[ScanHit, ...]:
     return tuple(sorted(hits, key=lambda hit: (not hit.now, hit.symbol)))
 
 
-def import_watchlist(uow: Callable[[], UnitOfWork], user_id: int, text: str) -> Imported:
-    """Adds the symbols of a CSV with a ``symbol`` column and perhaps ``notes``, or of plain lines with one symbol each.
+def entry_rules(saved: Iterable[Strategy]) -> dict[str, str]:
+    """The entry rules of saved strategies, then of the presets with their usual settings, as texts by their names."""
+    from dashtrade.strategies import PRESETS, to_text
+
+    found: dict[str, str] = {}
+    for mine, strategy in (*((True, s) for s in saved), *((False, p.build()) for p in PRESETS.values())):
+        label = strategy.name if mine else f"Preset: {PRESETS[strategy.name].label}"
+        for side, rule in (("", strategy.long_entry), (" (short)", strategy.short_entry)):
+            if rule is not None:
+                found[label + side] = to_text(rule)
+    return found
+
+
+def import_watchlist(uow: Callable[[], UnitOfWork], user_id: int, text: str, within: str = "") -> Imported:
+    """Adds the symbols of a CSV with a ``symbol`` column and perhaps ``notes``, or of plain lines with one symbol each;
+    ``within`` puts them in this named list too.
 
     A symbol that is watched already keeps its place, and takes the file's note where there is one.
     """
@@ -134,7 +172,11 @@ def import_watchlist(uow: Callable[[], UnitOfWork], user_id: int, text: str) -> 
     refused: list[str] = []
     for line, symbol, notes in _lines(text):
         try:
-            if watch(uow(), user_id, symbol, notes=notes):
+            if within:
+                new = put_in(uow(), user_id, within, symbol, notes=notes)
+            else:
+                new = watch(uow(), user_id, symbol, notes=notes)
+            if new:
                 added += 1
             else:
                 known += 1
@@ -169,6 +211,29 @@ def _lines(text: str) -> list[tuple[int, str, str | None]]:
     return found
 
 
+def newest_patterns(bars: pd.DataFrame) -> tuple[Mark, ...]:
+    """Candlestick patterns (the usual ones) of the last 3 bars, and chart patterns that the last 10 confirmed and that
+    have not been undone since; newest first, each name once."""
+    from dashtrade.patterns import USUAL, candlestick_patterns, chart_patterns
+
+    if bars.empty:
+        return ()
+    candles = candlestick_patterns(bars, USUAL, last=min(NEW_CANDLES, len(bars)))
+    marks = [
+        Mark(str(name), int(direction), time.to_pydatetime())
+        for name, direction, time in zip(candles["name"], candles["direction"], candles["time"], strict=True)
+    ]
+    charts = chart_patterns(bars)
+    since = bars.index[-min(NEW_CHARTS, len(bars))]
+    charts = charts[(charts["confirmed_at"] >= since) & charts["invalidated_at"].isna()]
+    marks += [
+        Mark(str(name), int(direction), time.to_pydatetime())
+        for name, direction, time in zip(charts["name"], charts["direction"], charts["confirmed_at"], strict=True)
+    ]
+    newest = sorted(marks, key=lambda mark: mark.time, reverse=True)
+    return tuple({(mark.name, mark.direction): mark for mark in reversed(newest)}.values())[::-1]
+
+
 def _row(entry: WatchedSymbol, bars: pd.DataFrame, closed: pd.DataFrame) -> WatchRow:
     from dashtrade.analysis import signal
     from dashtrade.indicators import indicator
@@ -197,6 +262,7 @@ def _row(entry: WatchedSymbol, bars: pd.DataFrame, closed: pd.DataFrame) -> Watc
         rsi=float(rsi[-1]) if len(rsi) and isfinite(rsi[-1]) else None,
         signal=action,
         score=score,
+        patterns=newest_patterns(closed),
         spark=tuple(map(float, bars["close"].iloc[-SPARK_BARS:])),
         time=bars.index[-1].to_pydatetime(),
         source=str(bars.attrs.get("source", "unknown")),

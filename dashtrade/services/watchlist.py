@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from dashtrade.db.tables.accounts import UserRow, WatchlistRow
+from dashtrade.db.tables.portfolio import WatchlistMemberRow, WatchlistNameRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.market import parse_symbol
 from dashtrade.errors import InvalidInput, NotFound
@@ -26,35 +27,49 @@ class WatchedSymbol:
     added_at: datetime
 
 
-def list_watchlist(uow: UnitOfWork, user_id: int) -> list[WatchedSymbol]:
-    """In the order they were added."""
+def list_watchlist(uow: UnitOfWork, user_id: int, within: str = "") -> list[WatchedSymbol]:
+    """In the order they were added; ``within`` takes only those in the named list of this name, which may be gone."""
     query = (
         select(WatchlistRow.symbol, WatchlistRow.name, WatchlistRow.notes, WatchlistRow.added_at)
         .where(WatchlistRow.user_id == user_id)
         .order_by(WatchlistRow.added_at, WatchlistRow.id)
     )
+    if within:
+        n, m = WatchlistNameRow, WatchlistMemberRow
+        listed = select(m.watchlist_id).join(n, n.id == m.list_id).where(n.user_id == user_id, n.name == within)
+        query = query.where(WatchlistRow.id.in_(listed))
     with working(uow) as work:
         return [WatchedSymbol(*row) for row in work.session.execute(query)]
 
 
 def watch(uow: UnitOfWork, user_id: int, symbol: str, *, name: str | None = None, notes: str | None = None) -> bool:
     """Add a symbol; False when it is there already. At most 500, so that a page of them can be drawn."""
+    with working(uow) as work:
+        added = add_watched(work, user_id, symbol, name=name, notes=notes)
+        work.commit()
+        return added
+
+
+def add_watched(
+    work: UnitOfWork, user_id: int, symbol: str, *, name: str | None = None, notes: str | None = None
+) -> bool:
+    """What :func:`watch` does, in the caller's transaction."""
     values = {
         "user_id": user_id,
         "symbol": parse_symbol(symbol),
         "name": name and name[:200],
         "notes": _clean_notes(notes),
     }
-    with working(uow) as work:
-        # the user's row is locked, so that two pages cannot both add the five hundredth
-        work.session.execute(select(UserRow.id).where(UserRow.id == user_id).with_for_update(key_share=True))
-        count = work.session.scalar(select(func.count()).where(WatchlistRow.user_id == user_id)) or 0
-        if count >= MOST:
-            raise InvalidInput("symbol", f"the watchlist is full ({MOST} symbols); remove one first.")
-        query = insert(WatchlistRow).values(**values).on_conflict_do_nothing(index_elements=["user_id", "symbol"])
-        added = work.session.scalar(query.returning(WatchlistRow.id)) is not None
-        work.commit()
-        return added
+    # the user's row is locked, so that two pages cannot both add the five hundredth
+    work.session.execute(select(UserRow.id).where(UserRow.id == user_id).with_for_update(key_share=True))
+    mine = select(WatchlistRow.symbol).where(WatchlistRow.user_id == user_id)
+    watched = set(work.session.scalars(mine))
+    if values["symbol"] in watched:
+        return False
+    if len(watched) >= MOST:
+        raise InvalidInput("symbol", f"the watchlist is full ({MOST} symbols); remove one first.")
+    query = insert(WatchlistRow).values(**values).on_conflict_do_nothing(index_elements=["user_id", "symbol"])
+    return work.session.scalar(query.returning(WatchlistRow.id)) is not None
 
 
 def unwatch(uow: UnitOfWork, user_id: int, symbol: str) -> None:

@@ -18,7 +18,8 @@ from dashtrade.errors import SourceUnreachable, UnknownSymbol
 from dashtrade.pages.portfolio import rows
 from dashtrade.pages.portfolio.model import PortfolioModel, PortfolioServices
 from dashtrade.pages.portfolio.view import PortfolioView
-from dashtrade.services import watching, watchlist
+from dashtrade.services import watching, watchlist, watchlists
+from dashtrade.services.equity import EquityPoint
 from dashtrade.services.portfolio import read_book
 from dashtrade.strategies import parse_condition
 
@@ -38,12 +39,24 @@ class House:
         def mine(service: Callable[..., Any]) -> Callable[..., Any]:
             return lambda *args, **kw: service(uow(), user.id, *args, **kw)
 
-        add, listed = mine(watchlist.watch), mine(watchlist.list_watchlist)
+        watch, listed = mine(watchlist.watch), mine(watchlist.list_watchlist)
+        put_in, take_out, unwatch = mine(watchlists.put_in), mine(watchlists.take_out), mine(watchlist.unwatch)
+        self.history_of: dict[str, list[EquityPoint]] = {}
+        self.saved: list[Any] = []
         services = PortfolioServices(
-            read=lambda source, **kw: watching.read_watchlist(self, listed(), source, **kw),
-            book=lambda source, **kw: read_book(self, self.accounts, self.positions, [], source, **kw),
-            add=lambda symbol, notes: add(symbol, notes=notes),
-            remove=mine(watchlist.unwatch),
+            read=lambda source, within, **kw: watching.read_watchlist(self, listed(within), source, **kw),
+            book=lambda source, benchmark, **kw: read_book(
+                self, self.accounts, self.positions, [], source, benchmark=benchmark, history=self.history_of, **kw
+            ),
+            add=lambda symbol, notes, within: (
+                put_in(within, symbol, notes=notes) if within else watch(symbol, notes=notes)
+            ),
+            remove=lambda symbol, within: take_out(within, symbol) if within else unwatch(symbol),
+            lists=mine(watchlists.list_names),
+            create_list=mine(watchlists.create_list),
+            rename_list=mine(watchlists.rename_list),
+            delete_list=mine(watchlists.delete_list),
+            rules=lambda: watching.entry_rules(self.saved),
             note=mine(watchlist.set_notes),
             import_csv=partial(watching.import_watchlist, uow, user.id),
             scan=watching.scan,
@@ -224,7 +237,9 @@ def test_accounts_and_holdings_are_priced_and_measured(house: House) -> None:
     price = round(float(house.history(HistoryRequest.parse("UP"))["close"].iloc[-1]), 6)
     assert up["value"] == pytest.approx(10 * price) and up["unrealised"] == pytest.approx(10 * (price - 100))
     text = house.view.accounts.value
-    assert "▼ −$250.00" in text and "−2.4 %" in text and "VaR 95 %" in text and "Correlation of the holdings" in text
+    assert (
+        "▼ −$250.00" in text and "−2.4\u202f%" in text and "VaR 95 %" in text and "Correlation of the holdings" in text
+    )
     assert "Live account" in text and "DOWN and UP" in text
     risk = house.model.book.risks["paper"]
     prices = {s: house.history(HistoryRequest.parse(s))["close"].pct_change().dropna() for s in ("UP", "DOWN")}
@@ -260,5 +275,5 @@ def test_another_users_watchlist_is_not_seen(
 
 
 def test_signs_are_typographic() -> None:
-    assert rows.money(Decimal("-1234.5")) == "−$1,234.50" and rows.percent(-0.0123) == "−1.2 %"
+    assert rows.money(Decimal("-1234.5")) == "−$1,234.50" and rows.percent(-0.0123) == "−1.2\u202f%"
     assert rows.money(None) == rows.percent(None) == rows.percent(float("nan")) == "–"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import traitlets as t
 
@@ -20,37 +20,49 @@ TABS = {"watchlist": "Watchlist", "scanner": "Scanner", "holdings": "Accounts an
 EXAMPLE_RULE = "rsi < 40"
 
 
-class Long(Protocol):
-    """Work that tells how far it is and may be cancelled."""
+BENCHMARK, SAMPLE_BENCHMARK = "SPY", "^GSPC"
 
-    def __call__(
-        self, source: str | None, *, progress: Callable[[float, str], None], cancelled: Callable[[], bool]
-    ) -> Any: ...
+Long = Callable[..., Any]
+"""Work that is given ``progress(share, text)`` and ``cancelled()`` by name, so that it can tell how far it is and end
+early."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortfolioServices:
-    """What the page needs done, each for the signed-in user. ``read`` gives a Watched, ``book`` a Book."""
+    """What the page needs done, each for the signed-in user. Lists go by name; no name is the whole watchlist.
+
+    ``read(source, list)`` gives a Watched, ``book(source, benchmark)`` a Book, ``scan(bars, rule)`` hits, ``rules`` the
+    entry rules of presets and saved strategies as texts, by their names.
+    """
 
     read: Long
     book: Long
-    add: Callable[[str, str | None], bool]
-    remove: Callable[[str], None]
+    scan: Long
+    add: Callable[[str, str | None, str], bool]
+    remove: Callable[[str, str], None]
     note: Callable[[str, str | None], None]
-    import_csv: Callable[[str], Any]
-    scan: Callable[[Mapping[str, Any], str], Sequence[Any]]
+    import_csv: Callable[[str, str], Any]
+    lists: Callable[[], Sequence[Any]]
+    create_list: Callable[[str], str]
+    rename_list: Callable[[str, str], str]
+    delete_list: Callable[[str], None]
+    rules: Callable[[], Mapping[str, str]]
     parse_rule: Callable[[str], object]
     sources: Sequence[str]
     remember: Callable[[Mapping[str, str]], None]
 
 
 class PortfolioModel(PageModel):
-    """Three tabs over one source: the watchlist as rows, a scan of it, and the accounts. Tables hold what was last
-    read; ``refresh`` reads the shown tab again."""
+    """Three tabs over one source: a watchlist as rows, a scan of it, and the accounts. Tables hold what was last
+    read; ``refresh`` reads the shown tab again. ``chosen`` is the list shown: a name, or nothing for all symbols."""
 
     tab: str = t.Unicode("watchlist")  # type: ignore[assignment]
     source: str = t.Unicode(AUTOMATIC)  # type: ignore[assignment]
     rule: str = t.Unicode(EXAMPLE_RULE)  # type: ignore[assignment]
+    chosen: str = t.Unicode("")  # type: ignore[assignment]
+    benchmark: str = t.Unicode(BENCHMARK)  # type: ignore[assignment]
+    lists: tuple[Any, ...] = t.Any(())  # type: ignore[assignment]
+    rules: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
     watched: Any = t.Any(None)
     hits: tuple[Any, ...] | None = t.Any(None)  # type: ignore[assignment]
     book: Any = t.Any(None)
@@ -71,10 +83,12 @@ class PortfolioModel(PageModel):
         """Takes what is usable from a query or the last visit; the first thing that is not is said."""
         problem: DashTradeError | None = None
         self._restoring = True
-        for name in ("tab", "source", "rule"):
-            if name in values:
+        self.lists = tuple(self._services.lists())
+        self.rules = dict(self._services.rules())
+        for name, key in (*((n, n) for n in ("tab", "source", "rule", "benchmark")), ("chosen", "list")):
+            if key in values:
                 try:
-                    setattr(self, name, values[name])
+                    setattr(self, name, values[key])
                 except DashTradeError as error:
                     problem = problem or error
         self._restoring = False
@@ -83,12 +97,14 @@ class PortfolioModel(PageModel):
 
     def refresh(self) -> None:
         """Reads the watchlist, or on the holdings tab the accounts, off the event loop."""
-        service, done = (
-            (self._services.book, self._booked) if self.tab == "holdings" else (self._services.read, self._read)
+        services, source = self._services, self.source or None
+        service, given, done = (
+            (services.book, (source, self.benchmark), self._booked)
+            if self.tab == "holdings"
+            else (services.read, (source, self.chosen), self._read)
         )
-        source = self.source or None
         self.in_background(
-            lambda job: service(source, progress=job.report, cancelled=job.cancelled),
+            lambda job: service(*given, progress=job.report, cancelled=job.cancelled),
             done,
             label="Loading prices…",
             failed=self._failed,
@@ -98,9 +114,10 @@ class PortfolioModel(PageModel):
         """Past prices without a network; an empty watchlist gets the sample's four shares."""
         if self.watched is None or not self.watched.rows:
             for symbol in SAMPLE_SYMBOLS.split(","):
-                self._services.add(parse_symbol(symbol), None)
+                self._services.add(parse_symbol(symbol), None, self.chosen)
+            self._count()
         self._restoring = True
-        self.source = SAMPLE
+        self.source, self.benchmark = SAMPLE, SAMPLE_BENCHMARK
         self._restoring = False
         self.refresh()
 
@@ -109,17 +126,21 @@ class PortfolioModel(PageModel):
         names = [parse_symbol(text, "symbols") for text in symbols.replace(";", ",").split(",") if text.strip()]
         if not names:
             raise InvalidInput("symbols", "type a ticker, such as AAPL.")
-        added = [name for name in dict.fromkeys(names) if self._services.add(name, notes.strip() or None)]
+        added = [name for name in dict.fromkeys(names) if self._services.add(name, notes.strip() or None, self.chosen)]
         known = [name for name in dict.fromkeys(names) if name not in added]
         if known:
-            self._said_after = Message("info", f"Watched already: {', '.join(known)}.")
+            where = f"In {self.chosen!r} already" if self.chosen else "Watched already"
+            self._said_after = Message("info", f"{where}: {', '.join(known)}.")
+        self._count()
         self.refresh()
 
     def row_action(self, name: str, symbol: str) -> None:
         if name == "remove":
-            self._services.remove(symbol)
+            self._services.remove(symbol, self.chosen)
             self.editing = "" if self.editing == symbol else self.editing
-            self._said_after = Message("success", f"{symbol} is no longer watched.")
+            gone = f"was taken out of {self.chosen!r}; it stays watched." if self.chosen else "is no longer watched."
+            self._said_after = Message("success", f"{symbol} {gone}")
+            self._count()
             self.refresh()
         elif name == "note":
             self.editing = symbol
@@ -136,12 +157,41 @@ class PortfolioModel(PageModel):
         self.refresh()
 
     def import_csv(self, text: str) -> None:
-        found = self._services.import_csv(text)
+        found = self._services.import_csv(text, self.chosen)
         said = f"{found.added} added, {found.known} watched already."
         if found.refused:
             said += f" {len(found.refused)} refused: {' '.join(found.refused[:3])}"
         self._said_after = Message("warning" if found.refused else "success", said)
+        self._count()
         self.refresh()
+
+    def create_list(self, name: str) -> None:
+        """A new list, which is shown at once."""
+        made = self._services.create_list(name)
+        self._count()
+        self.chosen = made
+
+    def rename_list(self, name: str) -> None:
+        kept = self._services.rename_list(self._one_list(), name)
+        self._count()
+        self._restoring = True  # the same symbols under another name need not be read again
+        self.chosen = kept
+        self._restoring = False
+        self.say(Message("success", f"The list is called {kept!r} now."))
+        self._write_query()
+
+    def delete_list(self) -> None:
+        name = self._one_list()
+        self._services.delete_list(name)
+        self._said_after = Message("success", f"The list {name!r} is gone; its symbols stay watched.")
+        self.chosen = ""
+        self._count()
+
+    def take_rule(self, name: str) -> None:
+        """The entry rule of a preset or a saved strategy as the rule to scan with."""
+        if name not in self.rules:
+            raise InvalidInput("rule", f"{name[:60]!r} is not there.", allowed=tuple(self.rules))
+        self.rule = self.rules[name]
 
     def scan(self) -> None:
         """Tries the rule on the bars that the watchlist was read from."""
@@ -152,29 +202,54 @@ class PortfolioModel(PageModel):
             self.say(Message("warning", "There is nothing to scan. Add symbols to the watchlist first."))
         else:
             bars, rule = self.watched.bars, self.rule
-            self.in_background(lambda _job: self._services.scan(bars, rule), self._scanned, label="Scanning…")
+            self.in_background(
+                lambda job: self._services.scan(bars, rule, progress=job.report, cancelled=job.cancelled),
+                self._scanned,
+                label="Scanning…",
+            )
 
-    @t.validate("tab", "source")
+    @t.validate("tab", "source", "chosen")
     def _allowed(self, proposal: Any) -> str:
         name, value = proposal["trait"].name, proposal["value"]
-        allowed = tuple(TABS) if name == "tab" else self.sources
+        allowed = {"tab": tuple(TABS), "source": self.sources, "chosen": ("", *(one.name for one in self.lists))}[name]
         if value not in allowed:
-            raise InvalidInput(name, f"{value[:40]!r} is not known.", allowed=allowed)
+            told = "list" if name == "chosen" else name
+            raise InvalidInput(told, f"{value[:60]!r} is not known.", allowed=tuple(filter(None, allowed)))
         return str(value)
 
-    @t.observe("tab", "source", "rule")
+    @t.validate("benchmark")
+    def _a_symbol(self, proposal: Any) -> str:
+        return parse_symbol(proposal["value"] or BENCHMARK, "benchmark")
+
+    @t.observe("tab", "source", "rule", "chosen", "benchmark")
     def _on_input(self, change: Any) -> None:
         if self._restoring:
             return
         if change["name"] == "rule":
             self.hits = None
             self._block()
+        elif change["name"] == "chosen":
+            self.watched, self.hits, self.editing = None, None, ""
+            if self.tab != "holdings":
+                self.refresh()
+        elif change["name"] == "benchmark":
+            self.book = None
+            if self.tab == "holdings":
+                self.refresh()
         elif change["name"] == "source" or (self.tab == "holdings" and self.book is None):
             self.hits = None
             self.refresh()
         elif self.tab != "holdings" and self.watched is None:
             self.refresh()
         self._write_query()
+
+    def _count(self) -> None:
+        self.lists = tuple(self._services.lists())
+
+    def _one_list(self) -> str:
+        if not self.chosen:
+            raise InvalidInput("list", "choose a list of your own first; all symbols are not a list.")
+        return self.chosen
 
     def _block(self) -> None:
         try:
@@ -209,6 +284,10 @@ class PortfolioModel(PageModel):
         self.say(message)
 
     def _write_query(self) -> None:
-        rule = {} if self.rule == EXAMPLE_RULE else {"rule": self.rule}
-        self.query = {"tab": self.tab, "source": self.source, **rule}
+        others = {
+            "list": self.chosen,
+            "rule": "" if self.rule == EXAMPLE_RULE else self.rule,
+            "benchmark": "" if self.benchmark == BENCHMARK else self.benchmark,
+        }
+        self.query = {"tab": self.tab, "source": self.source} | {k: v for k, v in others.items() if v}
         self.attempt(self._services.remember, dict(self.query))

@@ -6,6 +6,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
+from dashtrade.pages.formats import formats
 from dashtrade.pages.widgets.bits import Card
 from dashtrade.pages.widgets.table import Column, action
 
@@ -17,6 +18,9 @@ WATCH = (
     Column("rsi", "RSI", "number", 1, help="Wilder's RSI of 14 closed daily bars"),
     Column("signal", "Signal", "badge", help="The votes of the analysis page, from closed bars only"),
     Column("score", "Score", "number", 0, help="From −100 to 100"),
+    Column(
+        "patterns", "Patterns", help="Candlestick patterns of the last 3 bars, chart patterns confirmed in the last 10"
+    ),
     Column("spark", "60 days", "spark"),
     Column("time", "Bar of", "date"),
     Column("notes", "Notes"),
@@ -41,21 +45,37 @@ HOLDINGS = (
     Column("share", "Unrealised %", "signed"),
     Column("opened_at", "Open since", "time"),
 )
+DAYS = (
+    Column("day", "Day", "date"),
+    Column("equity", "Equity $", "money"),
+    Column("change", "Change %", "signed", help="Against the day before; money paid in or out is in it"),
+    Column("drawdown", "Drawdown %", "number", help="Below the highest so far"),
+    Column("benchmark", "Benchmark", "money", 4, 2),
+)
+NOTHING_WATCHED = "Nothing is watched yet. Add a ticker above."
+NO_CURVE = (
+    "No curve yet: an account's value is kept once for each trading day after the close, while the trader runs. "
+    "Come back after two trading days."
+)
 _TREND = {"up": ("▲ up", "good"), "down": ("▼ down", "bad"), "sideways": ("■ sideways", "plain")}
 _SIGNAL = {"BUY": ("▲ BUY", "good"), "SELL": ("▼ SELL", "bad"), "HOLD": ("■ HOLD", "plain")}
 
 
-def watch_rows(watched: Any) -> list[dict[str, Any]]:
+def watch_rows(watched: Any, *, in_list: bool = False) -> list[dict[str, Any]]:
+    """One row a symbol; in a list its button takes it out of the list, which asks no second time."""
+    take = action("remove", "Take out") if in_list else action("remove", "Remove", "danger")
     rows = []
     for row in watched.rows:
         trend, signal = _TREND.get(row.trend, ("–", "plain")), _SIGNAL.get(row.signal, ("–", "plain"))
         rows.append({
             "id": row.symbol, "symbol": row.symbol, "price": row.price,
             "change": None if row.change is None else row.change * 100,
-            "trend": trend[0], "rsi": row.rsi, "signal": signal[0], "score": row.score, "spark": list(row.spark),
-            "time": row.time, "notes": row.notes, "problem": row.problem,
+            "trend": trend[0], "rsi": row.rsi, "signal": signal[0], "score": row.score,
+            "patterns": ", ".join(f"{'▲' if m.direction > 0 else '▼'} {m.name}" for m in row.patterns),
+            "spark": list(row.spark), "time": row.time, "notes": row.notes,
+            "problem": row.problem,
             "tones": {"trend": trend[1], "signal": signal[1]},
-            "actions": [action("note", "Note"), action("remove", "Remove", "danger")],
+            "actions": [action("note", "Note"), take],
         })  # fmt: skip
     return rows
 
@@ -79,6 +99,17 @@ def holding_rows(book: Any) -> list[dict[str, Any]]:
             "tones": {"account": "warn" if h.account == "live" else "plain"},
         }
         for n, h in enumerate(book.holdings)
+    ]  # fmt: skip
+
+
+def day_rows(curve: Any) -> list[dict[str, Any]]:
+    """Newest first."""
+    return [
+        {
+            "id": f"{day:%Y-%m-%d}", "day": day.to_pydatetime(), "equity": values["equity"],
+            "change": values["change"] * 100, "drawdown": values["drawdown"] * 100, "benchmark": values["benchmark"],
+        }
+        for day, values in curve.table[::-1].iterrows()
     ]  # fmt: skip
 
 
@@ -112,12 +143,11 @@ def account_cards(summary: Any, risk: Any) -> list[Card]:
 
 
 def money(value: Decimal | None) -> str:
-    return "–" if value is None else f"${value:,.2f}".replace("$-", "−$")
+    return formats().money(value)
 
 
 def percent(value: Decimal | float | None) -> str:
-    known = value is not None and isfinite(value)
-    return f"{float(value) * 100:.1f} %".replace("-", "−") if known else "–"  # type: ignore[arg-type]
+    return formats().percent(value, 1)
 
 
 def signed(name: str, value: Decimal | None, help_text: str, *, note: str = "") -> Card:
