@@ -10,6 +10,7 @@ from dashtrade.cli import (
     alert,
     analyze,
     backtest,
+    backup,
     bot,
     data,
     doctor,
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 # Each has ``register(app)``, or ``app``, a Typer of its own that is mounted under the module's name.
 for _area in (
-    up, doctor, migrate, user, keys, lab, data, analyze, backtest, report, alert, bot, tradingview, simulator,
+    up, doctor, migrate, backup, user, keys, lab, data, analyze, backtest, report, alert, bot, tradingview, simulator,
 ):  # fmt: skip
     if hasattr(_area, "register"):
         _area.register(app)
