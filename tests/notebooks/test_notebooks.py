@@ -36,7 +36,7 @@ def test_the_first_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("DASHTRADE_DATA_DIR", str(tmp_path))
     out = tmp_path / "out.ipynb"
     notebook = papermill.execute_notebook(
-        str(ROOT / "notebooks" / "01_first_backtest.ipynb"), str(out), progress_bar=False, kernel_name="python3"
+        str(ROOT / "notebooks" / "01_first_steps.ipynb"), str(out), progress_bar=False, kernel_name="python3"
     )
     text = json.dumps([cell.get("outputs") for cell in notebook.cells])
     assert "Sharpe" in text and "<svg" in text and "bars_hash" not in text
@@ -90,7 +90,7 @@ def test_parameters_are_checked_before_a_kernel_starts(tmp_path):
         run_report("backtest", {"colour": "red"}, data_dir=tmp_path)
     with pytest.raises(InvalidInput, match="cash"):
         run_report("backtest", {"cash": "much"}, data_dir=tmp_path)
-    for name in ("nothing", "../01_first_backtest"):
+    for name in ("nothing", "../01_first_steps"):
         with pytest.raises(UnknownOption, match="backtest"):
             run_report(name, data_dir=tmp_path)
 
