@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, func, null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from dashtrade.auth.passphrases import hash_passphrase
 from dashtrade.auth.tokens import new_token, token_digest, visible_prefix
 from dashtrade.db.tables.trading import (
     AccountRow,
@@ -61,16 +62,21 @@ __all__ = [
 _CHANGEABLE = {field.name for field in dataclasses.fields(NewBot)} - {"is_active", "account_mode"}
 
 
-def create_bot(uow: UnitOfWork, user_id: int, request: NewBot) -> BotView:
-    """Store a bot. Raises InvalidInput naming the field; symbol and timeframe are unique for a user."""
+def create_bot(uow: UnitOfWork, user_id: int, request: NewBot, *, passphrase: str | None = None) -> BotView:
+    """Store a bot. Raises InvalidInput naming the field; symbol and timeframe are unique for a user.
+
+    With ``passphrase`` its alerts must name it; it is kept as a hash and never shown again.
+    """
     values = clean_fields({field.name: getattr(request, field.name) for field in dataclasses.fields(request)})
+    hashed = {} if passphrase is None else {"passphrase_hash": hash_passphrase(passphrase)}
     with working(uow) as work:
         _check_strategy(work, user_id, values)
         ensure_account(work.session, user_id, AccountMode(values["account_mode"]))
         if values["is_active"]:
             _check_live(work.session, user_id, AccountMode(values["account_mode"]))
         # None switches a limit off; written out, since a missing value would become the column's default.
-        row = BotRow(user_id=user_id, **{name: null() if value is None else value for name, value in values.items()})
+        filled = {name: null() if value is None else value for name, value in values.items()}
+        row = BotRow(user_id=user_id, **filled, **hashed)
         work.session.add(row)
         _flush(work.session, values["symbol"], values["timeframe"])
         work.session.refresh(row)

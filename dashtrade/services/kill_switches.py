@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dashtrade.auth.passwords import verify_password
 from dashtrade.db.tables.accounts import UserRow
-from dashtrade.db.tables.trading import HaltRow
+from dashtrade.db.tables.trading import BotRow, HaltRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import HaltView
 from dashtrade.domain.bots import AccountMode, HaltCause, HaltScope
@@ -20,6 +20,7 @@ from dashtrade.domain.market import parse_symbol
 from dashtrade.errors import AuthFailed, InvalidInput, NotFound
 from dashtrade.services import audit
 from dashtrade.services.bots import ensure_account
+from dashtrade.services.notifications import notify
 from dashtrade.services.work import working
 
 LIVE_SENTENCE = "TRADE WITH REAL MONEY"
@@ -30,6 +31,7 @@ def set_halt(
 ) -> HaltView:
     """Stop entries. Without user and symbol: everybody's. Setting one that is on gives the one that is on.
 
+    Whom it stops is told once, through their channels: the user, or else everybody with a bot that is on.
     The caller has checked that a user stops only their own entries.
     """
     if not reason.strip():
@@ -50,6 +52,7 @@ def set_halt(
                 work.session.add(row)
             work.session.refresh(row)
             audit.record(work, "entries_stopped", user_id=user_id, scope=row.scope, symbol=symbol, by=set_by)
+            _tell(work, row)
         except IntegrityError:
             same_user = HaltRow.user_id.is_(None) if user_id is None else HaltRow.user_id == user_id
             same_symbol = HaltRow.symbol.is_(None) if symbol is None else HaltRow.symbol == symbol
@@ -106,6 +109,21 @@ def withdraw_live(uow: UnitOfWork, user_id: int) -> None:
         ensure_account(work.session, user_id, AccountMode.LIVE).live_confirmed_at = None
         audit.record(work, "live_trading_withdrawn", actor_id=user_id, user_id=user_id)
         work.commit()
+
+
+def _tell(work: UnitOfWork, row: HaltRow) -> None:
+    import dashtrade.services.deliveries  # noqa: F401 - declares the job that carries messages to channels
+
+    if row.user_id is not None:
+        told = [row.user_id]
+    else:
+        query = select(BotRow.user_id).where(BotRow.is_active).distinct().order_by(BotRow.user_id)
+        told = list(work.session.scalars(query if row.symbol is None else query.where(BotRow.symbol == row.symbol)))
+    what = f"Entries in {row.symbol} are stopped" if row.symbol else "Trading is stopped"
+    why = row.reason.rstrip(". ")
+    body = f"{row.set_by} pulled the kill switch: {why}. No position is opened until it is cleared; exits run on."
+    for user_id in told:
+        notify(work, user_id, "system", what, body, link="/bot")
 
 
 def _view(row: HaltRow) -> HaltView:

@@ -15,6 +15,12 @@ STATES = (
     "never_landed",
 )  # fmt: skip
 PRICES = ("stop_price", "stop_loss", "take_profit")
+CHECK: dict[str, sa.types.TypeEngine[object]] = {
+    "check_asked_at": sa.DateTime(timezone=True),
+    "check_done_at": sa.DateTime(timezone=True),
+    "check_ok": sa.Boolean(),
+    "check_text": sa.Text(),
+}
 
 
 def upgrade() -> None:
@@ -50,9 +56,13 @@ def upgrade() -> None:
             "has_passphrase", sa.Boolean(), sa.Computed("passphrase_hash IS NOT NULL", persisted=True), nullable=False
         ),
     )
+    for name, kind in CHECK.items():
+        op.add_column("account_state", sa.Column(name, kind, nullable=True))
 
 
 def downgrade() -> None:
+    for name in CHECK:
+        op.drop_column("account_state", name)
     op.drop_column("user_bot_configs", "has_passphrase")
     op.drop_column("user_bot_configs", "passphrase_hash")
     op.drop_column("bot_trades", "notified_at")

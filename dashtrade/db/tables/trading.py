@@ -196,6 +196,11 @@ class AccountRow(Base):
     stream_at: Mapped[Timestamp | None]
     activities_cursor: Mapped[Timestamp | None]
     live_confirmed_at: Mapped[Timestamp | None]
+    # a question of the user's, whether the broker can be reached, and the trader's answer
+    check_asked_at: Mapped[Timestamp | None]
+    check_done_at: Mapped[Timestamp | None]
+    check_ok: Mapped[bool | None]
+    check_text: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
 
 

@@ -25,7 +25,8 @@ from dashtrade.domain.market import Quote
 from dashtrade.errors import DashTradeError, DatabaseUnavailable
 from dashtrade.processes.trader.access import BrokerClock, open_broker
 from dashtrade.processes.trader.agent import AccountAgent, Tools, nothing
-from dashtrade.services import trading
+from dashtrade.processes.trader.checking import check_account
+from dashtrade.services import bot_connection, trading
 from dashtrade.services.alerts_in import ALERTS_CHANNEL
 from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_work, acquire_lease, release_lease
 from dashtrade.settings import Settings
@@ -56,6 +57,7 @@ class Trader:
         self._look = threading.Event()
         self._lock = threading.Lock()
         self._threads: dict[int, threading.Thread] = {}
+        self._checks: dict[int, threading.Thread] = {}
         self._agents: dict[tuple[int, str], AccountAgent] = {}
         self._listener = Listener(engine, [ALERTS_CHANNEL], self._noticed, alive_key=alive_key)
 
@@ -116,6 +118,12 @@ class Trader:
                 )
                 self._threads[account_id] = thread
                 thread.start()
+        for account in bot_connection.open_questions(self.uow(), self.now()):
+            asking = self._checks.get(account.account_id)
+            if asking is None or not asking.is_alive():
+                asking = threading.Thread(target=self._check, args=(account,), name="check", daemon=True)
+                self._checks[account.account_id] = asking
+                asking.start()
         self._beat()
 
     def _beat(self) -> None:
@@ -143,6 +151,14 @@ class Trader:
             log.warning("database_away", account=account_id, reason=str(error))
         except Exception:  # edge of a thread: logged, and the next scan starts it again
             log.exception("account_failed", account=account_id)
+
+    def _check(self, account: Lease) -> None:
+        try:
+            check_account(self.uow, account, self.settings, self.now)
+        except DatabaseUnavailable as error:
+            log.warning("database_away", account=account.account_id, reason=str(error))
+        except Exception:  # edge of a thread: logged; the question is asked again while it waits
+            log.exception("check_failed", account=account.account_id)
 
     def _wait_for_lease(self, account_id: int) -> Lease | None:
         while not self._stop.is_set():
