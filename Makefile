@@ -9,7 +9,7 @@ WORKERS ?= 2
 # Compiled modules make every start seconds faster, so an environment that forbids them is overruled here.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test lint types contracts check bench lab doctor constraints clean
+.PHONY: help setup run test lint types contracts check bench lab doctor docs constraints clean
 
 help:
 	@echo "make run      set up and start the workbench (dashboards, webhook, trader, jobs, simulator)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lab      JupyterLab on notebooks/"
 	@echo "make doctor   check this machine and say what to do"
 	@echo "make bench    measured comparisons"
+	@echo "make docs     build the documentation into docs/_build/html"
 
 setup: $(READY)
 
@@ -57,9 +58,19 @@ lab: setup
 doctor: setup
 	@$(BIN)/dashtrade doctor
 
+# The documentation has packages of its own; they are installed once.
+$(VENV)/.docs: pyproject.toml constraints.txt | $(READY)
+	@$(BIN)/python -c 'import sphinx, myst_parser, furo, sphinx_copybutton' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: setup $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 # The pins are the versions of the current environment, by name and version only.
 constraints: setup
 	$(BIN)/python -m pip freeze --all --exclude pip --exclude wheel --exclude-editable --exclude dashtrade --disable-pip-version-check | LC_ALL=C sort -f > constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache artifacts
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache artifacts docs/_build docs/generated
