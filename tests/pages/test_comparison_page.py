@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from dashtrade.domain.market import HistoryRequest
-from dashtrade.errors import SourceUnreachable, UnknownSymbol
+from dashtrade.errors import NotFound, SourceUnreachable, UnknownSymbol
 from dashtrade.pages.comparison.model import ComparisonModel, ComparisonServices
 from dashtrade.pages.comparison.view import ComparisonView
 from dashtrade.pages.widgets.heatmap import heatmap_html
 from dashtrade.pages.widgets.lines import look_of, round_steps
+from dashtrade.services.open_notebook import comparison_notebook, comparison_numbers
 from dashtrade.services.portfolio import run_comparison
 
 MakeBars = Callable[..., pd.DataFrame]
@@ -33,6 +34,8 @@ class House:
             check=lambda request, source: None,
             sources=("yahoo", "sample"),
             remember=self.kept.append,
+            write=comparison_notebook,
+            numbers=comparison_numbers,
         )
         self.model = ComparisonModel(services)
         self.view = ComparisonView(self.model)
@@ -113,6 +116,22 @@ def test_weights_change_the_ranking_without_loading_again(house: House) -> None:
     assert "at least one" in house.view.messages.text and house.kept[-1]["weights"] == "volatility:1"
     house.view.reset.click()
     assert "weights" not in house.kept[-1] and house.view.weights.controls["sharpe"].value == "2"
+
+
+def test_what_is_shown_is_saved_as_a_notebook_with_its_hashes(house: House) -> None:
+    with pytest.raises(NotFound, match="Compare"):
+        house.model.notebook()
+    house.compare("AAPL,IBM", benchmark="SPY")
+    sent: list[dict[str, Any]] = []
+    house.view.download.send = lambda content, *_: sent.append(content)
+    house.view.notebook.click()
+    assert sent[0]["name"].startswith("comparison-AAPL-IBM-SPY-") and sent[0]["name"].endswith(".ipynb")
+    numbers = comparison_numbers(house.model.result.comparison)
+    for digest in (numbers.data_hash, numbers.result_hash):
+        assert digest in sent[0]["text"] and digest in house.view.hashes.value
+    assert "source='yahoo'" in sent[0]["text"] and "benchmark='SPY'" in sent[0]["text"]
+    house.compare("AAPL,GOOG")
+    assert "dt-hidden" in house.view.hashes._dom_classes, "they are of what was shown before"
 
 
 def test_a_symbol_that_nobody_knows_is_left_out_and_said(house: House) -> None:

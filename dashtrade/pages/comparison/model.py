@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,11 +11,11 @@ import pandas as pd
 import traitlets as t
 
 from dashtrade.domain.market import HistoryRequest, Interval, Period, parse_interval, parse_period
-from dashtrade.errors import DashTradeError, InvalidInput, SourceUnreachable
+from dashtrade.errors import DashTradeError, InvalidInput, NotFound, SourceUnreachable
 from dashtrade.pages.background import Background, inline
 from dashtrade.pages.guard import Message, describe, sentence
 from dashtrade.pages.model import PageModel
-from dashtrade.portfolio.comparison import DEFAULT_WEIGHTS, RANKED, check_weights
+from dashtrade.portfolio.comparison import DEFAULT_WEIGHTS, RANKED, Comparison, check_weights
 from dashtrade.portfolio.request import Compared, CompareRequest
 
 AUTOMATIC, SAMPLE = "", "sample"
@@ -28,6 +29,26 @@ TABS = {
     "ranking": "Ranking",
 }
 WINDOWS = (20, 60, 120, 250)
+
+
+class Numbers(Protocol):
+    """Two SHA-256; see dashtrade.services.open_notebook."""
+
+    @property
+    def data_hash(self) -> str: ...
+
+    @property
+    def result_hash(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookFile:
+    """A file to save, and the hashes of what it makes again."""
+
+    name: str
+    text: str
+    data_hash: str
+    result_hash: str
 
 
 class Compare(Protocol):
@@ -46,6 +67,10 @@ class ComparisonServices:
     check: Callable[[HistoryRequest, str | None], None]
     sources: Sequence[str]
     remember: Callable[[Mapping[str, str]], None]
+    write: Callable[[Compared, Mapping[str, float], int], str]
+    """The text of a notebook; see dashtrade.services.open_notebook.comparison_notebook."""
+    numbers: Callable[[Comparison], Numbers]
+    """The hashes that stand in it."""
 
 
 class ComparisonModel(PageModel):
@@ -130,6 +155,17 @@ class ComparisonModel(PageModel):
     def weigh(self, weights: Mapping[str, float]) -> None:
         """Ranks again; raises InvalidInput for weights that rank nothing."""
         self.weights = check_weights(weights)
+
+    def notebook(self) -> NotebookFile:
+        """What is shown as a notebook that makes it again and compares the hashes."""
+        if self.result is None:
+            raise NotFound("Nothing is compared yet. Press Compare first.")
+        found = self.result.comparison
+        numbers = self._services.numbers(found)
+        text = self._services.write(self.result, self.weights, self.window)
+        name = f"comparison-{'-'.join(found.symbols[:4])}-{found.prices.index[-1]:%Y%m%d}.ipynb"
+        safe = re.sub(r"[^A-Za-z0-9.-]+", "_", name)
+        return NotebookFile(safe, text, numbers.data_hash, numbers.result_hash)
 
     @t.validate("tab", "window")
     def _allowed(self, proposal: Any) -> Any:

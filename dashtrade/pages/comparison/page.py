@@ -28,6 +28,7 @@ def build(context: PageContext) -> object:
     from dashtrade.pages.comparison.view import ComparisonView
     from dashtrade.pages.memory import Memory
     from dashtrade.pages.sources import own_market, reach_check
+    from dashtrade.services.open_notebook import comparison_notebook, comparison_numbers
     from dashtrade.services.portfolio import run_comparison
 
     data = own_market(context)
@@ -39,7 +40,12 @@ def build(context: PageContext) -> object:
         return run_comparison(data, request, progress=progress, cancelled=cancelled)
 
     services = ComparisonServices(
-        compare=compare, check=reach_check(data), sources=tuple(data.sources()), remember=memory.save
+        compare=compare,
+        check=reach_check(data),
+        sources=tuple(data.sources()),
+        remember=memory.save,
+        write=comparison_notebook,
+        numbers=comparison_numbers,
     )
     model = ComparisonModel(services, background=in_thread)
     view = ComparisonView(model, help_text=HELP)

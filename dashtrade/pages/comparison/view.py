@@ -22,6 +22,7 @@ from dashtrade.pages.widgets.bits import (
     stack,
     styled,
 )
+from dashtrade.pages.widgets.download import Download
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm
 from dashtrade.pages.widgets.heatmap import heatmap_html
 from dashtrade.pages.widgets.lines import LinesPlot, ScatterPlot
@@ -75,6 +76,8 @@ class ComparisonView(PageView):
         self.load = w.Button(description="Compare", button_style="primary")
         self.sample = w.Button(description="Show sample data", tooltip="Four shares from 2008 to 2013, offline")
         self.blocker, self.head, self.explained = html(""), html(""), html("")
+        self.notebook = w.Button(description="Open as notebook", tooltip="Download a notebook that makes these numbers")
+        self.download, self.hashes = Download(), html("")
         self.tabs = {key: w.Button(description=title) for key, title in TABS.items()}
         self.window = w.Dropdown(options=[(f"{n} bars", n) for n in WINDOWS])
         self.heatmap, self.rolling_note = html(""), html("")
@@ -114,7 +117,8 @@ class ComparisonView(PageView):
         body = panel(
             self.explained, self.heatmap_box, self.rolling_note, self.lines_box, self.scatter_box, self.ranking_box
         )
-        self.result = stack(self.head, styled(w.Box(list(self.tabs.values())), "dt-tabs"), body)
+        further = panel(heading("Take it further"), row(self.notebook, self.download), self.hashes)
+        self.result = stack(self.head, styled(w.Box(list(self.tabs.values())), "dt-tabs"), body, further)
         head = stack(inputs, self.blocker, self.messages.widget, self.progress.widget)
         self.widget = self.frame(head, self.empty, self.result, help_panel(help_text))
 
@@ -128,10 +132,21 @@ class ComparisonView(PageView):
         self.click(self.sample, model.use_sample)
         self.click(self.rank, lambda: model.weigh(self.weights.values()))
         self.click(self.reset, lambda: model.weigh(DEFAULT_WEIGHTS))
+        self.click(self.notebook, self._save_notebook)
+        self.follow("result", lambda: show_if(self.hashes, False))
         self.follow(["blockers", "busy"], self._draw_blockers)
         self.follow("weights", self._draw_weights)
         self.follow(["result", "tab", "rolling", "ranking"], self._draw)
         self.follow("query", lambda: self.shell.write_query(model.query))
+
+    def _save_notebook(self) -> None:
+        file = self.model.notebook()
+        self.download.save(file.name, file.text, "application/x-ipynb+json")
+        self.hashes.value = (
+            f'<p class="dt-muted">Saved as {escape(file.name)}. It says whether its numbers are these.</p>'
+            f'<div class="dt-copy">Closes {file.data_hash}\nStatistics {file.result_hash}</div>'
+        )
+        show_if(self.hashes, True)
 
     def _draw_weights(self) -> None:
         self.weights.fill({spec.name: self.model.weights.get(spec.name, 0.0) for spec in WEIGHTS})
