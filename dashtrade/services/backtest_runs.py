@@ -30,8 +30,8 @@ MOST_COMPARED = 12
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as it was recorded. ``kind`` is backtest, sweep or walk_forward; an undefined statistic is None. ``name`` is
-    what the user calls it, empty for none."""
+    """A run as it was recorded. ``kind`` is backtest, sweep or walk_forward; an undefined statistic is None. ``name``
+    is what the user calls it, empty for none."""
 
     id: int
     time: datetime

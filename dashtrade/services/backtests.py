@@ -104,8 +104,10 @@ def run_backtest(
     cancelled: Callable[[], bool] | None = None,
     uow: UnitOfWork | None = None,
     user_id: int | None = None,
+    recorded: Callable[[int], None] | None = None,
 ) -> BacktestResult:
-    """Fetches the bars, runs the backtest and, for a user, counts the trial and keeps the record.
+    """Fetches the bars, runs the backtest and, for a user, counts the trial and keeps the record, whose number
+    ``recorded`` is called with.
 
     Raises InvalidInput (which names the field), SourceError, BadBars, or Cancelled.
     """
@@ -119,7 +121,9 @@ def run_backtest(
         from dashtrade.services.trials import record_run
 
         _step(0.95, "Keeping the record", progress, cancelled)
-        record_run(uow, user_id, result)
+        number = record_run(uow, user_id, result)
+        if recorded is not None:
+            recorded(number)
     _step(1.0, "Done", progress, None)
     return result
 

@@ -7,32 +7,40 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as t
 
-from dashtrade.domain.market import HistoryRequest, Interval, Period, parse_symbol
-from dashtrade.domain.strategy import Direction, Rule, Stops, Strategy
+from dashtrade.domain.market import HistoryRequest
+from dashtrade.domain.strategy import Rule, Strategy
 from dashtrade.errors import DashTradeError, InvalidInput, SourceUnreachable
 from dashtrade.pages.background import Background, inline
+from dashtrade.pages.backtest import inputs
+from dashtrade.pages.backtest.inputs import ALWAYS, DATES, DEFAULTS, OWN, RULES, Known, saved_key, saved_name
 from dashtrade.pages.backtest.report import Report, make_report
 from dashtrade.pages.guard import Message, describe, sentence
 from dashtrade.pages.model import Job, PageModel
-from dashtrade.services.backtests import RunRequest, parse_distance, parse_fraction, parse_size
+from dashtrade.services.backtests import RunRequest
 
 if TYPE_CHECKING:
     from dashtrade.backtest.result import BacktestResult
     from dashtrade.strategies import Preset
 
-OWN = "own"
 SAMPLE = "sample"
-RULES = {
-    "long_entry": "Buy when",
-    "long_exit": "Sell when",
-    "short_entry": "Sell short when",
-    "short_exit": "Cover when",
+TABS = {
+    "overview": "Overview",
+    "months": "Months",
+    "trades": "Trades",
+    "statistics": "Statistics",
+    "evidence": "Evidence",
+    "symbols": "Symbols",
+    "sweep": "Sweep",
+    "walk": "Walk-forward",
+    "runs": "Runs",
 }
 Run = Callable[..., "BacktestResult"]
 
 
 class BacktestServices:
-    """What the page needs done. ``run(request, progress=, cancelled=)`` fetches the bars and runs the backtest."""
+    """What the page needs done. ``run(request, progress=, cancelled=, recorded=)`` fetches the bars and runs the
+    backtest; ``saved()`` gives the user's strategies by name; ``watchlists()`` the names of the user's lists and
+    ``watched(name)`` the symbols of one ("" for all that is watched)."""
 
     def __init__(
         self,
@@ -43,49 +51,42 @@ class BacktestServices:
         check: Callable[[HistoryRequest, str | None], None],
         sources: Sequence[str],
         remember: Callable[[Mapping[str, str]], None],
+        saved: Callable[[], Mapping[str, Strategy]] = dict,
+        save_strategy: Callable[[Strategy], Strategy] = lambda strategy: strategy,
+        watchlists: Callable[[], Sequence[str]] = tuple,
+        watched: Callable[[str], Sequence[str]] = lambda name: (),
+        make_report: Callable[[Mapping[str, Any]], int] = lambda parameters: 0,
     ) -> None:
         self.run, self.presets, self.parse_rule = run, presets, parse_rule
         self.check, self.sources, self.remember = check, tuple(sources), remember
+        self.saved, self.save_strategy = saved, save_strategy
+        self.watchlists, self.watched, self.make_report = watchlists, watched, make_report
 
 
 class BacktestModel(PageModel):
-    """Texts in, a Report out. ``blockers`` says at every moment why the backtest cannot run."""
+    """Texts in, a Report out. ``values`` are the form's fields (``inputs.DEFAULTS``), ``settings`` what differs from a
+    preset's own settings. ``blockers`` says at every moment why the backtest cannot run. ``outcome`` is the result that
+    ``report`` shows, ``run_id`` its number among the recorded runs (0 for none)."""
 
-    strategy: str = t.Unicode("ema_cross")  # type: ignore[assignment]
+    tab: str = t.Unicode("overview")  # type: ignore[assignment]
+    values: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
     settings: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
-    symbols: str = t.Unicode("AAPL")  # type: ignore[assignment]
-    period: str = t.Unicode("5y")  # type: ignore[assignment]
-    interval: str = t.Unicode("1d")  # type: ignore[assignment]
-    source: str = t.Unicode("")  # type: ignore[assignment]
-    cash: str = t.Unicode("10000")  # type: ignore[assignment]
-    size: str = t.Unicode("100%")  # type: ignore[assignment]
-    direction: str = t.Unicode(Direction.LONG_ONLY.value)  # type: ignore[assignment]
-    commission: str = t.Unicode("0")  # type: ignore[assignment]
-    slippage: str = t.Unicode("")  # type: ignore[assignment]
-    stop: str = t.Unicode("")  # type: ignore[assignment]
-    target: str = t.Unicode("")  # type: ignore[assignment]
-    trail: str = t.Unicode("")  # type: ignore[assignment]
-    long_entry: str = t.Unicode("ema(9) crosses above ema(21)")  # type: ignore[assignment]
-    long_exit: str = t.Unicode("ema(9) crosses below ema(21)")  # type: ignore[assignment]
-    short_entry: str = t.Unicode("")  # type: ignore[assignment]
-    short_exit: str = t.Unicode("")  # type: ignore[assignment]
+    saved: Mapping[str, Strategy] = t.Any({})  # type: ignore[assignment]
     report: Report | None = t.Instance(Report, allow_none=True)  # type: ignore[assignment]
     query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
 
-    periods = tuple(p.value for p in Period)
-    intervals = tuple(i.value for i in Interval)
-    directions = tuple(d.value for d in Direction)
-    inputs = (
-        "strategy", "symbols", "period", "interval", "source", "cash", "size", "direction", "commission", "slippage",
-        "stop", "target", "trail", *RULES,
-    )  # fmt: skip
-
     def __init__(self, services: BacktestServices, *, background: Background = inline, **traits: Any) -> None:
         self._services = services
+        self.outcome: BacktestResult | None = None
+        self.ran: RunRequest | None = None
+        self.run_id = 0
         self._restoring = False
-        super().__init__(background=background, **traits)
-        self.observe(self._on_input, [*self.inputs, "settings"])
+        super().__init__(background=background, values=dict(DEFAULTS), **traits)
+        self.attempt(self.read_saved)
+        self.observe(self._on_input, ["values", "settings"])
         self._block()
+
+    # ------------------------------------------------------------------ the form
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -93,25 +94,84 @@ class BacktestModel(PageModel):
 
     @property
     def strategies(self) -> dict[str, str]:
-        """Key → label of every preset, and of the user's own rules."""
-        return {key: p.label for key, p in self._services.presets.items()} | {OWN: "Own rules"}
+        """Key → label of every preset, of the user's saved strategies, and of rules typed here."""
+        mine = {saved_key(name): f"{name} (mine)" for name in self.saved}
+        return {key: p.label for key, p in self._services.presets.items()} | mine | {OWN: "Own rules"}
 
     @property
     def preset(self) -> Preset | None:
-        return None if self.strategy == OWN else self._services.presets[self.strategy]
+        presets, key = self._services.presets, self.values["strategy"]
+        return presets[key] if key in presets else None  # noqa: SIM401 - a registry's get() raises
+
+    @property
+    def own_strategy(self) -> Strategy | None:
+        """The saved strategy that is chosen."""
+        return None if self.preset else self.saved.get(saved_name(self.values["strategy"]))
+
+    def read_saved(self) -> None:
+        self.saved = dict(self._services.saved())
+
+    def put(self, name: str, text: str) -> None:
+        """One field of the form. A strategy that says its own size brings it along."""
+        if name not in DEFAULTS:
+            raise InvalidInput("field", f"{name[:40]!r} is not a field.", allowed=DEFAULTS)
+        if self.values[name] == text:
+            return
+        changed = {**self.values, name: text}
+        if name == "strategy":
+            self._restoring = True
+            self.settings = {}
+            self._restoring = False
+            chosen = self.saved.get(saved_name(text)) if text not in self._services.presets else None
+            if chosen is not None and chosen.size:
+                changed["size"] = chosen.size
+            if chosen is not None and chosen.long_entry is None:
+                changed["direction"] = "short_only"
+        self.values = changed
 
     def restore(self, values: Mapping[str, str]) -> None:
         """Takes the values of a query or of the last visit; what is wrong with them shows as a blocker."""
         self._restoring = True
-        for name in self.inputs:
-            if name in values:
-                setattr(self, name, values[name])
-        known = (
-            {p.name for p in self.preset.params} if self.strategy in self._services.presets and self.preset else set()
-        )
+        self.values = DEFAULTS | {name: values[name] for name in DEFAULTS if name in values}
+        chosen = self.own_strategy
+        if chosen is not None and chosen.size and "size" not in values:
+            self.values = {**self.values, "size": chosen.size}
+        known = {p.name for p in self.preset.params} if self.preset else set()
         self.settings = {n.removeprefix("set_"): v for n, v in values.items() if n.removeprefix("set_") in known}
+        if values.get("tab") in TABS:
+            self.tab = values["tab"]
         self._restoring = False
         self._block()
+
+    def add_symbol(self, text: str) -> None:
+        """Puts a symbol behind those that are there."""
+        there = inputs.symbols_of(self.values["symbols"]) if self.values["symbols"].strip() else ()
+        self.put("symbols", ", ".join(dict.fromkeys((*there, *inputs.symbols_of(text)))))
+
+    @property
+    def watchlists(self) -> tuple[str, ...]:
+        return tuple(self._services.watchlists())
+
+    def use_watchlist(self, name: str) -> None:
+        """The symbols of a watchlist instead of those that are there."""
+        found = tuple(self._services.watched(name))
+        if not found:
+            called = f"list {name}" if name else "watchlist"
+            raise InvalidInput("watchlist", f"your {called} is empty; add symbols on the page Analysis or Portfolio.")
+        self.put("symbols", ", ".join(found))
+
+    def request(self) -> RunRequest:
+        """What the form asks for; InvalidInput says what is wrong with it."""
+        from dashtrade.backtest.run import resolve
+        from dashtrade.services.backtests import build
+
+        known = Known(self._services.presets, self.saved, self._services.sources, self._services.parse_rule)
+        request = inputs.request_of(self.values, self.settings, known)
+        self._services.check(inputs.history_of(request), request.source)
+        resolve(build(request, {"": None}))  # type: ignore[dict-item]  # what is wrong should not wait for the bars
+        return request
+
+    # ------------------------------------------------------------------ actions
 
     def run(self) -> None:
         """Fetches and runs off the event loop; the report comes when it is done."""
@@ -119,108 +179,144 @@ class BacktestModel(PageModel):
         if self.blockers:
             self.say(Message("warning", " ".join(self.blockers)))
             return
-        request = self._request()
+        request = self.request()
 
-        def work(job: Job) -> Report:
-            result = self._services.run(request, progress=job.report, cancelled=job.cancelled)
-            return make_report(result)
+        def work(job: Job) -> tuple[RunRequest, BacktestResult, Report, int]:
+            numbers: list[int] = []
+            result = self._services.run(request, progress=job.report, cancelled=job.cancelled, recorded=numbers.append)
+            return request, result, make_report(result), numbers[-1] if numbers else 0
 
         self.in_background(work, self._done, label="Starting…", failed=self._failed)
 
     def use_sample(self) -> None:
         """The remedy offered when no source can be reached."""
-        self.source = SAMPLE
+        self.put("source", SAMPLE)
         self.run()
 
-    def _request(self) -> RunRequest:
-        symbols = tuple(dict.fromkeys(parse_symbol(s) for s in self.symbols.replace(",", " ").split()))
-        if not symbols:
-            raise InvalidInput("symbols", "give at least one, such as AAPL.")
-        for name, allowed in (("source", self.sources), ("direction", self.directions)):
-            if getattr(self, name) not in allowed:
-                raise InvalidInput(name, f"{getattr(self, name)[:40]!r} is not known.", allowed=filter(None, allowed))
-        self._services.check(HistoryRequest.parse(symbols[0], self.interval, self.period), self.source or None)
-        distances: dict[str, float] = {}
-        for text, name in ((self.stop, "loss"), (self.target, "profit"), (self.trail, "trail")):
-            distances |= parse_distance(text.strip() or None, name)
-        strategy, settings = self._strategy()
-        return RunRequest(
-            strategy,
-            symbols,
-            period=self.period,
-            interval=self.interval,
-            source=self.source or None,
-            settings=settings,
-            cash=_amount(self.cash),
-            size=parse_size(self.size),
-            costs=self._costs(),
-            stops=Stops(**distances) if distances else None,  # type: ignore[arg-type]
-            direction=self.direction,
+    def show(self, result: BacktestResult, run_id: int = 0, request: RunRequest | None = None) -> None:
+        """A result that was made elsewhere, such as a recorded run that was run again."""
+        self.outcome, self.ran, self.run_id = result, request, run_id
+        self.report = make_report(result)
+        self.tab = "overview"
+
+    def take_settings(self, settings: Mapping[str, float]) -> None:
+        """The row of a sweep into the form: a preset's settings and stops."""
+        stops = {"stops.loss": "stop", "stops.profit": "target", "stops.trail": "trail", "stops.bars": "time_stop",
+                 "stops.atr_loss": "stop", "stops.atr_profit": "target", "stops.atr_trail": "trail"}  # fmt: skip
+        known = {p.name for p in self.preset.params} if self.preset else set()
+        changed, own, left = dict(self.values), dict(self.settings), []
+        for name, value in settings.items():
+            if name in known:
+                own[name] = f"{value:g}"
+            elif name in stops:
+                changed[stops[name]] = f"{value:g}atr" if ".atr_" in name else f"{value:g}"
+            else:
+                left.append(name)
+        if left:
+            raise InvalidInput(
+                "settings", f"{', '.join(left)} cannot be set in this form; change the rules' own numbers instead."
+            )
+        self._restoring = True
+        self.values = changed
+        self._restoring = False
+        self.settings = own
+        self._block()
+
+    def save_as_strategy(self, name: str) -> str:
+        """Keeps the rules that the shown result came from, with its stops, among the user's strategies."""
+        from dataclasses import replace
+
+        if self.outcome is None:
+            raise InvalidInput("strategy", "run a backtest first; what it ran is what is saved.")
+        made = replace(self.outcome.strategy, name=name.strip(), size=self.values["size"].strip())
+        kept = self._services.save_strategy(made)
+        self.read_saved()
+        return f"Saved as {kept.name}, version {kept.version}."
+
+    def make_html_report(self) -> str:
+        """Queues the printed report of what the form asks for; it is made by the jobs worker."""
+        number = self._services.make_report(self.report_parameters())
+        return f"Report {number} is being made. It will be in the list of reports, and the bell tells when it is ready."
+
+    def report_parameters(self) -> dict[str, Any]:
+        """The report's parameters for this form. InvalidInput where the report knows no such thing."""
+        from dashtrade.strategies import to_text
+
+        request, values = self.request(), self.values
+        if len(request.symbols) != 1:
+            raise InvalidInput("report", "the printed report takes one symbol.")
+        plain = ("start", "end", "fixed", "spread", "time_stop", "weights", "whole", "risk_free", "fill")
+        odd = [n for n in plain if values[n] != DEFAULTS[n]]
+        if odd:
+            names = ", ".join(n.replace("_", " ") for n in odd)
+            raise InvalidInput("report", f"the printed report does not know: {names}.")
+        found: dict[str, Any] = {
+            "symbol": request.symbols[0], "source": values["source"], "period": values["period"],
+            "interval": values["interval"], "cash": request.cash, "size": values["size"],
+            "direction": values["direction"], "stop_loss": values["stop"], "take_profit": values["target"],
+            "trail": values["trail"], "commission": values["commission"] or "0", "slippage": values["slippage"],
+        }  # fmt: skip
+        if self.preset is not None:
+            return found | {"strategy": values["strategy"], "settings": dict(request.settings)}
+        strategy = request.strategy
+        assert isinstance(strategy, Strategy)
+        if strategy.short_entry is not None or strategy.long_entry is None or strategy.stops.any_price:
+            raise InvalidInput(
+                "report", "the printed report takes rules for long positions without stops of their own."
+            )
+        leave = "" if strategy.long_exit is None else to_text(strategy.long_exit)
+        return found | {"entry": to_text(strategy.long_entry), "exit": leave}
+
+    def notebook(self) -> tuple[str, str]:
+        """(file name, text) of a notebook that makes the shown result again and compares the hashes."""
+        from dashtrade.services.open_notebook import backtest_notebook
+
+        if self.outcome is None:
+            raise InvalidInput("notebook", "run a backtest first.")
+        made = self.outcome.provenance
+        known = "" if made["source"] == "unknown" else str(made["source"])
+        text = backtest_notebook(
+            self.outcome.request, self.outcome, source=known or None, interval=str(made["interval"])
         )
+        first = next(iter(self.outcome.request.bars)).lower().replace("^", "").replace("/", "-")
+        return f"backtest-{first}.ipynb", text
 
-    def _costs(self) -> Any:
-        from dashtrade.backtest.request import Costs
+    # ------------------------------------------------------------------ inside
 
-        slippage = parse_fraction(self.slippage, "slippage") if self.slippage.strip() else None
-        return Costs(commission=parse_fraction(self.commission or "0", "commission"), slippage=slippage)
-
-    def _strategy(self) -> tuple[Strategy | str, tuple[tuple[str, float], ...]]:
-        if self.strategy == OWN:
-            rules: dict[str, Any] = {}
-            for name, label in RULES.items():
-                text = getattr(self, name).strip()
-                try:
-                    rules[name] = self._services.parse_rule(text) if text else None
-                except InvalidInput as error:
-                    raise InvalidInput(label, sentence(error)) from None
-            return Strategy(name="own rules", **rules), ()
-        if self.strategy not in self._services.presets:
-            raise InvalidInput("strategy", f"{self.strategy[:40]!r} is not known.", allowed=self.strategies)
-        preset = self._services.presets[self.strategy]
-        values = preset.values(dict(self.settings))
-        needed = {"long_only": preset.long_entry, "short_only": preset.short_entry}
-        if not needed.get(self.direction, "any"):
-            raise InvalidInput("direction", f"{preset.label} has no entry for {self.direction.replace('_', ' ')}.")
-        return self.strategy, tuple(values.items())
-
-    def _on_input(self, change: Any) -> None:
+    def _on_input(self, _change: Any) -> None:
         if self._restoring:
             return
-        if change["name"] == "strategy":
-            self.settings = {}
         self._block()
+        self._keep()
 
     def _block(self) -> None:
         try:
-            self._request()
+            self.request()
         except DashTradeError as error:
             self.blockers = (sentence(error),)
         else:
             self.blockers = ()
 
-    def _done(self, report: Report) -> None:
-        self.report = report
-        self.say(None)
-        own = self.strategy == OWN
-        values = {name: getattr(self, name) for name in self.inputs if own or name not in RULES}
-        defaults = {name: type(self).class_traits()[name].default_value for name in values}
-        always = {"strategy", "symbols", "period", "interval", "source"}
-        kept = {n: v for n, v in values.items() if n in always or v != defaults[n]}
+    def _keep(self) -> None:
+        """The address, and what the next visit begins with."""
+        own, dates = self.values["strategy"] == OWN, self.values["period"] == DATES
+        left_out = {n for n in RULES if not own} | {n for n in ("start", "end") if not dates}
+        kept = {n: v for n, v in self.values.items() if n not in left_out and (n in ALWAYS or v != DEFAULTS[n])}
+        if own:
+            kept |= {n: self.values[n] for n in RULES}
         self.query = kept | {f"set_{n}": str(v) for n, v in self.settings.items()}
         self.attempt(self._services.remember, dict(self.query))
 
+    def _done(self, made: tuple[RunRequest, BacktestResult, Report, int]) -> None:
+        self.ran, self.outcome, report, self.run_id = made
+        if self.tab in ("sweep", "walk", "runs"):
+            self.tab = "overview"
+        self.report = report
+        self.say(None)
+        self._keep()
+
     def _failed(self, error: Exception) -> None:
         message = describe(error)
-        if isinstance(error, SourceUnreachable) and self.source != SAMPLE:
+        if isinstance(error, SourceUnreachable) and self.values["source"] != SAMPLE:
             message = Message(message.kind, message.text, "use_sample", "Use sample data")
         self.say(message)
-
-
-def _amount(text: str) -> float:
-    try:
-        value = float(text.replace(",", "").replace("_", "").strip().removeprefix("$"))
-    except ValueError:
-        raise InvalidInput("capital", f"{text[:40]!r} is not an amount of money, such as 10000.") from None
-    if not 0 < value < 1e12:
-        raise InvalidInput("capital", "use an amount above 0 and below a trillion.")
-    return value

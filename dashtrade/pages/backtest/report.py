@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from dashtrade.analysis import performance as measures
 from dashtrade.backtest import trade_statistics
+from dashtrade.backtest.calendar_returns import MONTHS, monthly_table, yearly_returns
+from dashtrade.backtest.request import Fill
 from dashtrade.backtest.words import STATISTICS, shown
 from dashtrade.domain.market import Interval
 from dashtrade.pages.chart_data import ChartData, Marker, pack_bars
@@ -82,6 +84,12 @@ class Report:
     provenance: tuple[tuple[str, str], ...]
     source: str
     simulated: bool
+    same_close: bool
+    months: pd.DataFrame
+    """Returns as fractions: one row a year, columns Jan–Dec and Year."""
+    symbols: tuple[dict[str, Any], ...]
+    """What each symbol added, one row each."""
+    result_hash: str
 
     def statistic(self, key: str) -> Statistic:
         return next(s for s in self.statistics if s.key == key)
@@ -117,8 +125,33 @@ def make_report(result: BacktestResult) -> Report:
         warnings=result.warnings,
         provenance=tuple((str(k), str(v)) for k, v in result.provenance.items() if not isinstance(v, dict | list)),
         source=str(bars.attrs.get("source", "")),
-        simulated=bool(bars.attrs.get("simulated")),
+        simulated=bool(result.provenance["simulated"]),
+        same_close=str(result.request.fill) == Fill.CLOSE,
+        months=_months(result),
+        symbols=_symbols(result),
+        result_hash=str(result.provenance["result_hash"]),
     )
+
+
+def _months(result: BacktestResult) -> pd.DataFrame:
+    table = monthly_table(result)
+    table.columns = pd.Index(MONTHS)
+    return table.assign(Year=yearly_returns(result.equity, result.request.cash))
+
+
+def _symbols(result: BacktestResult) -> tuple[dict[str, Any], ...]:
+    """What each symbol added to the result, the best first."""
+    trades, cash = result.trades, result.request.cash
+    rows = []
+    for symbol, pnl in sorted(result.contribution.items(), key=lambda item: -item[1]):
+        own = trades[(trades["symbol"] == symbol) & (trades["status"] == "closed")]
+        bars = result.request.bars[symbol]
+        held = float(bars["close"].iloc[-1] / bars["open"].iloc[0] - 1)
+        rows.append({
+            "id": symbol, "symbol": symbol, "pnl": float(pnl), "points": float(pnl) / cash * 100, "trades": len(own),
+            "win_rate": float((own["pnl"] > 0).mean()) * 100 if len(own) else None, "hold": held * 100,
+        })  # fmt: skip
+    return tuple(rows)
 
 
 def define(key: str) -> str:
