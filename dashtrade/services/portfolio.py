@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -133,7 +134,8 @@ def read_book(
             raise InvalidInput("holdings", "the reading was cancelled.")
         progress(number / len(wanted), f"Loading {symbol}")
         try:
-            bars[symbol] = market.history(HistoryRequest.parse(symbol, "1d", "1y"), source)
+            period = _reach(history) if symbol == benchmark else "1y"
+            bars[symbol] = market.history(HistoryRequest.parse(symbol, "1d", period), source)
         except SourceError as error:
             notes.append(f"{symbol} has no price: {error}")
     holdings = tuple(
@@ -161,6 +163,13 @@ def read_book(
                 risks[summary.account] = found
     curves = {mode: _curve(points, bars.get(benchmark)) for mode, points in history.items()}
     return Book(summaries, holdings, risks, tuple(notes), curves)
+
+
+def _reach(history: Mapping[str, Sequence[EquityPoint]]) -> str:
+    """The shortest period of bars that covers the accounts' days."""
+    first = min((points[0].day for points in history.values()), default=None)
+    days = 0 if first is None else (datetime.now(UTC).date() - first).days
+    return next((period for limit, period in ((360, "1y"), (720, "2y"), (1800, "5y")) if days < limit), "max")
 
 
 def _curve(points: Sequence[EquityPoint], bars: pd.DataFrame | None) -> Curve:

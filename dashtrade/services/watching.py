@@ -211,6 +211,23 @@ def _lines(text: str) -> list[tuple[int, str, str | None]]:
     return found
 
 
+def last_closes(market: Bars, symbols: Sequence[str], source: str | None = None) -> dict[str, float]:
+    """The close before each symbol's last session: what its latest price is measured against, so that on a day
+    without trading the last session's move is shown. A symbol whose bars cannot be had is left out; a source that
+    cannot be reached ends the asking."""
+    found: dict[str, float] = {}
+    for symbol in symbols:
+        try:
+            bars = market.history(HistoryRequest.parse(symbol, "1d", PERIOD), source)
+        except SourceUnreachable:
+            break
+        except DashTradeError:
+            continue
+        if len(bars) > 1:
+            found[symbol] = float(bars["close"].iloc[-2])
+    return found
+
+
 def newest_patterns(bars: pd.DataFrame) -> tuple[Mark, ...]:
     """Candlestick patterns (the usual ones) of the last 3 bars, and chart patterns that the last 10 confirmed and that
     have not been undone since; newest first, each name once."""

@@ -168,7 +168,7 @@ def test_a_source_that_is_away_offers_sample_data(house: House) -> None:
     assert "cannot be reached" in house.said and house.view.messages.action.description == "Use sample data"
     house.view.messages.action.click()
     assert house.model.source == "sample" and "Sample data" in house.view.badge.value
-    assert "UP" in [row["symbol"] for row in house.view.watch.rows]
+    assert "UP" in [row["name"] for row in house.view.watch.rows]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_the_scanner_finds_where_a_rule_is_true_now(house: House) -> None:
     house.view.rule.value = "price > 300"
     house.view.run.click()
     up, down = house.view.found.rows
-    assert (up["symbol"], up["now"], down["now"]) == ("UP", "✓ true", "– not true")
+    assert (up["name"], up["now"], down["now"]) == ("UP", "✓ true", "– not true")
     closes = house.history(HistoryRequest.parse("UP"))["close"].to_numpy()
     above = closes > 300
     began = np.flatnonzero(above & ~np.r_[False, above[:-1]])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from math import isfinite
 from typing import Any
+from urllib.parse import urlencode
 
 from dashtrade.pages.formats import formats
 from dashtrade.pages.widgets.bits import Card
-from dashtrade.pages.widgets.table import Column, action
+from dashtrade.pages.widgets.table import Column, action, link
 
 WATCH = (
-    Column("symbol", "Symbol"),
+    Column("symbol", "Symbol", "link"),
     Column("price", "Price", "money", 4, 2),
     Column("change", "Change %", "signed", help="Against the bar before"),
     Column("trend", "Trend", "badge", help="Close and 20-bar average above (up) or below (down) the 50-bar average"),
@@ -28,7 +29,7 @@ WATCH = (
     Column("actions", "Actions", "actions"),
 )
 SCAN = (
-    Column("symbol", "Symbol"),
+    Column("symbol", "Symbol", "link"),
     Column("now", "Rule is", "badge"),
     Column("since", "Last became true", "date"),
     Column("times", "Times in a year", "number", 0),
@@ -61,17 +62,17 @@ _TREND = {"up": ("▲ up", "good"), "down": ("▼ down", "bad"), "sideways": ("�
 _SIGNAL = {"BUY": ("▲ BUY", "good"), "SELL": ("▼ SELL", "bad"), "HOLD": ("■ HOLD", "plain")}
 
 
-def watch_rows(watched: Any, *, in_list: bool = False) -> list[dict[str, Any]]:
+def watch_rows(watched: Any, *, in_list: bool = False, source: str = "") -> list[dict[str, Any]]:
     """One row a symbol; in a list its button takes it out of the list, which asks no second time."""
     take = action("remove", "Take out") if in_list else action("remove", "Remove", "danger")
     rows = []
     for row in watched.rows:
         trend, signal = _TREND.get(row.trend, ("–", "plain")), _SIGNAL.get(row.signal, ("–", "plain"))
         rows.append({
-            "id": row.symbol, "symbol": row.symbol, "price": row.price,
+            "id": row.symbol, "name": row.symbol, "symbol": chart(row.symbol, source), "price": row.price,
             "change": None if row.change is None else row.change * 100,
             "trend": trend[0], "rsi": row.rsi, "signal": signal[0], "score": row.score,
-            "patterns": ", ".join(f"{'▲' if m.direction > 0 else '▼'} {m.name}" for m in row.patterns),
+            "patterns": _patterns(row.patterns),
             "spark": list(row.spark), "time": row.time, "notes": row.notes,
             "problem": row.problem,
             "tones": {"trend": trend[1], "signal": signal[1]},
@@ -80,10 +81,22 @@ def watch_rows(watched: Any, *, in_list: bool = False) -> list[dict[str, Any]]:
     return rows
 
 
-def scan_rows(hits: Any) -> list[dict[str, Any]]:
+def chart(symbol: str, source: str) -> dict[str, str]:
+    """The symbol, leading to the analysis page on the same source."""
+    return link(symbol, f"analysis?{urlencode({'symbol': symbol} | ({'source': source} if source else {}))}")
+
+
+def _patterns(marks: Any) -> str:
+    """The two newest by name, and how many more there are."""
+    named = [f"{'▲' if m.direction > 0 else '▼'} {m.name}" for m in marks[:2]]
+    return ", ".join(named) + (f" +{len(marks) - 2}" if len(marks) > 2 else "")
+
+
+def scan_rows(hits: Any, *, source: str = "") -> list[dict[str, Any]]:
     return [
         {
-            "id": hit.symbol, "symbol": hit.symbol, "now": "✓ true" if hit.now else "– not true", "since": hit.since,
+            "id": hit.symbol, "name": hit.symbol, "symbol": chart(hit.symbol, source),
+            "now": "✓ true" if hit.now else "– not true", "since": hit.since,
             "times": hit.times, "problem": hit.problem, "tones": {"now": "good" if hit.now else "plain"},
         }
         for hit in hits

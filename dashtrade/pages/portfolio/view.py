@@ -194,7 +194,7 @@ class PortfolioView(PageView):
         if watched is None:
             self.watch.show(())
             return
-        self.watch.show(rows.watch_rows(watched, in_list=bool(chosen)))
+        self.watch.show(rows.watch_rows(watched, in_list=bool(chosen), source=self.model.source))
         made_up = any(r.made_up for r in watched.rows)
         sources = sorted({r.source for r in watched.rows if r.source})
         text = "Sample data · past prices" if made_up else ", ".join(map(_source_name, sources))
@@ -209,7 +209,7 @@ class PortfolioView(PageView):
     def _draw_hits(self) -> None:
         hits = self.model.hits
         self.found.empty = "Not scanned yet. Press Scan." if hits is None else "No symbol was scanned."
-        self.found.show(rows.scan_rows(hits or ()))
+        self.found.show(rows.scan_rows(hits or (), source=self.model.source))
         true = sum(hit.now for hit in hits or ())
         self.found.caption = "Scan" if hits is None else f"True for {true} of {len(hits)}"
 
