@@ -51,10 +51,12 @@ def test_a_page_loads_nothing_foreign_and_breaks_no_rule(
     page.on("websocket", lambda socket: look(socket.url))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
+    before = len(dashboards.log_text())
     open_page(page, "analysis")
     page.wait_for_timeout(500)
     assert foreign == []
     assert complaints == []
+    assert [line for line in dashboards.log_text()[before:].splitlines() if " INFO " not in line] == []
 
 
 def test_the_theme_is_kept(dashboards: DashboardsServer, new_page: Callable[..., Page]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import random
 import signal
@@ -47,8 +48,15 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, z
     ipywidgets = sys.modules.get("ipywidgets")
     if ipywidgets is not None:
         ipywidgets.register_comm_target()  # could not happen at import: there was no shell then
+    logging.getLogger("Comm").addFilter(_not_while_routing)
     gc.enable()
     app.start()
+
+
+def _not_while_routing(record: logging.LogRecord) -> bool:
+    """ipykernel's channel thread looks for the comm of each message to find its thread, also for one that the main
+    thread is about to open: its "No such comm" there means nothing. What the main thread does not find is logged."""
+    return record.threadName == "MainThread" or not str(record.msg).startswith("No such comm")
 
 
 def _forget_shared_state() -> None:
