@@ -15,6 +15,7 @@ from dashtrade.portfolio.comparison import common_prices, compare
 from dashtrade.portfolio.holdings import AccountSummary, Holding, HoldingsRisk, holdings_risk, summarise
 from dashtrade.portfolio.request import Compared, CompareRequest
 from dashtrade.services.equity import EquityPoint
+from dashtrade.services.market import provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,15 @@ def run_comparison(
         {s: {str(k): v for k, v in f.attrs.items()} for s, f in bars.items()},
         tuple(left_out),
     )
+
+
+def whence(attributes: Mapping[str, object]) -> str:
+    """One line on where bars with these attributes come from: source, adjustment, delay, age."""
+    import pandas as pd
+
+    bars = pd.DataFrame()
+    bars.attrs = {str(key): value for key, value in attributes.items()}
+    return provenance(bars, datetime.now(UTC))
 
 
 def _closed(bars: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from dashtrade.pages.comparison.view import ComparisonView
 from dashtrade.pages.widgets.heatmap import heatmap_html
 from dashtrade.pages.widgets.lines import look_of, round_steps
 from dashtrade.services.open_notebook import comparison_notebook, comparison_numbers
-from dashtrade.services.portfolio import run_comparison
+from dashtrade.services.portfolio import run_comparison, whence
 
 MakeBars = Callable[..., pd.DataFrame]
 
@@ -36,6 +36,7 @@ class House:
             remember=self.kept.append,
             write=comparison_notebook,
             numbers=comparison_numbers,
+            whence=whence,
         )
         self.model = ComparisonModel(services)
         self.view = ComparisonView(self.model)
@@ -108,7 +109,7 @@ def test_weights_change_the_ranking_without_loading_again(house: House) -> None:
         control.value = "1" if key == "volatility" else "0"
     house.view.rank.click()
     statistics = house.model.result.comparison.statistics
-    assert [row["symbol"] for row in house.view.table.rows] == list(statistics["volatility"].sort_values().index)
+    assert [row["id"] for row in house.view.table.rows] == list(statistics["volatility"].sort_values().index)
     assert house.view.table.rows[0]["score"] == 100 and house.view.table.rows[2]["score"] == 0
     assert house.kept[-1]["weights"] == "volatility:1" and len(house.asked) == asked
     house.view.weights.controls["volatility"].value = "0"
@@ -203,3 +204,16 @@ def test_axis_steps_are_round_and_few(low: float, high: float) -> None:
     assert 2 <= len(steps) <= 6 and steps[0] >= low - 1e-12 and steps[-1] <= high + 1e-12
     gap = float(steps[1] - steps[0])
     assert round(gap / 10 ** np.floor(np.log10(gap) + 1e-9)) in (1, 2, 5, 10)
+
+
+def test_the_badge_says_source_delay_and_age_and_charts_are_a_click_away(house: House) -> None:
+    house.compare("AAPL,IBM", benchmark="AAPL")
+    head = house.view.head.value
+    assert "Yahoo · 15 min delayed · fetched 15:03:10" in head
+    assert "<b>AAPL, IBM</b> yahoo · not adjusted · 15 min delayed · fetched" in head and "days ago" in head
+    assert 'href="analysis?symbol=IBM"' in head
+    house.view.tabs["ranking"].click()
+    assert {row["symbol"]["href"] for row in house.view.table.rows} == {"analysis?symbol=AAPL", "analysis?symbol=IBM"}
+    house.view.source.value = "sample"
+    assert "Sample data · past prices" in house.view.head.value
+    assert "analysis?symbol=IBM&amp;source=sample" in house.view.head.value

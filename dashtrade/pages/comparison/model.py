@@ -61,11 +61,13 @@ class Compare(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ComparisonServices:
-    """What the page needs done. ``check`` raises InvalidInput for a pair that the source cannot serve."""
+    """What the page needs done. ``check`` raises InvalidInput for a pair that the source cannot serve; ``whence`` is
+    one line on where bars with these attributes come from."""
 
     compare: Compare
     check: Callable[[HistoryRequest, str | None], None]
     sources: Sequence[str]
+    whence: Callable[[Mapping[str, object]], str]
     remember: Callable[[Mapping[str, str]], None]
     write: Callable[[Compared, Mapping[str, float], int], str]
     """The text of a notebook; see dashtrade.services.open_notebook.comparison_notebook."""
@@ -151,6 +153,14 @@ class ComparisonModel(PageModel):
         self.period, self.interval = SAMPLE_PERIOD, "1d"
         self._restoring = False
         self.load()
+
+    def provenance(self) -> dict[str, tuple[str, ...]]:
+        """Where the bars come from, and which symbols' do."""
+        found: dict[str, tuple[str, ...]] = {}
+        for symbol, attributes in (self.result.attributes if self.result is not None else {}).items():
+            line = self._services.whence(attributes)
+            found[line] = (*found.get(line, ()), symbol)
+        return found
 
     def weigh(self, weights: Mapping[str, float]) -> None:
         """Ranks again; raises InvalidInput for weights that rank nothing."""

@@ -29,7 +29,7 @@ def build(context: PageContext) -> object:
     from dashtrade.pages.memory import Memory
     from dashtrade.pages.sources import own_market, reach_check
     from dashtrade.services.open_notebook import comparison_notebook, comparison_numbers
-    from dashtrade.services.portfolio import run_comparison
+    from dashtrade.services.portfolio import run_comparison, whence
 
     data = own_market(context)
     memory = Memory(context, "comparison")
@@ -46,6 +46,7 @@ def build(context: PageContext) -> object:
         remember=memory.save,
         write=comparison_notebook,
         numbers=comparison_numbers,
+        whence=whence,
     )
     model = ComparisonModel(services, background=in_thread)
     view = ComparisonView(model, help_text=HELP)

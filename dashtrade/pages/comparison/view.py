@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 import ipywidgets as w
 import pandas as pd
 
 from dashtrade.pages.comparison.model import TABS, WINDOWS, ComparisonModel
+from dashtrade.pages.formats import formats
 from dashtrade.pages.widgets.bits import (
     badge_html,
     field,
@@ -26,7 +30,7 @@ from dashtrade.pages.widgets.download import Download
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm
 from dashtrade.pages.widgets.heatmap import heatmap_html
 from dashtrade.pages.widgets.lines import LinesPlot, ScatterPlot
-from dashtrade.pages.widgets.table import Column, DataTable
+from dashtrade.pages.widgets.table import Column, DataTable, link
 from dashtrade.pages.widgets.view import PageView
 from dashtrade.portfolio.comparison import DEFAULT_WEIGHTS, MEASURES, RANKED
 from dashtrade.portfolio.request import Compared
@@ -38,7 +42,7 @@ WEIGHTS = tuple(
 )
 COLUMNS = (
     Column("rank", "Rank", "number", 0),
-    Column("symbol", "Symbol"),
+    Column("symbol", "Symbol", "link"),
     Column("score", "Score", "number", 1, help="Mean of the points (0 to 100) by the weights"),
     *(
         Column(
@@ -175,7 +179,7 @@ class ComparisonView(PageView):
         show_if(self.rolling_note, too_few)
         if too_few:
             self.rolling_note.value = '<p class="dt-empty">Too few bars for this window; choose a shorter one.</p>'
-        self.head.value = _head(result)
+        self.head.value = _head(result, self.model.provenance(), self.model.source)
         self.explained.value = f'<p class="dt-muted">{EXPLAINED[tab]}</p>'
         if frame is not None:
             if self.lines is None:  # a figure made while its place is hidden has no size to draw in
@@ -188,7 +192,7 @@ class ComparisonView(PageView):
         if tab == "risk":
             self._draw_risk(result)
         if tab == "ranking":
-            self.table.show(_rows(self.model.ranking))
+            self.table.show(_rows(self.model.ranking, self.model.source))
 
     def _frame(self, result: Compared) -> tuple[pd.DataFrame | None, bool]:
         """What the line plot shows on this tab, and whether it is in percent."""
@@ -210,27 +214,56 @@ class ComparisonView(PageView):
         self.scatter.show(list(map(str, table.index)), table["volatility"].tolist(), table["cagr"].tolist())
 
 
-def _rows(ranking: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _rows(ranking: pd.DataFrame | None, source: str) -> list[dict[str, Any]]:
     rows = []
     for symbol, values in (ranking if ranking is not None else pd.DataFrame()).iterrows():
         shown = {str(key): value * 100 if key in PERCENT else value for key, value in values.items()}
-        rows.append({"id": str(symbol), "symbol": str(symbol), **shown})
+        rows.append({"id": str(symbol), "symbol": link(str(symbol), _chart(str(symbol), source)), **shown})
     return rows
 
 
-def _head(result: Compared) -> str:
+def _chart(symbol: str, source: str) -> str:
+    return f"analysis?{urlencode({'symbol': symbol} | ({'source': source} if source else {}))}"
+
+
+def _head(result: Compared, provenance: Mapping[str, Sequence[str]], source: str) -> str:
     prices = result.comparison.prices
-    sources = sorted({str(a.get("source", "unknown")) for a in result.attributes.values()})
-    simulated = any(a.get("simulated") for a in result.attributes.values())
-    made_up = simulated or "sample" in sources
-    name = "Simulated · not market prices" if simulated else "Sample data · past prices" if made_up else ""
-    badge = badge_html(name or ", ".join(map(_source_name, sources)), "warn" if made_up else "plain")
-    form = "%d %b %Y %H:%M" if result.request.history(result.request.symbols[0]).interval.intraday else "%d %b %Y"
+    intraday = result.request.history(result.request.symbols[0]).interval.intraday
+    ends = [prices.index[i].to_pydatetime() for i in (0, -1)]
+    # a trading day has no zone
+    first, last = (formats().when(end) if intraday else formats().day(end.date()) for end in ends)
+    charts = ", ".join(
+        f'<a class="dt-link" href="{escape(_chart(symbol, source))}">{escape(symbol)}</a>'
+        for symbol in result.comparison.symbols
+    )
+    lines = "".join(
+        f"<div><b>{escape(', '.join(symbols))}</b> {escape(line)}</div>" for line, symbols in provenance.items()
+    )
     return (
         f'<div class="dt-head"><h1>{len(prices.columns)} symbols against {escape(result.comparison.benchmark)}</h1>'
-        f'{badge}<span class="dt-muted">{len(prices):,} common dates, {prices.index[0]:{form}} to '
-        f"{prices.index[-1]:{form}} · {escape(result.comparison.basis)}</span></div>"
+        f'{_badge(result)}<span class="dt-muted">{len(prices):,} common dates, {first} to {last} · '
+        f"{escape(result.comparison.basis)}</span></div>"
+        f'<p class="dt-muted">Charts: {charts}</p>'
+        f'<details class="dt-help"><summary>Where the prices come from</summary>{lines}</details>'
     )
+
+
+def _badge(result: Compared) -> str:
+    """Source, the longest delay, and when the oldest of the bars were fetched."""
+    told = list(result.attributes.values())
+    sources = sorted({str(a.get("source", "unknown")) for a in told})
+    if any(a.get("simulated") for a in told):
+        return badge_html("Simulated · not market prices", "warn")
+    if "sample" in sources:
+        return badge_html("Sample data · past prices", "warn")
+    delay = max(int(str(a.get("delay_seconds") or 0)) for a in told)
+    fetched = min((str(a["fetched_at"]) for a in told if a.get("fetched_at")), default="")
+    parts = [
+        ", ".join(map(_source_name, sources)),
+        f"{delay // 60} min delayed" if delay >= 60 else "not delayed",
+        *([f"fetched {formats().when(datetime.fromisoformat(fetched), seconds=True)[11:]}"] if fetched else []),
+    ]
+    return badge_html(" · ".join(parts))
 
 
 def _source_name(key: str) -> str:
