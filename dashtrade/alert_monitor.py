@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 class AlertMonitor:
-    """``AlertMonitor().check_conditions(user_id)``. The jobs worker does the same for everybody every minute."""
+    """``AlertMonitor().check_conditions(user_id)``. The jobs worker does the same for everybody every minute.
+
+    >>> import dashtrade as dt
+    >>> dt.AlertMonitor().check_conditions(user_id=1)  # none of this user's rules was triggered
+    []
+    """
 
     def __init__(self, runtime: Runtime | None = None) -> None:
         if runtime is None:

@@ -346,6 +346,11 @@ def history(
     ``start`` (inclusive) and ``end`` (exclusive) replace ``period``; times without a zone are UTC. ``source`` asks only
     that source (``"sample"`` works offline); ``user`` asks with that user's keys and order of sources. Raises
     InvalidInput for bad input, SourceError where a source fails.
+
+    >>> import dashtrade as dt
+    >>> bars = dt.history("AAPL", period="1mo", source="sample")
+    >>> list(bars.columns), bars.attrs["source"]
+    (['open', 'high', 'low', 'close', 'volume'], 'sample')
     """
     from dashtrade.domain.market import HistoryRequest
 
@@ -372,5 +377,10 @@ def news_of(symbol: str, *, user: str | None = None) -> tuple[list[NewsItem], st
 
 
 def search(text: str, source: str | None = None) -> list[SymbolMatch]:
-    """Symbols whose ticker or name matches ``text``."""
+    """Symbols whose ticker or name matches ``text``.
+
+    >>> import dashtrade as dt
+    >>> [match.symbol for match in dt.search("microsoft", source="sample")]
+    ['MSFT']
+    """
     return market_here().search(text, source)

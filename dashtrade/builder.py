@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 class StrategyBuilder:
-    """``StrategyBuilder("mine").add_condition("entry", "ema_9", "crosses_above", "ema_21").test_on_data("AAPL")``."""
+    """``StrategyBuilder("mine").add_condition("entry", "ema_9", "crosses_above", "ema_21").test_on_data("AAPL")``.
+
+    >>> import dashtrade as dt
+    >>> builder = dt.StrategyBuilder("mine").add_condition("entry", "ema_9", "crosses_above", "ema_21")
+    >>> builder.build().name
+    'mine'
+    """
 
     def __init__(self, name: str = "my strategy") -> None:
         self.name = name

@@ -28,6 +28,11 @@ def compare(
 
     ``benchmark`` is one of the symbols, the first where none is named; ``source`` asks only that source. Raises
     InvalidInput for bad input, BadBars for too few common dates, SourceError where a source fails.
+
+    >>> import dashtrade as dt
+    >>> found = dt.compare("AAPL, IBM, MSFT", benchmark="MSFT", source="sample")
+    >>> list(found.ranking().columns[-2:])
+    ['score', 'rank']
     """
     from dashtrade.bootstrap import history
 
@@ -42,6 +47,11 @@ class ComparisonAnalyzer:
 
     ``history(symbol, period, interval)`` gives the bars of one; without it they come from the sources
     that the settings name.
+
+    >>> import dashtrade as dt
+    >>> fetch = lambda symbol, period, interval: dt.history(symbol, period, interval, source="sample")
+    >>> dt.ComparisonAnalyzer("AAPL, IBM", history=fetch).calculate_correlation().shape
+    (2, 2)
     """
 
     def __init__(

@@ -11,7 +11,15 @@ from datetime import datetime
 
 
 class DashTradeError(Exception):
-    """Base of every expected failure. ``code`` is a stable short name for logs and HTTP bodies."""
+    """Base of every expected failure. ``code`` is a stable short name for logs and HTTP bodies.
+
+    >>> import dashtrade as dt
+    >>> try:
+    ...     dt.history("AAPL", period="3y", source="sample")
+    ... except dt.DashTradeError as error:
+    ...     print(error)
+    period: '3y' is not a period. Allowed: 1d, 5d, 1mo, 3mo, 6mo, 1y, 2y, 5y, 10y, ytd, max.
+    """
 
     code = "ERROR"
 

@@ -265,6 +265,10 @@ def levels(
     Columns: ``price``, ``kind`` (support, resistance), ``source`` (pivots, classic, fibonacci, volume), ``touches``,
     ``strength`` 0–1, ``first_at``, ``known_at``, ``last_test``, ``age_bars``, ``distance_percent``, ``distance_atr``
     and a ``sentence``.
+
+    >>> import dashtrade as dt
+    >>> sorted(set(dt.levels(dt.history("AAPL", source="sample"))["kind"]))
+    ['resistance', 'support']
     """
     return level_table(find_levels(bars, lookback, factor, tolerance, sources))
 

@@ -125,6 +125,11 @@ def analyze(
 
     The plan is for the signal's side (long on HOLD), with a stop two average ranges away. ``symbol`` is taken from
     ``bars.attrs`` when left out. Raises BadBars for too few bars or a missing column.
+
+    >>> import dashtrade as dt
+    >>> found = dt.analyze(dt.history("AAPL", source="sample"))
+    >>> found.symbol, str(found.signal.action)
+    ('AAPL', 'SELL')
     """
     columns = Columns(bars)
     for name in ("open", "high", "low", "close", "volume"):

@@ -133,6 +133,11 @@ def signal(bars: pd.DataFrame, news: Sequence[NewsItem] = ()) -> SignalReport:
     ``bars`` is a frame of closed OHLCV bars; a vote whose indicator is still warming up is left out. ``news`` with a
     sentiment joins as a vote of its own, items of the last week that were out by then. Raises BadBars when the bars are
     too few for any vote (fewer than 15).
+
+    >>> import dashtrade as dt
+    >>> report = dt.signal(dt.history("AAPL", source="sample"))
+    >>> str(report.action), -100 <= report.score <= 100
+    ('SELL', True)
     """
     return vote(Evidence(bars, news=news))
 

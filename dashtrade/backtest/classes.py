@@ -28,6 +28,10 @@ class StrategyCondition:
 
     Either side may be a price, an indicator or a number. An unknown name or operator is an error that lists the
     options.
+
+    >>> import dashtrade as dt
+    >>> dt.StrategyCondition("ema_9", "crosses_above", "ema_21").rule().operator.value
+    'crosses_above'
     """
 
     indicator1: str | float
@@ -82,7 +86,12 @@ def _one(item: Any) -> Rule:
 
 @dataclass(frozen=True, slots=True)
 class CustomStrategy:
-    """Entry when all entry conditions hold, exit when any exit condition does; distances in percent of the price."""
+    """Entry when all entry conditions hold, exit when any exit condition does; distances in percent of the price.
+
+    >>> import dashtrade as dt
+    >>> dt.CustomStrategy("dip", ["rsi < 30"], ["rsi > 60"], stop_loss_pct=5).strategy().stops.loss
+    0.05
+    """
 
     name: str
     entry_conditions: Sequence[ConditionLike]
@@ -120,6 +129,12 @@ class Trade:
 
     ``side`` is LONG or SHORT; ``pnl`` is money after fees, ``pnl_percent`` in percent of the entry's value.
     ``exit_reason`` is exit, stop, target, trail or open; an open trade is valued at the last close.
+
+    >>> import dashtrade as dt
+    >>> bars = dt.history("AAPL", period="5y", source="sample")
+    >>> found = dt.Backtester().run(dt.CustomStrategy("dip", ["rsi < 35"], ["rsi > 60"]), bars)
+    >>> isinstance(found.trades[0], dt.Trade)
+    True
     """
 
     symbol: str
@@ -145,6 +160,12 @@ class BacktestResults:
     counts or averages trades are of closed trades, in money after fees; ``total_return`` is money too and
     includes a position that is still open. Averages and extremes of no trades are 0; ratios of no trades are NaN.
     ``consecutive_wins`` and ``consecutive_losses`` are the longest runs of trades in the order of their exits.
+
+    >>> import dashtrade as dt
+    >>> bars = dt.history("AAPL", period="5y", source="sample")
+    >>> found = dt.Backtester().backtest_strategy(bars, ["rsi < 35"], ["rsi > 60"])
+    >>> found.num_trades == found.winning_trades + found.losing_trades
+    True
     """
 
     initial_capital: float
@@ -238,7 +259,13 @@ def _trade(row: Mapping[Any, Any]) -> Trade:
 
 
 class Backtester:
-    """``Backtester().backtest_strategy(df, entry_conditions, exit_conditions)``."""
+    """``Backtester().backtest_strategy(df, entry_conditions, exit_conditions)``.
+
+    >>> import dashtrade as dt
+    >>> bars = dt.history("AAPL", period="5y", source="sample")
+    >>> dt.Backtester(commission=0.001).backtest_strategy(bars, ["rsi < 35"], ["rsi > 60"]).num_trades > 3
+    True
+    """
 
     def __init__(self, commission: float = 0.0, slippage: float | None = None) -> None:
         self.costs = Costs(commission=commission, slippage=slippage)

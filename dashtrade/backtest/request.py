@@ -127,6 +127,12 @@ class BacktestRequest:
     off: then each gets an equal part. ``rebalance`` brings the symbols that the strategy is in back to their weights
     again and again (see ``dashtrade.backtest.rebalance``); ``size`` is then the share of the equity for all of them.
     ``whole_shares`` rounds down to whole shares.
+
+    >>> import dashtrade as dt
+    >>> bars = {"AAPL": dt.history("AAPL", source="sample")}
+    >>> dt.BacktestRequest("ema_cross", bars, cash=-5)
+    Traceback (most recent call last):
+    dashtrade.errors.InvalidInput: cash: -5 is not an allowed amount of money; use a number above 0.
     """
 
     strategy: Strategy | str

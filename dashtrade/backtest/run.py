@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dashtrade.analysis import performance as measure
 from dashtrade.analysis.annualisation import annualisation, interval_of
+from dashtrade.backtest import sparse
 from dashtrade.backtest import trade_statistics as of_trades
-from dashtrade.backtest.bars import Grid, make_grid, make_rows
+from dashtrade.backtest.bars import Grid, make_flags, make_grid, make_rows
 from dashtrade.backtest.control import Cancel, Control, Progress
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
@@ -22,7 +23,7 @@ from dashtrade.backtest.rebalance import REASON, check, rebalance
 from dashtrade.backtest.request import LEFT_OUT, BacktestRequest, Fill, RiskPercent
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.trades import equity as equity_of
-from dashtrade.backtest.trades import order_table, trade_table, why
+from dashtrade.backtest.trades import order_table, sides_of, trade_table, why
 from dashtrade.backtest.vectorbt_engine import Rows
 from dashtrade.domain.strategy import Direction, Signals, Strategy
 from dashtrade.errors import InvalidInput
@@ -42,6 +43,12 @@ def backtest(
     Decisions at a bar's close fill at the next bar's open (see ``dashtrade.backtest.bars``). ``signals`` replaces the
     strategy's own, one for each symbol. ``cancel`` (an event or a callable) stops the run with Cancelled;
     ``progress`` is called with the share done and a sentence. Raises InvalidInput and BadBars with the remedy.
+
+    >>> import dashtrade as dt
+    >>> bars = {"AAPL": dt.history("AAPL", period="5y", source="sample")}
+    >>> result = dt.backtest(dt.BacktestRequest("ema_cross", bars))
+    >>> set(result.trades["symbol"]), len(result.equity) == len(bars["AAPL"])
+    ({'AAPL'}, True)
     """
     control = Control(cancel, progress)
     strategy = resolve(request)
@@ -58,11 +65,20 @@ def backtest(
     rows, records = orders_of(request, strategy, grid, signals, slippage, layout, control)
     control.step(0.7, "Measuring")
     values, positions = equity_of(records, grid, layout, request.cash)
-    reasons = np.full(len(records), REASON, dtype=object) if rows is None else why(records, rows, layout)
+    if rows is not None:
+        reasons = why(records, rows, layout)
+    elif request.rebalance is not None:
+        reasons = np.full(len(records), REASON, dtype=object)
+    else:
+        reasons = sides_of(records)
     control.check()
     trades = trade_table(records, reasons, grid, layout)
     control.step(0.9, "Measuring")
     annual = annualisation(request.bars, first)
+
+    def rows_later() -> Rows:
+        return make_rows(request, strategy, grid, signals, slippage)
+
     held = buy_and_hold(grid, request.cash)
     times = grid.times
     return BacktestResult(
@@ -81,7 +97,7 @@ def backtest(
         contribution=_contribution(trades, grid.symbols),
         warnings=_warnings(request, strategy, values, times, trades, first),
         provenance=provenance(request, strategy, slippage, annual.basis, annual.factor, records),
-        rows=rows,
+        rows=rows if rows is not None or request.rebalance is not None else rows_later,
         rows_per_bar=layout.per_bar,
     )
 
@@ -95,9 +111,12 @@ def orders_of(
     layout: Layout,
     control: Control,
 ) -> tuple[Rows | None, NDArray[Any]]:
-    """(the engine's rows, order records); no rows where the symbols are rebalanced."""
+    """(the engine's rows, order records); no rows where the symbols are rebalanced, or where none were needed."""
     if request.rebalance is not None:
         return None, rebalance(request, strategy, grid, signals, slippage, layout.per_bar, control)
+    if sparse.worth(request, strategy, grid.close.size):
+        control.check()
+        return None, sparse.simulate(request, grid, make_flags(request, grid, signals), slippage)[0]
     rows = make_rows(request, strategy, grid, signals, slippage, control)
     return settle(rows, strategy, layout, grid, control)
 

@@ -186,6 +186,12 @@ def sweep(
     preset, an indicator's setting by its place (``long_entry.ema.window``; ``Template.names`` lists them). ``cancel``
     (an event or a callable) stops it with Cancelled; with ``resume`` the finished blocks are kept. Raises InvalidInput
     for an unknown name, ClusterUnavailable where a Dask scheduler is asked for and not there.
+
+    >>> import dashtrade as dt
+    >>> bars = {"AAPL": dt.history("AAPL", period="2y", source="sample")}
+    >>> found = dt.sweep(dt.BacktestRequest("ema_cross", bars), {"fast": [5, 10, 20], "slow": [15, 30]})
+    >>> len(found.table), found.skipped, sorted(found.best)
+    (5, 1, ['fast', 'slow'])
     """
     options, control = options or SweepOptions(), Control(cancel, progress)
     job = Job(request, parameters)

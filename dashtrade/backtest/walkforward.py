@@ -151,6 +151,14 @@ def walk_forward(
 
     Each test stretch begins flat with the equity of the last one; its open position is sold at its last close, with
     costs. ``cancel`` (an event or a callable) stops it with Cancelled; ``progress`` is called with the share done.
+
+    >>> import dashtrade as dt
+    >>> from dashtrade.backtest import Windows
+    >>> bars = {"AAPL": dt.history("AAPL", period="2y", source="sample")}
+    >>> windows = Windows(train=250, test=60)
+    >>> found = dt.walk_forward(dt.BacktestRequest("ema_cross", bars), {"fast": [5, 10]}, windows)
+    >>> list(found.steps["step"])
+    [0, 1, 2, 3]
     """
     control = Control(cancel, progress)
     windows, options = windows or Windows(), options or SweepOptions()

@@ -192,6 +192,12 @@ class Strategy:
     ``cooldown`` is the number of bars after an exit on which no entry may fill. ``family`` is the name under
     which trials are counted, so that every tuning of one idea counts as one more try. ``size`` is how much an entry
     takes where a run does not say, as people write it: ``50%``, ``$2000``, ``10 shares``, ``risk 1%``; empty for none.
+
+    >>> import dashtrade as dt
+    >>> from dashtrade.strategies import parse_condition
+    >>> crossing = parse_condition("ema(9) crosses above ema(21) and rsi < 70")
+    >>> dt.Strategy("cross", long_entry=crossing).trial_family
+    'cross'
     """
 
     name: str

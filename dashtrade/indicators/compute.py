@@ -117,6 +117,13 @@ def indicator(bars: pd.DataFrame | Columns, key: str, **params: Any) -> pd.Serie
 
     Raises UnknownOption for an unknown key, InvalidInput for a wrong parameter, BadBars for a missing column. Fewer
     bars than the warm-up give NaN everywhere.
+
+    >>> import dashtrade as dt
+    >>> bars = dt.history("AAPL", source="sample")
+    >>> dt.indicator(bars, "rsi", window=14).name
+    'rsi'
+    >>> list(dt.indicator(bars, "macd").columns)
+    ['macd', 'signal', 'histogram']
     """
     entry = REGISTRY[key]
     checked = entry.checked(params)
@@ -129,7 +136,12 @@ def indicator(bars: pd.DataFrame | Columns, key: str, **params: Any) -> pd.Serie
 
 def indicators() -> pd.DataFrame:
     """The catalogue as a table: one row for each key, with label, family, inputs, outputs, parameters and their ranges,
-    warm-up bars at the defaults, panel, library, formula and source."""
+    warm-up bars at the defaults, panel, library, formula and source.
+
+    >>> import dashtrade as dt
+    >>> dt.indicators().loc["rsi", "ranges"]
+    'window: a whole number from 2 to 10000'
+    """
     rows = [
         {
             "key": e.key,

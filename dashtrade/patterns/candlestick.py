@@ -126,6 +126,11 @@ def candlestick_patterns(
     Returns one row for each hit: ``time`` (of the pattern's last bar), ``pattern`` (TA-Lib's name), ``name``,
     ``direction`` (1 or −1), ``strength`` (TA-Lib's: 100; 80 for a few, 200 for a confirmed hikkake).
     Raises UnknownOption for an unknown name and BadBars for a missing column.
+
+    >>> import dashtrade as dt
+    >>> hits = dt.candlestick_patterns(dt.history("AAPL", source="sample"), ["CDLHAMMER"])
+    >>> list(hits.columns)
+    ['time', 'pattern', 'name', 'direction', 'strength']
     """
     chosen = list(CANDLESTICKS) if patterns is None else list(patterns)
     for key in chosen:

@@ -252,6 +252,11 @@ def chart_patterns(bars: pd.DataFrame, factor: float = 3.0, percent: float | Non
     Returns one row for each hit, with the fields of ChartHit as columns: ``pattern``, ``direction`` (1 or −1),
     ``formed_at``, ``confirmed_at``, ``invalidated_at`` (NaT where it has not happened), ``target``, ``stop``,
     ``quality``, ``pivots`` and more. Target and level are NaN until confirmed. Raises InvalidInput and BadBars.
+
+    >>> import dashtrade as dt
+    >>> hits = dt.chart_patterns(dt.history("IBM", period="5y", source="sample"))
+    >>> bool((hits["formed_at"] <= hits["confirmed_at"].fillna(hits["formed_at"])).all())
+    True
     """
     scanner = ChartScanner(factor, percent)
     scanner.follow(bars)

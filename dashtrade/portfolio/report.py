@@ -108,8 +108,8 @@ def portfolio(
     for a symbol without bars, a quantity of 0 or equity of 0 or less, BadBars for fewer than 3 common dates.
 
     >>> import dashtrade as dt
-    >>> bars = {s: dt.history(s, period="1y", source="sample") for s in ("AAPL", "MSFT", "^GSPC")}
-    >>> held = dt.portfolio({"AAPL": 10, "MSFT": (50, 28.0)}, bars, cash=1_000, benchmark="^GSPC")
+    >>> bars = {s: dt.history(s, period="1y", source="sample") for s in ("AAPL", "MSFT", "IBM")}
+    >>> held = dt.portfolio({"AAPL": 10, "MSFT": (50, 28.0)}, bars, cash=1_000, benchmark="IBM")
     >>> list(held.to_frame().index)
     ['AAPL', 'MSFT']
     """
