@@ -11,7 +11,7 @@ import inspect
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 def write_all(folder: Path) -> None:
     """Every generated page. The pictures of the catalogue are drawn anew only when the program is newer than they."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {
-        "settings.md": settings_page(),
-        "commands.md": commands_page(),
-        "webhook_fields.md": webhook_fields(),
-        "errors.md": errors_table(),
-        "refusals.md": refusals_table(),
-        "message.md": message(),
-        "addresses.md": addresses(),
-        "presets.md": presets_table(),
-        "reports.md": reports_table(),
-        "public.md": public_names(),
-        "votes.md": votes_table(),
-        "quality.md": quality_table(),
-    }
-    for name, text in pages.items():
-        _write(folder / name, text)
+    for name, make in PAGES.items():
+        _write(folder / name, make())
     catalogue(folder / "catalogue")
 
 
@@ -372,6 +358,23 @@ def quality_table() -> str:
     return table(("count", "what is found", "what is done"), rows)
 
 
+def notebooks_list() -> str:
+    """The analyst's notebooks in their order, by their own titles."""
+    import json
+
+    from dashtrade.resources import folder
+
+    lines = []
+    for path in sorted(folder("notebooks").glob("[0-9]*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts = ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        title = next(
+            (text.splitlines()[0].lstrip("# 0123456789·") for text in texts if text.startswith("# ")), path.stem
+        )
+        lines.append(f"- `{path.name}`: {title}")
+    return "\n".join(lines)
+
+
 def public_names() -> str:
     import dashtrade
 
@@ -411,6 +414,23 @@ def catalogue(folder: Path) -> None:
         if "\n## " not in text:  # entries directly below the title
             page.write_text(text.replace("\n### ", "\n## "), encoding="utf-8")
     stamp.touch()
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "webhook_fields.md": webhook_fields,
+    "errors.md": errors_table,
+    "refusals.md": refusals_table,
+    "message.md": message,
+    "addresses.md": addresses,
+    "presets.md": presets_table,
+    "reports.md": reports_table,
+    "notebooks.md": notebooks_list,
+    "public.md": public_names,
+    "votes.md": votes_table,
+    "quality.md": quality_table,
+}
 
 
 if __name__ == "__main__":
