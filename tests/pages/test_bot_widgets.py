@@ -20,9 +20,10 @@ from dashtrade.domain.users import User
 from dashtrade.errors import DatabaseUnavailable
 from dashtrade.pages.bot.alerting import WebhookAway, post_alert
 from dashtrade.pages.bot.messages import KINDS, alert_message, trial_body
-from dashtrade.pages.bot.model import AlertAnswer, BotModel, BotServices
+from dashtrade.pages.bot.model import BotModel
+from dashtrade.pages.bot.services import AlertAnswer, BotServices
 from dashtrade.pages.bot.view import BotView
-from dashtrade.services import bots, kill_switches
+from dashtrade.services import bot_connection, bot_day, bot_replay, bots, kill_switches
 from webhook.payload import parse_payload
 
 UowFactory = Callable[[], UnitOfWork]
@@ -31,11 +32,13 @@ UowFactory = Callable[[], UnitOfWork]
 class House:
     """The page of one user. ``answer`` is what the webhook will say."""
 
-    def __init__(self, uow: UowFactory, user: User) -> None:
+    def __init__(self, uow: UowFactory, user: User, **query: str) -> None:
         self.user = user
         self.sent: list[tuple[str, str]] = []
         self.answer = AlertAnswer(200, '{"status": "success"}', 12.5)
         self.broken: Exception | None = None
+        self.prices: dict[str, Decimal] = {}
+        self.performance: Any = None
 
         def mine(service: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kw: Any) -> Any:
@@ -50,17 +53,30 @@ class House:
             list_trades=mine(bots.list_trades), list_signals=mine(bots.list_signals),
             list_risk_events=mine(bots.list_risk_events),
             list_tokens=mine(bots.list_tokens), list_halts=mine(kill_switches.list_halts),
-            create_bot=mine(bots.create_bot), set_bot_active=mine(bots.set_bot_active),
-            delete_bot=mine(bots.delete_bot),
+            realized_today=mine(bot_day.realized_today), prices=lambda symbols: self.prices,
+            create_bot=lambda new, phrase: mine(bots.create_bot)(new, passphrase=phrase),
+            update_bot=lambda number, changes: mine(bots.update_bot)(number, **changes),
+            set_bot_active=mine(bots.set_bot_active), delete_bot=mine(bots.delete_bot),
             create_token=lambda bot_id, label: mine(bots.create_token)(bot_id=bot_id, label=label),
             revoke_token=mine(bots.revoke_token),
-            halt=lambda reason: kill_switches.set_halt(uow(), reason=reason, set_by=user.username, user_id=user.id),
+            halt=lambda reason, symbol: kill_switches.set_halt(
+                uow(), reason=reason, set_by=user.username, user_id=user.id, symbol=symbol
+            ),
             resume=lambda number: kill_switches.clear_halt(uow(), number, cleared_by=user.username, user_id=user.id),
+            connection=mine(bot_connection.connection), ask_connection=mine(bot_connection.ask_connection),
+            strategies=lambda: ["ema_cross", "<i>mine</i>"], compare=self.compare,
+            replay=lambda number, proposed, equity: mine(bot_replay.replay_alerts)(number, proposed, equity=equity),
             send_alert=self.send, webhook_base="http://127.0.0.1:8080",
         )  # fmt: skip
         self.model = BotModel(services)
         self.view = BotView(self.model)
+        self.model.restore(query)
         self.model.refresh()
+
+    def compare(self, _bot_id: int) -> Any:
+        if isinstance(self.performance, Exception):
+            raise self.performance
+        return self.performance
 
     def send(self, token: str, body: str) -> AlertAnswer:
         self.sent.append((token, body))
@@ -79,10 +95,15 @@ def house(uow_factory: UowFactory, make_user: Callable[..., User]) -> House:
     return House(uow_factory, make_user("ada"))
 
 
+def form_of(house: House, name: str) -> Any:
+    setup = house.view.setup
+    return next(form for form in (setup.basics, setup.limits, setup.switches) if name in form.controls)
+
+
 def make_bot(house: House, **texts: str) -> int:
     for name, text in texts.items():
-        (house.view.basics if name in house.view.basics.controls else house.view.limits).controls[name].value = text
-    house.view.create.click()
+        form_of(house, name).controls[name].value = text
+    house.view.setup.create.click()
     assert "is there" in house.said
     return house.model.snapshot.bots[-1].id
 
@@ -91,7 +112,7 @@ def test_a_new_user_is_led_to_the_set_up(house: House) -> None:
     assert house.model.tab == "setup"
     assert "dt-hidden" in house.view.sections["overview"]._dom_classes
     assert "dt-hidden" not in house.view.sections["setup"]._dom_classes
-    assert "Create a bot first" in house.view.paste.value
+    assert "Create a bot first" in house.view.setup.paste.value
 
 
 def test_creating_a_bot_writes_what_the_form_says(house: House, uow_factory: UowFactory) -> None:
@@ -105,7 +126,7 @@ def test_creating_a_bot_writes_what_the_form_says(house: House, uow_factory: Uow
     assert (config.direction.value, config.account_mode.value, config.is_active) == ("long_short", "simulated", True)
     assert config.limits.daily_loss_limit == 200 and config.limits.max_position_size == 3000
     assert config.limits.risk_limit_percent == 5
-    assert house.view.chosen.value == view.id
+    assert house.view.setup.chosen.value == view.id
     assert house.view.bots.rows[0]["symbol"] == "MSFT"
 
 
@@ -117,16 +138,16 @@ def test_creating_a_bot_writes_what_the_form_says(house: House, uow_factory: Uow
 def test_a_wrong_value_is_named_and_nothing_is_stored(
     house: House, uow_factory: UowFactory, name: str, text: str, said: str
 ) -> None:
-    form = house.view.basics if name in house.view.basics.controls else house.view.limits
+    form = form_of(house, name)
     form.controls[name].value = text
-    house.view.create.click()
+    house.view.setup.create.click()
     assert said in house.said and "<b>" not in house.said.replace('<b aria-hidden="true">', "")
     assert bots.list_bots(uow_factory(), house.user.id) == []
 
 
 def test_a_second_bot_for_the_same_symbol_and_timeframe_is_refused(house: House) -> None:
     make_bot(house)
-    house.view.create.click()
+    house.view.setup.create.click()
     assert "already" in house.said and len(house.model.snapshot.bots) == 1
 
 
@@ -155,22 +176,22 @@ def test_another_users_bot_cannot_be_reached(
 
 def test_the_token_is_shown_once_with_the_ready_address(house: House, uow_factory: UowFactory) -> None:
     make_bot(house)
-    house.view.new_token.click()
+    house.view.setup.new_token.click()
     secret = house.model.token
-    assert len(secret) == 43 and f"http://127.0.0.1:8080/webhook?token={secret}" in house.view.url.value
-    [row] = house.view.tokens.rows
+    assert len(secret) == 43 and f"http://127.0.0.1:8080/webhook?token={secret}" in house.view.setup.url.value
+    [row] = house.view.setup.tokens.rows
     assert secret not in json.dumps(row) and secret.startswith(row["prefix"].rstrip("…"))
     again = House(uow_factory, house.user)
-    assert secret not in again.view.url.value and again.model.token == ""
-    house.press(house.view.tokens, "revoke", row["id"])
-    assert house.view.tokens.rows[0]["state"] == "revoked" and "revoked" in house.said
+    assert secret not in again.view.setup.url.value and again.model.token == ""
+    house.press(house.view.setup.tokens, "revoke", row["id"])
+    assert house.view.setup.tokens.rows[0]["state"] == "revoked" and "revoked" in house.said
 
 
 def test_a_token_can_be_for_one_bot(house: House) -> None:
     make_bot(house)
-    house.view.for_one.value = True
-    house.view.new_token.click()
-    assert house.view.tokens.rows[0]["scope"] == "AAPL · 1 Hour"
+    house.view.setup.for_one.value = True
+    house.view.setup.new_token.click()
+    assert house.view.setup.tokens.rows[0]["scope"] == "AAPL · 1 Hour"
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -198,27 +219,28 @@ def test_a_test_alert_is_what_the_webhook_understands() -> None:
 
 def test_sending_a_test_alert_shows_the_answer(house: House) -> None:
     make_bot(house)
-    house.view.send.click()
+    house.view.setup.send.click()
     assert "create a token first" in house.said and house.sent == []
-    house.view.new_token.click()
-    house.view.action.value = "SELL"
-    house.view.send.click()
+    house.view.setup.new_token.click()
+    house.view.setup.action.value = "SELL"
+    house.view.setup.send.click()
     [(token, body)] = house.sent
     assert token == house.model.token and json.loads(body)["action"] == "SELL"
-    assert 'data-status="200"' in house.view.answer.value
+    assert 'data-status="200"' in house.view.setup.answer.value
     house.answer = AlertAnswer(409, '{"message": "<img src=x>"}', 1.0)
-    house.view.send.click()
-    assert "✕ HTTP 409" in house.view.answer.value and "<img" not in house.view.answer.value
+    house.view.setup.send.click()
+    shown = house.view.setup.answer.value
+    assert 'data-ok="problem"' in shown and "HTTP 409" in shown and "&lt;img" in shown and "<img" not in shown
 
 
 def test_a_second_click_while_the_first_is_under_way_sends_nothing(house: House) -> None:
     make_bot(house)
-    house.view.new_token.click()
+    house.view.setup.new_token.click()
     waiting: list[Any] = []
     house.model._background = lambda work, done: waiting.append((work, done))
-    house.view.send.click()
+    house.view.setup.send.click()
     house.model.send_test()
-    assert len(waiting) == 1 and house.view.send.disabled
+    assert len(waiting) == 1 and house.view.setup.send.disabled
 
 
 def test_the_kill_switch_asks_blocks_and_is_opened_again(house: House, uow_factory: UowFactory) -> None:
@@ -308,14 +330,15 @@ def test_an_accepted_alerts_outcome_is_told_when_it_is_known(house: House) -> No
     from dashtrade.domain.bot_views import SignalView
 
     make_bot(house)
-    house.view.new_token.click()
+    house.view.setup.new_token.click()
     house.answer = AlertAnswer(202, '{"status": "accepted", "signal_id": 7}', 2000.0)
-    house.view.send.click()
-    assert "HTTP 202" in house.view.answer.value and "data-state" not in house.view.answer.value
+    house.view.setup.send.click()
+    assert "HTTP 202" in house.view.setup.answer.value and "data-state" not in house.view.setup.answer.value
     now = datetime.now(UTC)
     signal = SignalView(
         1, 7, now, "done", "DONE", "Opened <b>long</b>.", "AAPL", "BUY", "1 Hour", 1, "{}", 202, Decimal(3), None
     )
     house.model.snapshot = replace(house.model.snapshot, signals=(signal,))
-    assert 'data-state="done"' in house.view.answer.value
-    assert "Opened &lt;b&gt;long" in house.view.answer.value
+    assert 'data-state="done"' in house.view.setup.answer.value
+    assert "Opened &lt;b&gt;long" in house.view.setup.answer.value
+    assert "HTTP 202" in house.view.setup.answer.value

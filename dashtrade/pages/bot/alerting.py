@@ -7,7 +7,7 @@ import time
 import httpx
 
 from dashtrade.errors import DashTradeError
-from dashtrade.pages.bot.model import AlertAnswer
+from dashtrade.pages.bot.services import AlertAnswer
 
 TIMEOUT = httpx.Timeout(6.0, connect=2.0)
 

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from dashtrade.domain.bots import BotConfig
 
@@ -17,7 +18,7 @@ KINDS = {
 }
 
 
-def alert_message(bot: BotConfig, kind: str) -> str:
+def alert_message(bot: BotConfig, kind: str, passphrase: str | None = None) -> str:
     """The text for TradingView's Message field.
 
     The timeframe is written out, since a plain price alert fills ``{{interval}}`` with 1 whatever the chart shows. A
@@ -33,10 +34,17 @@ def alert_message(bot: BotConfig, kind: str) -> str:
         }
     else:
         fields = {"action": "CLOSE" if kind == PRICE_CLOSE else "BUY"} | fields
-    return json.dumps(fields, indent=1)
+    return json.dumps(fields | _secret(passphrase), indent=1, ensure_ascii=False)
 
 
-def trial_body(bot: BotConfig, action: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
+def trial_body(
+    bot: BotConfig,
+    action: str,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    *,
+    passphrase: str | None = None,
+    price: Decimal | None = None,
+) -> str:
     """A body as TradingView would send it, with an id of its own, so that sending it again makes no second order."""
     stamp = now().replace(microsecond=0)
     fields = {
@@ -46,7 +54,12 @@ def trial_body(bot: BotConfig, action: str, now: Callable[[], datetime] = lambda
         "timenow": stamp.isoformat().replace("+00:00", "Z"),
         "id": f"test-{secrets.token_hex(6)}",
     }
-    return json.dumps(fields)
+    known = {} if price is None else {"price": f"{price:f}"}
+    return json.dumps(fields | known | _secret(passphrase))
+
+
+def _secret(passphrase: str | None) -> dict[str, str]:
+    return {} if passphrase is None else {"passphrase": passphrase}
 
 
 def webhook_url(base: str, token: str) -> str:

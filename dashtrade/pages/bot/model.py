@@ -2,143 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import traitlets as t
 
-from dashtrade.domain.bot_views import (
-    BotView,
-    HaltView,
-    NewBot,
-    NewToken,
-    PositionView,
-    RiskEventView,
-    SignalView,
-    TokenView,
-    TradeView,
-)
-from dashtrade.domain.bots import HaltScope
-from dashtrade.errors import InvalidInput
+from dashtrade.errors import DashTradeError, InvalidInput
 from dashtrade.pages.background import Background, inline
-from dashtrade.pages.bot.messages import KINDS, STRATEGY, alert_message, trial_body, webhook_url
-from dashtrade.pages.guard import Message, describe
-from dashtrade.pages.model import PageModel
+from dashtrade.pages.bot.services import BotServices, Snapshot
+from dashtrade.pages.bot.study import StudyModel
+from dashtrade.pages.guard import Message, describe, log
+from dashtrade.services.bot_day import results
 
-TABS = {"overview": "Overview", "setup": "Set up", "orders": "Orders", "signals": "Signals", "risk": "Risk"}
-ACTIONS = ("BUY", "SELL", "CLOSE")
-
-
-@dataclass(frozen=True, slots=True)
-class AlertAnswer:
-    """What the webhook answered: HTTP status, the body's text, and how long it took."""
-
-    status: int
-    body: str
-    milliseconds: float
-
-    @property
-    def signal_id(self) -> int | None:
-        """The stored alert's number, where the body names one."""
-        try:
-            number = json.loads(self.body)["signal_id"]
-        except (ValueError, KeyError, TypeError):
-            return None
-        return number if isinstance(number, int) else None
+TABS = {
+    "overview": "Overview", "setup": "Set up", "orders": "Orders", "signals": "Signals",
+    "performance": "Performance", "replay": "Replay", "risk": "Risk",
+}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class BotServices:
-    """What the page needs done, for the signed-in user. ``send_alert`` posts a body with a token to the webhook."""
-
-    list_bots: Callable[[], Sequence[BotView]]
-    list_positions: Callable[[], Sequence[PositionView]]
-    list_trades: Callable[[], Sequence[TradeView]]
-    list_signals: Callable[[], Sequence[SignalView]]
-    list_risk_events: Callable[[], Sequence[RiskEventView]]
-    list_tokens: Callable[[], Sequence[TokenView]]
-    list_halts: Callable[[], Sequence[HaltView]]
-    create_bot: Callable[[NewBot], BotView]
-    set_bot_active: Callable[[int, bool], BotView]
-    delete_bot: Callable[[int], None]
-    create_token: Callable[[int | None, str | None], NewToken]
-    revoke_token: Callable[[int], TokenView]
-    halt: Callable[[str], object]
-    resume: Callable[[int], None]
-    send_alert: Callable[[str, str], AlertAnswer]
-    webhook_base: str
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything the tables show, read at one moment."""
-
-    bots: tuple[BotView, ...] = ()
-    positions: tuple[PositionView, ...] = ()
-    trades: tuple[TradeView, ...] = ()
-    signals: tuple[SignalView, ...] = ()
-    risk_events: tuple[RiskEventView, ...] = ()
-    tokens: tuple[TokenView, ...] = ()
-    halts: tuple[HaltView, ...] = ()
-
-    @property
-    def halted(self) -> HaltView | None:
-        """The kill switch that stops all of the user's entries, if one is open."""
-        widest = (HaltScope.SYSTEM.value, HaltScope.USER.value)
-        return next((h for scope in widest for h in self.halts if h.scope == scope), None)
-
-    @property
-    def resumable(self) -> HaltView | None:
-        """The user's own kill switch. One for everybody is the administrators' to open."""
-        return next((h for h in self.halts if h.scope == HaltScope.USER.value), None)
-
-    @property
-    def total_pnl(self) -> Decimal:
-        return sum((b.total_pnl for b in self.bots), Decimal(0))
-
-
-class BotModel(PageModel):
+class BotModel(StudyModel):
     """The user's bots. ``refresh`` reads everything; each action reads everything again when it is done."""
 
-    snapshot: Snapshot = t.Any(Snapshot())  # type: ignore[assignment]
     loaded: bool = t.Bool(False)  # type: ignore[assignment]
-    tab: str = t.Unicode("overview")  # type: ignore[assignment]
-    chosen_bot: int | None = t.Int(None, allow_none=True)  # type: ignore[assignment]
-    message_kind: str = t.Unicode(STRATEGY)  # type: ignore[assignment]
-    test_action: str = t.Unicode("BUY")  # type: ignore[assignment]
-    token: str = t.Unicode("")  # type: ignore[assignment]
-    answer: AlertAnswer | None = t.Instance(AlertAnswer, allow_none=True)  # type: ignore[assignment]
     refreshed_at: datetime | None = t.Any(None)  # type: ignore[assignment]
-    sending: bool = t.Bool(False)  # type: ignore[assignment]
+    query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
 
     def __init__(self, services: BotServices, *, background: Background = inline, **traits: Any) -> None:
         self._services = services
         self._refreshing = False
         self._troubled = False
+        self._wanted: dict[str, str] = {}
         super().__init__(background=background, **traits)
-
-    @property
-    def bot(self) -> BotView | None:
-        """The bot the set-up steps are about."""
-        return next((b for b in self.snapshot.bots if b.id == self.chosen_bot), None)
-
-    @property
-    def url(self) -> str:
-        return webhook_url(self._services.webhook_base, self.token or "YOUR_TOKEN")
-
-    @property
-    def paste_message(self) -> str:
-        return alert_message(self.bot.config, self.message_kind) if self.bot else ""
-
-    @property
-    def outcome(self) -> SignalView | None:
-        """What became of the test alert, once it shows among the signals: an answer of 202 does not tell it."""
-        number = self.answer.signal_id if self.answer else None
-        return next((s for s in self.snapshot.signals if number is not None and s.signal_id == number), None)
 
     @t.validate("tab")
     def _known_tab(self, proposal: Any) -> str:
@@ -146,17 +42,15 @@ class BotModel(PageModel):
             raise InvalidInput("tab", "is not known.", allowed=TABS)
         return str(proposal["value"])
 
-    @t.validate("message_kind")
-    def _known_kind(self, proposal: Any) -> str:
-        if proposal["value"] not in KINDS:
-            raise InvalidInput("message", "is not known.", allowed=KINDS)
-        return str(proposal["value"])
-
-    @t.validate("test_action")
-    def _known_action(self, proposal: Any) -> str:
-        if proposal["value"] not in ACTIONS:
-            raise InvalidInput("action", "is not known.", allowed=ACTIONS)
-        return str(proposal["value"])
+    def restore(self, values: Mapping[str, str]) -> None:
+        """Takes a query or the last visit. The bot and the strategy are looked for once everything is read."""
+        tab = values.get("tab", "")
+        if tab in TABS:
+            self.tab = tab
+        elif tab:
+            self.say(describe(InvalidInput("tab", f"{tab[:40]!r} is not known.", allowed=tuple(TABS))))
+        self.base = values.get("base", "")[:300]
+        self._wanted = {name: values[name] for name in ("bot", "strategy") if values.get(name)}
 
     def refresh(self) -> None:
         """Reads everything off the event loop; skipped while a read is under way."""
@@ -170,21 +64,15 @@ class BotModel(PageModel):
                 if self._troubled:
                     self._troubled = False
                     self.say(Message("success", "Connected again."))
-                self._show(outcome.value)
+                self._show(*outcome.value)
             elif not self._troubled:  # said once, not at every beat
                 self._troubled = True
                 self.say(describe(outcome.error))
 
-        self._background(lambda _post: self._read(), self.guard(done))
-
-    def create_bot(self, values: Mapping[str, Any]) -> None:
-        """From the form's values; the service checks every field again."""
-        view = self._services.create_bot(NewBot(**values))
-        self._reread()
-        self.chosen_bot = view.id
-        state = "on" if view.config.is_active else "off; switch it on in the overview when you are ready"
-        what = f"{view.config.symbol} at {view.config.timeframe.value}"
-        self.say(Message("success", f"The bot for {what} is there and {state}. Next: its token."))
+        first = not self.loaded
+        self._background(lambda _post: (self._read(), self._names() if first else None), self.guard(done))
+        if self.connection is not None and self.connection.waiting:
+            self.look_at_connection()
 
     def row_action(self, name: str, row_id: str) -> None:
         """A button in one of the tables."""
@@ -193,81 +81,123 @@ class BotModel(PageModel):
             self._services.set_bot_active(number, name == "on")
         elif name == "delete":
             self._services.delete_bot(number)
+        elif name == "edit":
+            self.edit(number)
+            return
         elif name == "setup":
-            self.chosen_bot, self.tab = number, "setup"
+            self.chosen_bot, self.tab, self.step = number, "setup", "alert"
             return
         elif name == "revoke":
             self._services.revoke_token(number)
             self.say(Message("success", "The token is revoked: no request with it is accepted any more."))
+        elif name == "resume":
+            self._services.resume(number)
+            self.say(Message("success", "The kill switch is open: alerts may enter again."))
         else:
             raise InvalidInput("action", f"{name!r} is not known.")
-        self._reread()
-
-    def create_token(self, *, for_one_bot: bool = False) -> None:
-        """The secret is shown on this page until it is closed, and nowhere else."""
-        bot = self.bot
-        label = f"{bot.config.symbol} {bot.config.timeframe.value}" if bot else None
-        made = self._services.create_token(bot.id if bot and for_one_bot else None, label)
-        self.token = made.secret
-        self._reread()
-        self.say(Message("success", "Copy the address now: the token is shown only until this page is closed."))
-
-    def send_test(self) -> None:
-        """Sends a test alert through the webhook, as TradingView would. One at a time."""
-        bot = self.bot
-        if bot is None:
-            raise InvalidInput("bot", "choose the bot to test first.")
-        if not self.token.strip():
-            raise InvalidInput("token", "create a token first, or paste one that you kept.")
-        if self.sending:
-            return
-        self.sending, self.answer = True, None
-        token, body = self.token.strip(), trial_body(bot.config, self.test_action)
-
-        def done(outcome: Any) -> None:
-            self.sending = False
-            if outcome.error is not None:
-                self.say(describe(outcome.error))
-                return
-            self.answer = outcome.value
-            self.refresh()
-
-        self._background(lambda _post: self._services.send_alert(token, body), self.guard(done))
+        self.reread()
 
     def halt(self) -> None:
         """The kill switch: entries stop at once, exits still run."""
-        self._services.halt("Stopped on the bot page.")
-        self._reread()
+        self._services.halt("Stopped on the bot page.", None)
+        self.reread()
         self.say(Message("warning", "Trading is stopped: no bot of yours enters a position. Exits still run."))
+
+    def halt_symbol(self, symbol: str) -> None:
+        """The kill switch of one symbol."""
+        if not symbol.strip():
+            raise InvalidInput("symbol", "type the symbol whose entries shall stop.")
+        self._services.halt("Stopped on the bot page.", symbol)
+        self.reread()
+        self.say(Message("warning", f"Entries in {symbol.strip().upper()[:20]} are stopped. Exits still run."))
 
     def resume(self) -> None:
         halt = self.snapshot.resumable
         if halt is None:
             raise InvalidInput("kill switch", "there is none of yours to open.")
         self._services.resume(halt.id)
-        self._reread()
+        self.reread()
         self.say(Message("success", "Trading may go on: bots that are on act on their next alert."))
+
+    # ------------------------------------------------------------------ reading
 
     def _read(self) -> Snapshot:
         s = self._services
+        bots, positions = tuple(s.list_bots()), tuple(s.list_positions())
+        prices = self._prices(sorted({p.symbol for p in positions}))
         return Snapshot(
-            tuple(s.list_bots()),
-            tuple(s.list_positions()),
+            bots,
+            positions,
             tuple(s.list_trades()),
             tuple(s.list_signals()),
             tuple(s.list_risk_events()),
             tuple(s.list_tokens()),
             tuple(s.list_halts()),
+            results(bots, positions, s.realized_today(), prices),
+            prices,
         )
 
-    def _reread(self) -> None:
+    def _prices(self, symbols: list[str]) -> Mapping[str, Decimal]:
+        """Without prices the page shows what is realised; that they are away is no reason to show nothing."""
+        if not symbols:
+            return {}
+        try:
+            return self._services.prices(symbols)
+        except DashTradeError as error:
+            log.info("no prices for open positions: %s", error)
+            return {}
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self._services.strategies())
+
+    def reread(self) -> None:
         self._show(self._read())
 
-    def _show(self, snapshot: Snapshot) -> None:
+    def _show(self, snapshot: Snapshot, strategies: tuple[str, ...] | None = None) -> None:
+        if strategies is not None:
+            self.strategies = strategies
         self.snapshot = snapshot
-        if self.chosen_bot not in {b.id for b in snapshot.bots}:
+        known = {b.id for b in snapshot.bots}
+        if self.form_bot not in known:
+            self.form_bot = None
+        if self.chosen_bot not in known:
             self.chosen_bot = snapshot.bots[0].id if snapshot.bots else None
         if not self.loaded:
-            self.loaded = True
-            if not snapshot.bots:
-                self.tab = "setup"
+            self.loaded = self.loaded_once = True
+            self._take_wishes()
+            self.attempt(self.look_at_connection)
+
+    def _take_wishes(self) -> None:
+        """What the address asked for, now that it can be looked for."""
+        number, name = self._wanted.pop("bot", ""), self._wanted.pop("strategy", "")
+        if number:
+            if number.isdecimal() and int(number) in {b.id for b in self.snapshot.bots}:
+                self.chosen_bot = int(number)
+            else:
+                self.say(Message("info", f"You have no bot {number[:20]!r}; it may have been deleted."))
+        if name:
+            carrying = next((b for b in self.snapshot.bots if b.config.strategy_name == name), None)
+            if carrying is not None and not number:
+                self.chosen_bot = carrying.id
+            elif name in self.strategies:
+                self.strategy, self.tab, self.step = name, "setup", "bot"
+            else:
+                self.say(Message("info", f"There is no strategy {name[:80]!r}."))
+        elif not self.snapshot.bots and not number:
+            self.tab = "setup"
+        self._write_query()
+
+    @t.observe("tab", "chosen_bot", "base")
+    def _on_place(self, _change: Any) -> None:
+        if self.loaded:
+            self._write_query()
+            self.attempt(self._services.remember, {"tab": self.tab, "base": self.base})
+
+    def _write_query(self) -> None:
+        found = {"tab": self.tab}
+        bot = self.bot
+        if bot is not None:
+            found["bot"] = str(bot.id)
+            if bot.config.strategy_name:
+                found["strategy"] = bot.config.strategy_name
+        self.query = found
