@@ -64,7 +64,7 @@ INTERVALS = ("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1wk")
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """What a user asks for. ``symbol`` None watches every symbol of the watchlist."""
+    """What a user asks for. ``symbol`` None watches every symbol of the watchlist, or of its named list ``within``."""
 
     kind: str
     condition: str
@@ -75,11 +75,13 @@ class NewAlert:
     expires_at: datetime | None = None
     name: str | None = None
     source: str = ""
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """A rule as it is kept. ``symbol`` is ``WATCHLIST`` where ``scope`` is watchlist."""
+    """A rule as it is kept. ``symbol`` is ``WATCHLIST`` where ``scope`` is watchlist; ``within`` and ``list_id`` then
+    name the list, or nothing where it is the whole watchlist."""
 
     id: int
     user_id: int
@@ -97,6 +99,8 @@ class AlertRule:
     frequency: Frequency = Frequency.ONCE
     cooldown: timedelta = timedelta(0)
     expires_at: datetime | None = None
+    within: str = ""
+    list_id: int | None = None
 
     @property
     def label(self) -> str:

@@ -18,6 +18,7 @@ from dashtrade.domain.market import HistoryRequest, Period, parse_interval, pars
 from dashtrade.errors import BadBars, DashTradeError, InvalidInput, NoDataInRange, NotFound
 from dashtrade.services.alert_conditions import BarsView, SignalCheck, check_of
 from dashtrade.services.alert_rules import LONGEST_COOLDOWN, get_alert
+from dashtrade.services.watchlists import list_id_of
 from dashtrade.services.work import working
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def check_alert(new: NewAlert) -> NewAlert:
         raise InvalidInput("cooldown", "must be between nothing and 30 days.")
     if new.expires_at is not None and (new.expires_at.tzinfo is None or new.expires_at <= datetime.now(UTC)):
         raise InvalidInput("expires_at", "must be a time in the future, with a zone.")
+    if new.within and new.symbol is not None:
+        raise InvalidInput("watch", "name a symbol or a list, not both.")
     symbol = None if new.symbol is None else parse_symbol(new.symbol)
     name = new.name.strip()[:120] if new.name and new.name.strip() else None
     return NewAlert(
@@ -71,6 +74,7 @@ def check_alert(new: NewAlert) -> NewAlert:
         new.expires_at,
         name,
         new.source.strip()[:40],
+        new.within,
     )
 
 
@@ -95,6 +99,7 @@ def update_alert(uow: UnitOfWork, user_id: int, alert_id: int, new: NewAlert) ->
             "cooldown_seconds": int(new.cooldown.total_seconds()),
             "expires_at": new.expires_at,
             "active_since": datetime.now(UTC),
+            "list_id": list_id_of(work, user_id, new.within) if new.within else None,
         }
         work.session.execute(update(r).where(r.alert_id == alert_id).values(**details))
         work.commit()

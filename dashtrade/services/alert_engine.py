@@ -33,6 +33,7 @@ from dashtrade.services.alert_rules import as_event, as_rule, rules_query
 from dashtrade.services.jobs import job
 from dashtrade.services.notifications import notify
 from dashtrade.services.source_order import all_source_orders
+from dashtrade.services.watchlists import members
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,13 +84,17 @@ def _groups(context: AlertContext, now: datetime, user_id: int | None) -> dict[G
     with context.uow() as uow:
         rules = [as_rule(*row) for row in uow.session.execute(query)]
         followed: dict[int, list[str]] = defaultdict(list)
+        named = members(uow) if any(rule.list_id is not None for rule in rules) else {}
         if any(rule.scope is Scope.WATCHLIST for rule in rules):
             for owner, symbol in uow.session.execute(select(WatchlistRow.user_id, WatchlistRow.symbol)):
                 followed[owner].append(symbol)
         orders = {user: ",".join(order) for user, order in all_source_orders(uow).items()}
         for rule in rules:
             interval = parse_interval(rule.interval)
-            for symbol in followed[rule.user_id] if rule.scope is Scope.WATCHLIST else (rule.symbol,):
+            symbols: Sequence[str] = followed[rule.user_id] if rule.scope is Scope.WATCHLIST else (rule.symbol,)
+            if rule.list_id is not None:
+                symbols = named.get(rule.list_id, ())
+            for symbol in symbols:
                 found[Group(symbol, interval, rule.source or orders.get(rule.user_id, ""))].append(rule)
         if user_id is not None:
             found = {g: rules for g, rules in found.items() if any(rule.user_id == user_id for rule in rules)}

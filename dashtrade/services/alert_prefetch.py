@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from dashtrade.services.alert_picture import PERIODS
 from dashtrade.services.alert_rules import as_rule, rules_query
 from dashtrade.services.jobs import job
 from dashtrade.services.source_order import all_source_orders
+from dashtrade.services.watchlists import members
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +76,7 @@ def _wanted(context: AlertContext) -> set[tuple[str, str, str, str]]:
         for user, symbol in uow.session.execute(watched.where(UserRow.is_active)):
             followed.setdefault(user, []).append(symbol)
             found.add((symbol, Interval.D1.value, Period.Y1.value, orders.get(user, "")))
+        named = members(uow)
         query = rules_query().join(UserRow, UserRow.id == PriceAlertRow.user_id)
         for row in uow.session.execute(query.where(PriceAlertRow.is_active, UserRow.is_active)):
             rule = as_rule(*row)
@@ -81,7 +84,10 @@ def _wanted(context: AlertContext) -> set[tuple[str, str, str, str]]:
                 interval = parse_interval(rule.interval)
             except InvalidInput:
                 continue
-            for symbol in followed.get(rule.user_id, []) if rule.scope is Scope.WATCHLIST else [rule.symbol]:
+            symbols: Sequence[str] = followed.get(rule.user_id, []) if rule.scope is Scope.WATCHLIST else [rule.symbol]
+            if rule.list_id is not None:
+                symbols = named.get(rule.list_id, ())
+            for symbol in symbols:
                 source = rule.source or orders.get(rule.user_id, "")
                 found.add((symbol, interval.value, PERIODS[interval].value, source))
     return found

@@ -8,11 +8,13 @@ from sqlalchemy import Select, delete, func, select, update
 
 from dashtrade.db.tables.accounts import PriceAlertRow, UserRow
 from dashtrade.db.tables.alerts import AlertEventRow, AlertRuleRow
+from dashtrade.db.tables.portfolio import WatchlistNameRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.alerts import INTERVALS, WATCHLIST, AlertEvent, AlertRule, Frequency, NewAlert, Scope
 from dashtrade.domain.market import parse_symbol
 from dashtrade.errors import InvalidInput, NotFound
 from dashtrade.services.alert_conditions import check_of
+from dashtrade.services.watchlists import list_id_of
 from dashtrade.services.work import working
 
 MOST = 500
@@ -31,6 +33,8 @@ def add_alert(uow: UnitOfWork, user_id: int, new: NewAlert) -> AlertRule:
     now = datetime.now(UTC)
     if new.expires_at is not None and (new.expires_at.tzinfo is None or new.expires_at <= now):
         raise InvalidInput("expires_at", "must be a time in the future, with a zone.")
+    if new.within and new.symbol is not None:
+        raise InvalidInput("watch", "name a symbol or a list, not both.")
     scope = Scope.WATCHLIST if new.symbol is None else Scope.SYMBOL
     symbol = WATCHLIST if new.symbol is None else parse_symbol(new.symbol)
     with working(uow) as work:
@@ -55,19 +59,21 @@ def add_alert(uow: UnitOfWork, user_id: int, new: NewAlert) -> AlertRule:
                 cooldown_seconds=int(new.cooldown.total_seconds()),
                 expires_at=new.expires_at,
                 active_since=now,
+                list_id=list_id_of(work, user_id, new.within) if new.within else None,
             )
         )
         work.commit()
         return get_alert(work, user_id, row.id)
 
 
-def rules_query() -> Select[PriceAlertRow, AlertRuleRow]:
-    """Alerts with their details; an alert without details has the defaults."""
-    a, r = PriceAlertRow, AlertRuleRow
-    return select(a, r).outerjoin(r, r.alert_id == a.id)
+def rules_query() -> Select[PriceAlertRow, AlertRuleRow, str | None]:
+    """Alerts with their details and their list's name; an alert without details has the defaults."""
+    a, r, n = PriceAlertRow, AlertRuleRow, WatchlistNameRow
+    query = select(a, r, n.name).outerjoin(r, r.alert_id == a.id)
+    return query.outerjoin(n, (n.id == r.list_id) & (n.user_id == a.user_id))
 
 
-def as_rule(alert: PriceAlertRow, details: AlertRuleRow | None) -> AlertRule:
+def as_rule(alert: PriceAlertRow, details: AlertRuleRow | None, within: str | None = None) -> AlertRule:
     own = (alert.id, alert.user_id, alert.symbol, alert.alert_type, alert.condition_text, alert.is_active)
     times = (alert.triggered_at, alert.created_at)
     if details is None:
@@ -83,6 +89,8 @@ def as_rule(alert: PriceAlertRow, details: AlertRuleRow | None) -> AlertRule:
         frequency=Frequency(details.frequency),
         cooldown=timedelta(seconds=details.cooldown_seconds),
         expires_at=details.expires_at,
+        within=within or "",
+        list_id=details.list_id,
     )
 
 

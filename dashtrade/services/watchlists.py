@@ -121,6 +121,23 @@ def list_id_of(uow: UnitOfWork, user_id: int, name: str) -> int:
         return found
 
 
+def contents(uow: UnitOfWork, user_id: int) -> dict[str, tuple[str, ...]]:
+    """The user's lists by name with their symbols in the order they were first watched."""
+    w, m, n = WatchlistRow, WatchlistMemberRow, WatchlistNameRow
+    query = (
+        select(n.name, w.symbol)
+        .outerjoin(m, m.list_id == n.id)
+        .outerjoin(w, (w.id == m.watchlist_id) & (w.user_id == n.user_id))
+        .where(n.user_id == user_id)
+        .order_by(func.lower(n.name), w.added_at, w.id)
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    with working(uow) as work:
+        for name, symbol in work.session.execute(query):
+            found[name] = (*found.get(name, ()), *((symbol,) if symbol else ()))
+    return found
+
+
 def members(uow: UnitOfWork) -> dict[int, tuple[str, ...]]:
     """The symbols of every list of every user, by the list's id: for the jobs that watch them."""
     w, m = WatchlistRow, WatchlistMemberRow

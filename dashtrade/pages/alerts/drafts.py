@@ -14,6 +14,8 @@ from dashtrade.pages.alerts.kinds import Kind, parse_values
 from dashtrade.pages.fields import shown
 
 SYMBOL, WATCHLIST = "symbol", "watchlist"
+LIST = "list:"
+"""Before the name of a list, in the field ``watch``."""
 EMPTY: Mapping[str, str] = {
     "type": "price_above", "watch": SYMBOL, "symbol": "", "interval": "1d", "source": "", "frequency": "once",
     "cooldown": "", "expires": "", "name": "",
@@ -41,9 +43,10 @@ def to_rule(draft: Mapping[str, str], known: Mapping[str, Kind], zone: str) -> N
     if kind is None:
         raise InvalidInput("type", f"{draft.get('type', '')[:40]!r} is not known.", allowed=tuple(known))
     symbol: str | None = draft["symbol"].strip()
-    if draft["watch"] not in (SYMBOL, WATCHLIST):
-        raise InvalidInput("watch", f"{draft['watch'][:40]!r} is not known.", allowed=(SYMBOL, WATCHLIST))
-    if draft["watch"] == WATCHLIST:
+    watch, within = draft["watch"], draft["watch"].removeprefix(LIST) if draft["watch"].startswith(LIST) else ""
+    if watch not in (SYMBOL, WATCHLIST) and not within:
+        raise InvalidInput("watch", f"{watch[:40]!r} is not known.", allowed=(SYMBOL, WATCHLIST))
+    if watch != SYMBOL:
         symbol = None
     elif not symbol:
         raise InvalidInput("symbol", "type a ticker, such as AAPL.")
@@ -60,6 +63,7 @@ def to_rule(draft: Mapping[str, str], known: Mapping[str, Kind], zone: str) -> N
         end_of_day(draft["expires"], zone),
         draft["name"].strip() or None,
         draft["source"],
+        within,
     )
 
 
@@ -73,7 +77,7 @@ def from_rule(rule: AlertRule, known: Mapping[str, Kind], zone: str) -> dict[str
     return {
         **EMPTY,
         "type": rule.kind,
-        "watch": WATCHLIST if watchlist else SYMBOL,
+        "watch": LIST + rule.within if rule.within else WATCHLIST if watchlist else SYMBOL,
         "symbol": "" if watchlist else rule.symbol,
         "interval": rule.interval,
         "source": rule.source,

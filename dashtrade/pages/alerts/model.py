@@ -47,6 +47,7 @@ class AlertsServices:
     remember: Callable[[Mapping[str, str]], None]
     kinds: Mapping[str, Kind]
     sources: Sequence[str]
+    lists: Callable[[], Mapping[str, tuple[str, ...]]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Overview:
     deliveries: tuple[Any, ...] = ()
     problems: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     watched: tuple[str, ...] = ()
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     quotes: Mapping[tuple[str, str], Quote] = field(default_factory=dict)
 
 
@@ -140,6 +142,7 @@ class AlertsModel(PageModel):
             tuple(s.list_deliveries()),
             s.problems(),
             tuple(s.watchlist()),
+            dict(s.lists()),
             self._prices(told),
         )
 
@@ -180,7 +183,8 @@ class AlertsModel(PageModel):
     def words(self, new: NewAlert) -> str:
         kind = self.kinds[new.kind]
         what = kind.words(parse_values(kind, self.draft))
-        who = "every symbol of the watchlist" if new.symbol is None else new.symbol
+        everything = f"every symbol of the list {new.within}" if new.within else "every symbol of the watchlist"
+        who = everything if new.symbol is None else new.symbol
         said = [f"{who[:1].upper()}{who[1:]}: {what}, on {drafts.BARS[new.interval]} bars.",
                 f"{drafts.SPOKEN[new.frequency]}."]  # fmt: skip
         if new.cooldown:
@@ -206,7 +210,7 @@ class AlertsModel(PageModel):
         else:
             self._services.add(new)
             said = f"Saved. {self.spoken}"
-        if not self.overview.watched and new.symbol is None:
+        if new.symbol is None and not self._services.lists().get(new.within, self.overview.watched):
             said += " The watchlist is empty: add symbols to it on the portfolio page."
         self.editing = 0
         self.set_draft({})
@@ -220,7 +224,8 @@ class AlertsModel(PageModel):
             self.say(Message("warning", " ".join(self.blockers)))
             return
         new = self._rule()
-        symbols = list(self._services.watchlist()) if new.symbol is None else [new.symbol]
+        listed = self._services.lists().get(new.within, ()) if new.within else self._services.watchlist()
+        symbols = list(listed) if new.symbol is None else [new.symbol]
         if not symbols:
             self.say(Message("warning", "The watchlist is empty. Add symbols to it on the portfolio page."))
             return

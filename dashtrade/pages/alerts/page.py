@@ -21,18 +21,27 @@ REFRESH_SECONDS = 10.0
 
 @page("alerts", title="Alerts", role=Role.USER, order=55, icon="◔", help=HELP)
 def build(context: PageContext) -> object:
-    from dashtrade.bootstrap import market, runtime, shared_prices
+    from dashtrade.bootstrap import runtime, shared_prices
     from dashtrade.pages.alerts.kinds import kinds
     from dashtrade.pages.alerts.model import AlertsModel, AlertsServices
     from dashtrade.pages.alerts.view import AlertsView
     from dashtrade.pages.background import every, in_thread
     from dashtrade.pages.memory import Memory
+    from dashtrade.pages.sources import own_market
     from dashtrade.patterns import CHART_PATTERNS
-    from dashtrade.services import alert_editing, alert_history, alert_rules, channel_entry, channels, watchlist
+    from dashtrade.services import (
+        alert_editing,
+        alert_history,
+        alert_rules,
+        channel_entry,
+        channels,
+        watchlist,
+        watchlists,
+    )
     from dashtrade.services.alert_engine import trigger
     from dashtrade.strategies.flags import names
 
-    data, rt, user_id = market(), runtime(), context.user_id
+    data, rt, user_id = own_market(context), runtime(), context.user_id
     prices, memory = shared_prices(user_id=user_id), Memory(context, "alerts")
 
     def mine(service: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
@@ -57,6 +66,7 @@ def build(context: PageContext) -> object:
         problems=mine(alert_history.watch_problems),
         quotes=prices.latest,
         watchlist=lambda: [each.symbol for each in watched()],
+        lists=mine(watchlists.contents),
         past=lambda new, symbols, **kw: alert_editing.past_alerts(data, new, symbols, **kw),
         list_channels=mine(channels.list_channels),
         add_channel=mine(channel_entry.enter_channel),

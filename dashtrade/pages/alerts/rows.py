@@ -77,7 +77,7 @@ def rule_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
     for rule in seen.rules:
         words = in_words(known, rule.kind, rule.condition)
         watchlist = rule.scope is Scope.WATCHLIST
-        symbol = f"Watchlist ({len(seen.watched)})" if watchlist else rule.symbol
+        symbol = f"{rule.within or 'Watchlist'} ({len(_watched(rule, seen))})" if watchlist else rule.symbol
         rows.append({
             "id": rule.id, "name": f"{symbol}, {words}", "symbol": symbol, "title": rule.name,
             "state": "● on" if rule.is_active else "○ off",
@@ -95,8 +95,12 @@ def rule_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
     return rows
 
 
+def _watched(rule: AlertRule, seen: Overview) -> tuple[str, ...]:
+    return seen.lists.get(rule.within, ()) if rule.within else seen.watched
+
+
 def _problem(rule: AlertRule, seen: Overview) -> str:
-    symbols = seen.watched if rule.scope is Scope.WATCHLIST else (rule.symbol,)
+    symbols = _watched(rule, seen) if rule.scope is Scope.WATCHLIST else (rule.symbol,)
     found = [seen.problems[key] for s in symbols if (key := (s, rule.interval, rule.source)) in seen.problems]
     return " ".join(found[:2])
 

@@ -11,7 +11,7 @@ import ipywidgets as w
 
 from dashtrade.domain.alerts import INTERVALS
 from dashtrade.pages.alerts import rows
-from dashtrade.pages.alerts.drafts import BARS, FREQUENCIES, SYMBOL, WATCHLIST
+from dashtrade.pages.alerts.drafts import BARS, FREQUENCIES, LIST, SYMBOL, WATCHLIST
 from dashtrade.pages.alerts.model import TABS, AlertsModel
 from dashtrade.pages.widgets.bits import (
     field,
@@ -61,7 +61,7 @@ class AlertsView(PageView):
     def _make_form(self) -> None:
         kinds = self.model.kinds
         self.kind = w.Dropdown(options=[(kind.title, key) for key, kind in kinds.items()])
-        self.watch = w.Dropdown(options=[("One symbol", SYMBOL), ("Every symbol of my watchlist", WATCHLIST)])
+        self.watch = w.Dropdown(options=_watchable(()))
         self.symbol = w.Text(placeholder="AAPL")
         self.params = ParamForm(())
         self.params.widget.layout.grid_template_columns = "repeat(auto-fill, minmax(min(100%, 200px), 260px))"
@@ -150,6 +150,7 @@ class AlertsView(PageView):
         self.deliveries.on_action(model.guard(model.delivery_action))
         self.follow("tab", self._draw_tab)
         self.follow(["draft", "editing"], self._draw_draft)
+        self.follow("overview", self._draw_draft)
         self.follow(["spoken", "blockers", "busy", "editing"], self._draw_verdict)
         self.follow("past", self._draw_past)
         self.follow(["overview", "loaded"], self._draw_overview)
@@ -192,6 +193,7 @@ class AlertsView(PageView):
         draft, kind = self.model.draft, self.model.kinds.get(self.model.draft["type"])
         self._filling = True
         try:
+            self._offer_lists(draft["watch"])
             for name, control in self._controls.items():
                 if control.value != draft[name]:
                     control.value = draft[name]
@@ -209,12 +211,22 @@ class AlertsView(PageView):
                 show_if(self.params_help, bool(kind.help))
         finally:
             self._filling = False
-        self.symbol.disabled = draft["watch"] == WATCHLIST
+        self.symbol.disabled = draft["watch"] != SYMBOL
         editing = self.model.editing
         self.form_title.value = f"<h2>{'Edit alert' if editing else 'New alert'}</h2>"
         self.tabs["new"].description = "Edit alert" if editing else TABS["new"]
         self.save.description = "Save changes" if editing else "Save alert"
         self.clear.description = "Stop editing" if editing else "Clear"
+
+    def _offer_lists(self, chosen: str) -> None:
+        """The lists there are, and the one that the rule names even where it is gone."""
+        names = dict.fromkeys(self.model.overview.lists)
+        if chosen.startswith(LIST):
+            names[chosen.removeprefix(LIST)] = None
+        options = _watchable(tuple(names))
+        if tuple(self.watch.options) != tuple(options):
+            with self.watch.hold_trait_notifications():
+                self.watch.options, self.watch.value = options, chosen
 
     def _fill_params(self, draft: Any) -> None:
         for name, control in self.params.controls.items():
@@ -256,6 +268,11 @@ class AlertsView(PageView):
         self.deliveries.show(rows.delivery_rows(seen))
         on = sum(rule.is_active for rule in seen.rules)
         self.rules.caption = f"Rules · {on} on, {len(seen.rules) - on} off" if seen.rules else "Rules"
+
+
+def _watchable(lists: tuple[str, ...]) -> list[tuple[str, str]]:
+    every = [("One symbol", SYMBOL), ("Every symbol of my watchlist", WATCHLIST)]
+    return [*every, *((f"Every symbol of {name}", LIST + name) for name in lists)]
 
 
 def _date(text: str) -> date | None:

@@ -22,13 +22,14 @@ CALM_BEATS = 5  # so many beats between two looks while nothing runs
 
 @page("reports", title="Reports", role=Role.USER, order=70, icon="▥", help=HELP)
 def build(context: PageContext) -> object:
-    from dashtrade.bootstrap import market, runtime
+    from dashtrade.bootstrap import runtime
     from dashtrade.domain.market import Interval, Period
     from dashtrade.domain.strategy import Direction
     from dashtrade.pages.background import every, in_thread
     from dashtrade.pages.memory import Memory
     from dashtrade.pages.reports.model import ReportsModel, ReportsServices
     from dashtrade.pages.reports.view import ReportsView
+    from dashtrade.pages.sources import own_market
     from dashtrade.services import report_control, report_files, report_schedules, reports
     from dashtrade.strategies import PRESETS
 
@@ -67,7 +68,7 @@ def build(context: PageContext) -> object:
             "interval": tuple(i.value for i in Interval),
             "direction": tuple(d.value for d in Direction),
             "strategy": tuple(PRESETS),
-            "source": ("", *market().sources()),
+            "source": ("", *own_market(context).sources()),
         },
     )
     model = ReportsModel(services, background=in_thread)
