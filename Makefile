@@ -65,7 +65,7 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(READY)
 	@touch $@
 
 docs: setup $(VENV)/.docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -E -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
 # The pins are the versions of the current environment, by name and version only.

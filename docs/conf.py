@@ -18,7 +18,7 @@ project_copyright = "DashTrade"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "generated/*.md"]  # parts of pages; the catalogue below it is pages
 templates_path: list[str] = []
 nitpicky = False  # annotations of the public functions name types of libraries that have no pages here
 suppress_warnings = ["myst.strikethrough"]
