@@ -119,10 +119,9 @@ def make_rows(
 ) -> Rows:
     """The engine's input for a request: one column for each symbol."""
     layout = Layout.of(request)
-    flags = Flags.empty(*grid.close.shape)
+    flags = make_flags(request, grid, signals)
     plans: list[StopPlan] = []
     for k, symbol in enumerate(grid.symbols):
-        flags.fill(k, signals[symbol], grid.where[k], request)
         control.check()
         le, se, bars = flags.le[:, k], flags.se[:, k], request.bars[symbol]
         plans.append(plan_stops(request, strategy.stops, bars, grid, k, le, se, slippage, control))
@@ -130,9 +129,18 @@ def make_rows(
     return assemble(request, grid, layout, flags, plans, slippage, sharing)
 
 
+def make_flags(request: BacktestRequest, grid: Grid, signals: Mapping[str, Signals]) -> Flags:
+    """One column of flags for each symbol."""
+    flags = Flags.empty(*grid.close.shape)
+    for k, symbol in enumerate(grid.symbols):
+        flags.fill(k, signals[symbol], grid.where[k], request)
+    return flags
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Flags:
-    """When to enter and leave, by the bar on which it fills; arrays of shape (bars, columns)."""
+    """When to enter and leave, by the bar on which it fills; arrays of shape (bars, columns), the bars of a column side
+    by side in memory."""
 
     le: NDArray[np.bool_]
     lx: NDArray[np.bool_]
@@ -141,7 +149,7 @@ class Flags:
 
     @classmethod
     def empty(cls, bars: int, columns: int) -> Flags:
-        return cls(*(np.zeros((bars, columns), dtype=bool) for _ in range(4)))
+        return cls(*(np.zeros((bars, columns), dtype=bool, order="F") for _ in range(4)))
 
     def fill(self, k: int, signals: Signals, own: NDArray[np.int64], request: BacktestRequest) -> None:
         """Column ``k`` from decisions on its own bars, under the rules for what excludes what."""

@@ -18,6 +18,7 @@ from dashtrade.backtest.request import BacktestRequest, RiskPercent
 from dashtrade.backtest.run import orders_of
 from dashtrade.backtest.stops import StopPlan, plan_stops
 from dashtrade.backtest.trades import equity as equity_of
+from dashtrade.backtest.trades import held_after, positions_at
 from dashtrade.domain.strategy import Direction, Signals, Stops, Strategy
 from dashtrade.strategies import Operands, evaluate_many, signals, with_stops
 
@@ -110,14 +111,11 @@ def columns_equity(
     signed = np.where(records["side"] == 0, records["size"], -records["size"])
     paid = -signed * records["price"] - records["fees"]
     money: Floats = np.bincount(cell, weights=paid, minlength=bars * count).astype(np.float64).reshape(count, bars)
-    shares: Floats = np.bincount(cell, weights=signed, minlength=bars * count).astype(np.float64).reshape(count, bars)
-    largest = np.maximum(np.abs(shares).max(axis=1, keepdims=True), 1e-300)
     np.cumsum(money, axis=1, out=money)
-    np.cumsum(shares, axis=1, out=shares)
-    held = np.abs(shares) >= 1e-9 * largest
+    shares = positions_at(records, held_after(records), layout, bars, count).T
     money += cash
-    money += np.where(held, shares, 0.0) * grid.marks[:, 0]
-    return money, held
+    money += shares * grid.marks[:, 0]
+    return money, shares != 0
 
 
 def _trade_pnl(records: NDArray[Any]) -> Floats:

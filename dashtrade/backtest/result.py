@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class BacktestResult(Displayed):
     contribution: dict[str, float]
     warnings: tuple[str, ...]
     provenance: dict[str, Any]
-    rows: Rows | None = field(repr=False)
+    rows: Rows | Callable[[], Rows] | None = field(repr=False)
     rows_per_bar: int = 2
 
     @property
@@ -63,7 +63,8 @@ class BacktestResult(Displayed):
         if self.rows is None:
             raise InvalidInput("portfolio", "vectorbt has no such simulation for rebalanced symbols; use orders.")
         index = pd.MultiIndex.from_product([self.equity.index, range(self.rows_per_bar)], names=["time", "phase"])
-        return portfolio(self.rows, index, list(self.request.bars))
+        rows = self.rows() if callable(self.rows) else self.rows
+        return portfolio(rows, index, list(self.request.bars))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: times as ISO 8601 in UTC, an undefined number as None."""

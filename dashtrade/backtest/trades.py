@@ -31,15 +31,46 @@ def equity(
     signed = np.where(records["side"] == 0, records["size"], -records["size"])
     paid = -signed * records["price"] - records["fees"]
     cash_at = cash + np.cumsum(np.bincount(bar, weights=paid, minlength=bars), dtype=np.float64)
-    flow: NDArray[np.float64] = (
-        np.bincount(bar * count + records["col"], weights=signed, minlength=bars * count)
-        .astype(np.float64)
-        .reshape(bars, count)
-    )
-    positions = np.cumsum(flow, axis=0, dtype=np.float64)
-    positions[np.abs(positions) < _CLOSE_ENOUGH * np.maximum(np.abs(flow).max(axis=0), 1e-300)] = 0.0
+    positions = positions_at(records, held_after(records), layout, bars, count)
     value = np.where(positions != 0, positions * grid.marks, 0.0)
     return cash_at + value.sum(axis=1), positions
+
+
+def positions_at(
+    records: NDArray[Any], after: NDArray[np.float64], layout: Layout, bars: int, count: int
+) -> NDArray[np.float64]:
+    """Shares held at each bar's close, of shape (bars, columns), from those held ``after`` each order."""
+    last = np.zeros((bars, count), dtype=np.int64)  # which order was the last; 0 is none
+    last[records["idx"] // layout.per_bar, records["col"]] = np.arange(1, len(records) + 1)
+    np.maximum.accumulate(last, axis=0, out=last)
+    return np.concatenate(([0.0], after))[last]
+
+
+def held_after(records: NDArray[Any]) -> NDArray[np.float64]:
+    """Shares held after each order, by the engine's own arithmetic: a position is gone when the order that left it took
+    all of it, however small it was. Records of a column must be in order of time."""
+    signed = np.where(records["side"] == 0, records["size"], -records["size"])
+    order = np.argsort(records["col"], kind="stable")
+    column, own = records["col"][order], signed[order]
+    place = np.arange(len(own)) - np.searchsorted(column, column)
+    leaving = np.flatnonzero(place % 2)
+    found = np.where(place % 2, 0.0, own)
+    if not (own[leaving] == -own[leaving - 1]).all():  # not in, out, in, out …
+        held, before = 0.0, -1
+        for n, (k, change) in enumerate(zip(column.tolist(), own.tolist(), strict=True)):
+            held = change if k != before else _added(held, change)
+            found[n], before = held, k
+    out = np.empty(len(own))
+    out[order] = found
+    return out
+
+
+def _added(held: float, change: float) -> float:
+    """The sum, 0 where the two differ by rounding only (the tolerance of ``vectorbt.utils.math_``)."""
+    if held == 0 or (held > 0) == (change > 0):
+        return held + change
+    apart = abs(held + change)
+    return 0.0 if apart <= max(_CLOSE_ENOUGH * max(abs(held), abs(change)), 1e-12) else held + change
 
 
 def order_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout: Layout) -> pd.DataFrame:
@@ -87,6 +118,13 @@ def why(records: NDArray[Any], rows: Rows, layout: Layout) -> NDArray[Any]:
             if abs(position) < _CLOSE_ENOUGH * size:
                 position = 0.0
     return reasons
+
+
+def sides_of(records: NDArray[Any]) -> NDArray[Any]:
+    """The reason of each order where there are no stops: ``entry`` or ``exit``."""
+    after = held_after(records)
+    bought = records["side"] == 0
+    return np.where((after != 0) & ((after > 0) == bought), "entry", "exit").astype(object)
 
 
 def _of_column(records: NDArray[Any], column: int) -> Iterator[tuple[int, int, float, float, float, int]]:
