@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dashtrade.settings import PACKAGE_ROOT
+
 if TYPE_CHECKING:
     from dashtrade.bootstrap import Runtime
+
+
+CARDS = PACKAGE_ROOT / "dashboards" / "share" / "labextensions"
+"""JupyterLab's extension that puts a card for each notebook into the launcher."""
+STOP_SECONDS = 10.0
+"""How long JupyterLab may take to stop before it is ended; its kernels end with it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +46,7 @@ def lab(
     import signal
     import subprocess
     import sys
+    import threading
 
     from dashtrade.bootstrap import runtime
     from dashtrade.errors import ConfigurationError
@@ -54,7 +63,13 @@ def lab(
     environment |= settings_environment(made.settings)
     environment["DATABASE_URL"] = made.engine.url.render_as_string(hide_password=False)
     environment["JUPYTER_TOKEN"] = token  # by the environment: arguments are seen by every local user
-    options: dict[str, object] = {"root_dir": folder, "ip": "127.0.0.1", "port": port, "open_browser": browser}
+    options: dict[str, object] = {
+        "cards": CARDS,
+        "root_dir": folder,
+        "ip": "127.0.0.1",
+        "port": port,
+        "open_browser": browser,
+    }
     if serve:
         _behind_login(made, environment, options)
     command = [sys.executable, "-m", "jupyterlab", *_arguments(options)]
@@ -65,15 +80,25 @@ def lab(
     else:
         typer.echo(f"JupyterLab opens on {folder}: http://127.0.0.1:{port}/lab?token={token}")
     process = subprocess.Popen(command, env=environment)
+    asked = threading.Event()
+
+    def stop(*_: object) -> None:
+        process.terminate()
+        if not asked.is_set():
+            asked.set()
+            overdue = threading.Timer(STOP_SECONDS, process.kill)  # JupyterLab can hang where a kernel just starts
+            overdue.daemon = True
+            overdue.start()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: process.terminate())
+        signal.signal(number, stop)
     code = process.wait()
-    if code not in (0, -signal.SIGTERM):
+    if not asked.is_set() and code not in (0, -signal.SIGTERM):
         raise typer.Exit(1)
 
 
 def _arguments(options: dict[str, object]) -> list[str]:
-    names = {"LabIdentity": "LabIdentity.dashboards_url"}
+    names = {"LabIdentity": "LabIdentity.dashboards_url", "cards": "LabApp.extra_labextensions_path"}
     return [f"--{names.get(name, f'ServerApp.{name}')}={value}" for name, value in options.items()]
 
 
@@ -115,6 +140,7 @@ SERVICE_SECRETS = frozenset(
         "DASHTRADE_SIGNIN_KEY",
         "DASHTRADE_SESSION_SECRET",
         "DASHTRADE_SMTP_PASSWORD",
+        "DASHTRADE_PAGES_PASSWORD",
         "DASHTRADE_PAGES_DATABASE_URL",
     }
 )

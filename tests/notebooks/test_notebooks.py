@@ -14,7 +14,7 @@ from dashtrade.errors import InvalidInput, UnknownOption
 from dashtrade.services.reports import ReportFailed, report, reports, run_report
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if "-Copy" not in path.name)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
