@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dashtrade.backtest import sparse
 from dashtrade.backtest.bars import Flags, Grid, assemble
 from dashtrade.backtest.control import FREE, Control
 from dashtrade.backtest.layout import Layout
@@ -36,9 +37,10 @@ def run_block(
     operands: Mapping[str, Operands],
     factor: float,
     control: Control = FREE,
+    compiled: bool = False,
 ) -> Floats:
     """Statistics of each strategy over the same bars, shape (strategies, METRICS); see
-    ``dashtrade.analysis.performance``."""
+    ``dashtrade.analysis.performance``. ``compiled``: by the compiled loops, where they apply."""
     source = str(next(iter(request.bars.values())).attrs.get("source", ""))
     slippage = request.costs.per_side(source)
     layout = Layout.of(request)
@@ -51,9 +53,11 @@ def run_block(
     count = len(strategies)
     control.check()
     flags = Flags.empty(len(grid.times), count)
+    flags.fill_all(_needed(strategies, operands[symbol], request.direction), grid.where[0], request)
+    if compiled and all(sparse.applies(request, s) for s in strategies):
+        return sparse.measure(request, grid, flags, slippage, factor)
     plans: list[StopPlan] = []
     known: dict[Stops, StopPlan] = {}
-    flags.fill_all(_needed(strategies, operands[symbol], request.direction), grid.where[0], request)
     for k, strategy in enumerate(strategies):
         stops = strategy.stops
         fixed = not (stops.uses_atr or isinstance(request.size, RiskPercent))

@@ -17,9 +17,11 @@ from dashtrade.backtest.bars import make_grid
 from dashtrade.backtest.block import METRICS, run_block
 from dashtrade.backtest.control import FREE, Cancelled, Control
 from dashtrade.backtest.layout import Layout
+from dashtrade.backtest.lines import Lines
 from dashtrade.backtest.provenance import hash_of
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.space import Space, Template
+from dashtrade.backtest.sparse import ENOUGH
 from dashtrade.strategies import Operands
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ Part = tuple[int, Picks]
 """A block: its number and the combinations in it."""
 
 BLOCK = 64
+LINES_BLOCK, LINES_CELLS = 2_048, 64_000_000
+"""The same where only lines are compared: combinations, and rows × combinations, of a block at most."""
 MOST_CELLS = 8_000_000
 """Rows × combinations of a block at most: long histories get smaller blocks, so that memory and the time until a
 cancel is noticed stay small."""
@@ -50,11 +54,16 @@ class Job:
         self.factor = annualisation(request.bars, first).factor
         self.grid = make_grid(request.bars)
         self.operands = {s: Operands(bars, interval_of(bars)) for s, bars in request.bars.items()}
+        self.compiled = self.space.size * len(self.grid.times) >= ENOUGH
+        self.lines = Lines.of(request, self.space, len(self.grid.times)) if self.compiled else None
 
     def run(self, picks: Picks, control: Control = FREE) -> Values:
         """Statistics of these combinations, shape (combinations, metrics)."""
+        if self.lines is not None:
+            control.check()
+            return self.lines.run(picks, self.request, self.grid, self.slippage, self.factor)
         strategies = [self.template.build(self.space.settings(pick)) for pick in picks]
-        return run_block(self.request, strategies, self.grid, self.operands, self.factor, control)
+        return run_block(self.request, strategies, self.grid, self.operands, self.factor, control, self.compiled)
 
     def key(self, made: Mapping[str, Any]) -> str:
         """A name for kept blocks: the same only where every number would be. How to search does not count."""
@@ -63,7 +72,9 @@ class Job:
         return hash_of([fields, *(made[n] for n in ("bars_hash", "slippage_per_side", "bars_per_year", "versions"))])
 
     def block(self, asked: int) -> int:
-        """Combinations in a block."""
+        """Combinations in a block. Lines are shared by all combinations, so more of them cost no memory."""
+        if self.lines is not None:
+            return max(1, min(LINES_BLOCK if asked == BLOCK else asked, LINES_CELLS // len(self.grid.times)))
         rows = len(self.grid.times) * len(self.grid.symbols)
         rows *= Layout.of(self.request).per_bar
         return max(1, min(asked, MOST_CELLS // rows))

@@ -431,6 +431,8 @@ def measure_lines(lines, picks, operators, lag, price, marks, cash, size, kind, 
         for rule in range(4):
             if operators[rule] >= 0:
                 compare(operators[rule], lines[picks[col, rule, 0]], lines[picks[col, rule, 1]], lag, flags[rule])
+            elif col:
+                flags[rule] = False  # the last combination may have written there
         has_long, has_short = operators[0] >= 0, operators[2] >= 0
         if has_long:
             for t in range(bars):  # an exit forbids the entry of its side

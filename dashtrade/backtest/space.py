@@ -63,7 +63,7 @@ class Template:
         strategy = self.base
         if self.preset is not None and own:
             values = self.preset.values({**self.current, **own})
-            rules: dict[str, Any] = {name: build(values) for name, build in self._rules().items()}
+            rules: dict[str, Any] = {name: build(values) for name, build in self.rules().items()}
             if described:
                 rules["description"] = self.preset.describe(values)
             strategy = replace(self.base, **rules)
@@ -76,7 +76,7 @@ class Template:
             strategy = replace(strategy, cooldown=int(settings["cooldown"]))
         return strategy
 
-    def _rules(self) -> dict[str, Build]:
+    def rules(self) -> dict[str, Build]:
         """The preset's rules as functions of all its settings, made once."""
         if self._compiled is None:
             assert self.preset is not None

@@ -78,6 +78,26 @@ def sides(flags: Flags, direction: Direction | str) -> tuple[NDArray[np.bool_], 
     return tuple(np.ascontiguousarray(f) for f in (le, lx, se, sx))
 
 
+def bar_rate(request: BacktestRequest, factor: float) -> float:
+    """The risk-free rate of one bar."""
+    return float((1 + request.risk_free) ** (1 / factor) - 1)
+
+
+def measure(request: BacktestRequest, grid: Grid, flags: Flags, slippage: float, factor: float) -> Floats:
+    """Statistics of every column of flags over the same bars, of shape (columns, METRICS); no equity is built."""
+    from dashtrade.backtest import kernels
+
+    account = Account.of(request, slippage)
+    price = fills(request, grid)[0]
+    out = np.empty((flags.le.shape[1], kernels.MEASURES))
+    orders, after = np.empty(2 * len(price), dtype=ORDER_DTYPE), np.empty(2 * len(price))
+    kernels.measure_flags(
+        *sides(flags, request.direction), price, np.ascontiguousarray(grid.close[:, 0]), *account.arguments, factor,
+        bar_rate(request, factor), orders, after, out,
+    )  # fmt: skip
+    return out
+
+
 def fills(request: BacktestRequest, grid: Grid) -> Floats:
     """Prices at which decisions fill, (symbols, bars)."""
     from dashtrade.backtest.request import Fill

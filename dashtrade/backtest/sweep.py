@@ -224,7 +224,9 @@ def sweep(
         else:
             picks = space.all() if options.method == "grid" else space.sample(options.trials, request.seed)
             metrics = run.all(picks)
-    made["result_hash"] = hashlib.sha256(picks.astype("<i8").tobytes() + metrics.tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(picks, dtype="<i8"))
+    digest.update(np.ascontiguousarray(metrics))
+    made["result_hash"] = digest.hexdigest()
     columns = {n: space.column(picks, n) for n in space.names}
     table = pd.DataFrame({**columns, **{m: metrics[:, k] for k, m in enumerate(METRICS)}})
     table["plateau"] = space.plateau(picks, table[options.objective].to_numpy())
