@@ -51,10 +51,11 @@ MOVERS = (
     Column("symbol", "Symbol", "link"),
     Column("price", "Price", "money", 4, 2),
     Column("change", "Change %", "signed", help="The latest price against the close before; the widest move first"),
-    Column("time", "At", "time"),
     Column("source", "Source", "badge"),
     Column("actions", "Actions", "actions"),
+    Column("time", "At", "time"),
 )
+_PAGES = {"bot": "Trading bot", "reports": "Reports", "account": "Account"}
 _RUNS: dict[str, tuple[str, Tone]] = {
     "queued": ("… waiting", "warn"),
     "running": ("▶ running", "accent"),
@@ -85,13 +86,13 @@ def attention(o: Overview) -> str:
     if not o.attention:
         return '<p class="dt-muted">✓ Nothing needs your attention.</p>'
     items = "".join(
-        f"<li{' role=alert' if item.grave else ''}><span aria-hidden='true' "
+        f"<li><span aria-hidden='true' "
         f'class="{"dt-down" if item.grave else "dt-warn"}">{"■" if item.grave else "⚠"}</span>'
         f'<span>{escape(item.text)} <a class="dt-link" href="{escape(item.href)}">'
-        f"{escape(item.href.split('?')[0].title())}</a></span></li>"
+        f"{_PAGES[item.href.split('?')[0]]}</a></span></li>"
         for item in o.attention
     )
-    return f'<ul class="dt-list">{items}</ul>'
+    return f'<div role="status"><ul class="dt-list">{items}</ul></div>'
 
 
 def steps(o: Overview, *, sample: bool) -> str:

@@ -54,7 +54,7 @@ class HomeView(PageView):
         )
         self.watchlist = DataTable(
             rows.MOVERS,
-            caption="Watchlist",
+            caption="Watchlist movers",
             filename="watchlist",
             empty="Follow a symbol, such as AAPL, with the field above.",
         )
@@ -64,11 +64,9 @@ class HomeView(PageView):
         self.market = w.Button(description="Back to market prices", tooltip="Prices of your own sources again")
         self.welcome = panel(heading("Welcome"), html(WELCOME), row(self.sample))
         self.first = panel(heading("First steps"), self.steps)
-        top = columns(panel(heading("Needs attention"), self.attention, self.system), self.first)
-        movers = panel(
-            heading("Watchlist movers"), row(field("Symbol", self.symbol), self.add, self.market), self.watchlist
-        )
-        head = stack(self.messages.widget, self.welcome, top, self.cards)
+        top = columns(stack(panel(heading("Needs attention"), self.attention, self.system), self.cards), self.first)
+        movers = panel(row(field("Symbol", self.symbol), self.add, self.market), self.watchlist)
+        head = stack(self.messages.widget, self.welcome, top)
         self.widget = self.frame(
             head,
             columns(movers, stack(panel(self.bots), panel(self.positions))),
