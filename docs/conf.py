@@ -20,8 +20,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build", "generated/*.md"]  # parts of pages; the catalogue below it is pages
 templates_path: list[str] = []
-nitpicky = False  # annotations of the public functions name types of libraries that have no pages here
-suppress_warnings = ["myst.strikethrough"]
+smartquotes = False  # two hyphens before an option stay two hyphens
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3

@@ -100,13 +100,13 @@ def _type_name(annotation: Any) -> str:
 
 
 def settings_page() -> str:
-    rows = [(f"`{env}`", kind, default, about) for env, kind, default, about in settings_rows()]
+    rows = [(f"`{env}`", default, f"{about} *({kind})*") for env, kind, default, about in settings_rows()]
     return f"""# Settings
 
 Settings come from the environment, or from a file `.env` in the folder DashTrade is started from. The environment goes
 first. `dashtrade doctor` checks them all. A wrong one stops the start with its name and what is allowed.
 
-{table(("name", "kind", "default", "what it does"), rows)}
+{table(("name", "default", "what it does"), rows)}
 
 `DATABASE_URL` and `ENCRYPTION_KEY` are also read as `DASHTRADE_DATABASE_URL` and `DASHTRADE_ENCRYPTION_KEY`. Secrets
 are never printed: they show as stars in logs and messages.
@@ -258,7 +258,7 @@ def message() -> str:
 def addresses() -> str:
     from dashtrade.domain.tradingview import SOURCE_ADDRESSES
 
-    return "\n".join(f"- `{address}`" for address in SOURCE_ADDRESSES)
+    return ", ".join(f"`{address}`" for address in SOURCE_ADDRESSES) + "."
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pandas as pd
 
 UP, DOWN, LINE, MARK = "#2a9d8f", "#d1495b", "#8a8f98", "#e09f3e"
 _WIDTH, _EDGE = 720.0, 10.0
+_LETTERS = 14.0  # height of a note, with room around it
 
 
 class BarPicture:
@@ -56,9 +57,11 @@ class BarPicture:
         self._parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashes}/>')
 
     def note(self, bar: float, price: float, text: str, colour: str) -> None:
-        """Words at the right of a place, above it."""
+        """Words at the right of a place, above it; below it where the picture ends above."""
+        y = self.y(price)
+        y = y - 4 if y > _LETTERS else y + _LETTERS
         self._parts.append(
-            f'<text x="{self.x(bar):.1f}" y="{self.y(price) - 4:.1f}" fill="{colour}" font-size="12" '
+            f'<text x="{self.x(bar):.1f}" y="{y:.1f}" fill="{colour}" font-size="12" '
             f'font-family="sans-serif" text-anchor="end">{text}</text>'
         )
 

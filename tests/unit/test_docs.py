@@ -223,7 +223,7 @@ def test_named_files_of_the_project_exist(page: Path) -> None:
 def test_every_setting_and_command_is_described(made: dict[str, str], commands: dict[tuple[str, ...], Any]) -> None:
     from dashtrade.settings import Settings
 
-    rows = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| [^|]+ \| ([^|]+) \|$", made["settings.md"], re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| ([^|]+) \*\([^|]+\)\* \|$", made["settings.md"], re.MULTILINE)
     assert len(rows) == len(Settings.model_fields)
     assert all(len(about.strip()) > 5 for _, about in rows)
     for words, command in commands.items():
