@@ -46,7 +46,7 @@ from dashtrade.domain.market import Quote
 from dashtrade.domain.orders import Side
 from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
-from dashtrade.services.trading_guards import Guard, guards_of_bot
+from dashtrade.services.trading_guards import Guard, guards_of_bot, unprotected_rest
 from dashtrade.services.trading_lease import Lease, hold
 from dashtrade.services.trading_orders import add_trade, client_order_id, tell_outcome
 from dashtrade.services.trading_risk import record_breach
@@ -202,6 +202,7 @@ class _Plan:
                 alert_id=self.row.id, symbol=self.bot.symbol,
             )  # fmt: skip
             return Planned(self.row.id, decision.state, decision.explanation)
+        decision = self._naming_what_is_left(decision)
         intents = [self._intent(number, leg) for number, leg in enumerate(decision.legs, start=1)]
         self.session.add_all(intents)
         self.session.flush()
@@ -296,6 +297,17 @@ class _Plan:
             text = f"{decision.explanation} The broker holds only {left.normalize():f}: no more is closed."
             return Decision(decision.state, text, exits)
         return decision
+
+    def _naming_what_is_left(self, decision: Decision) -> Decision:
+        """An exit of a part of a protected position says that the rest has no stop loss or take profit any more."""
+        given_up = sum((leg.qty or ZERO for leg in decision.legs if leg.purpose is Purpose.EXIT), ZERO)
+        if not ZERO < given_up < abs(self.held) or not self.session.execute(unprotected_rest(self.bot.id)).first():
+            return decision
+        left = (abs(self.held) - given_up).normalize()
+        text = (
+            f"{decision.explanation} The stop loss and take profit were cancelled for it: the {left:f} left have none."
+        )
+        return replace(decision, explanation=text)
 
     def _halted(self, text: str) -> Decision:
         return Decision(AlertState.REJECTED, text, code="HALTED")

@@ -11,12 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, String, cast, exists, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, cast, exists, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session, aliased
 
 from dashtrade.bots.risk import trading_day
-from dashtrade.db.tables.trading import AccountRow, BotRow, ExecutionRow, IntentRow, LotRow, RiskEventRow
+from dashtrade.db.tables.trading import (
+    AccountRow,
+    BotRow,
+    ExecutionRow,
+    InboxRow,
+    IntentRow,
+    LotRow,
+    RiskEventRow,
+)
 from dashtrade.db.trading_repository import (
     add_event,
     asks_for_legs,
@@ -26,7 +34,7 @@ from dashtrade.db.trading_repository import (
     without_legs,
 )
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.domain.bots import IntentState, Purpose
+from dashtrade.domain.bots import AlertState, IntentState, Purpose
 from dashtrade.domain.orders import BrokerOrder, OrderType, Side
 from dashtrade.services.trading_lease import Lease, hold
 from dashtrade.services.trading_orders import add_trade, client_order_id
@@ -35,6 +43,8 @@ ZERO = Decimal(0)
 STOOD_DOWN = "STOOD_DOWN"
 LONG_AFTER = timedelta(days=3650)
 EXIT_TIME = timedelta(minutes=15)
+ENDED_UNFILLED = (IntentState.CANCELED, IntentState.EXPIRED, IntentState.REJECTED)
+REST = "What the bot still holds has no stop loss or take profit: close it, or protect it at the broker."
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +204,7 @@ def look_after(uow: UnitOfWork, lease: Lease, now: datetime) -> list[int]:
         account = hold(uow.session, lease)
         planned = _close_unprotected_parts(uow.session, account, now)
         _tell_lost_protection(uow.session, account)
+        _tell_unprotected_rest(uow.session, account)
         uow.commit()
         return planned
 
@@ -266,6 +277,44 @@ def _tell_lost_protection(session: Session, account: AccountRow) -> None:
         bot = session.get_one(BotRow, row.bot_id)
         text = f"The stop loss or take profit of {bot.symbol} ended at the broker ({row.state}), not by the bot's exit."
         _warn(session, account, bot, f"UNPROTECTED:{row.parent_id}", text, "The bot holds its shares unprotected.")
+
+
+def unprotected_rest(bot_id: ColumnElement[int] | int) -> Select[tuple[int, int]]:
+    """Bot and entry of closing orders that were cancelled for an exit, while shares of that entry are still held."""
+    leg, other = aliased(IntentRow), aliased(IntentRow)
+    kept = exists(
+        select(other.id).where(
+            other.parent_id == leg.parent_id, or_(other.state == IntentState.RESTING, other.filled_qty > 0)
+        )
+    )
+    held = exists(
+        select(LotRow.id)
+        .join(ExecutionRow, ExecutionRow.id == LotRow.execution_id)
+        .where(ExecutionRow.intent_id == leg.parent_id, LotRow.open_qty != 0)
+    )
+    return (
+        select(leg.bot_id, leg.parent_id)
+        .where(leg.bot_id == bot_id, leg.error_code == STOOD_DOWN, leg.state.in_(ENDED_UNFILLED), ~kept, held)
+        .distinct()
+    )
+
+
+def _tell_unprotected_rest(session: Session, account: AccountRow) -> None:
+    """An exit gave up a part of a protected position: its closing orders were cancelled for it and are not put back,
+    since their prices were the alert's, for the whole position. Told once the exit is done."""
+    undecided = exists(select(InboxRow.id).where(InboxRow.bot_id == BotRow.id, InboxRow.state == AlertState.RECEIVED))
+    closing = or_(BotRow.flatten_on_breach & (BotRow.order_status == "HALTED"), opened_by_a_leg(account.id))
+    stood_down = exists(
+        select(IntentRow.id).where(
+            IntentRow.account_id == account.id, IntentRow.bot_id == BotRow.id, IntentRow.error_code == STOOD_DOWN
+        )
+    )
+    for bot in session.scalars(select(BotRow).where(stood_down, ~undecided, ~closing)).all():
+        if symbol_is_busy(session, account.id, bot.symbol):
+            continue
+        for _, parent in session.execute(unprotected_rest(bot.id)).all():
+            text = f"The stop loss and take profit of {bot.symbol} were cancelled for an exit that closed a part of it."
+            _warn(session, account, bot, f"UNPROTECTED_REST:{parent}", text, REST)
 
 
 def _warn(session: Session, account: AccountRow, bot: BotRow, key: str, text: str, action: str) -> None:

@@ -71,6 +71,24 @@ def test_an_exit_cancels_the_legs_that_hold_its_shares_and_then_closes(desk: Hou
     assert ledger(desk) == {} == desk.broker_positions() and events(desk) == []
 
 
+def test_an_exit_of_a_part_says_that_the_rest_lost_its_protection_once(desk: House) -> None:
+    entered(desk)
+    out = desk.settled(action="SELL", id="out", quantity=4).json()
+    assert (out["status"], out["filled_qty"]) == ("success", 4)
+    assert "the 6 left have none" in out["message"]
+    wait_for(lambda: events(desk), "nobody is told", 25)
+    settle(desk)
+    [event] = bots.list_risk_events(desk.uow(), desk.user_id)
+    assert event.event_type == "UNPROTECTED" and "a part of it" in str(event.message)
+    told = "SELECT count(*) FROM notifications WHERE user_id = :u AND body LIKE '%no stop loss%'"
+    wait_for(lambda: desk.rows(told, u=desk.user_id) == [(1,)], "no message was sent")
+    assert set(legs(desk).values()) == {"canceled"} and ledger(desk) == {"AAPL": 6} == desk.broker_positions()
+    # the rest is closed, and nothing is told of a position that is gone
+    assert desk.settled(action="SELL", id="rest").json()["filled_qty"] == 6
+    settle(desk)
+    assert len(events(desk)) == 1
+
+
 def test_an_exit_that_comes_with_a_leg_fill_closes_nothing_twice(desk: House) -> None:
     """The stop is hit while its cancel is on the way, and the stream says nothing."""
     entered(desk)

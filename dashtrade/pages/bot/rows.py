@@ -25,6 +25,7 @@ BOTS = (
     Column("day", "Day P&L $", "signed", help="Realised today and open now, as the daily loss limit counts it"),
     Column("pnl", "Total P&L $", "signed", help="Realised since the bot was made, by FIFO lots, and open now"),
     Column("position", "Position", "number", 9, 0, help="Shares held by this bot; below zero is short"),
+    Column("actions", "Actions", "actions"),
     Column("size", "Size $", "money", help="Dollars for each entry"),
     Column("direction", "Direction"),
     Column("limits", "Limits", help="A loss in a day, a size of the position, orders a day, a share of equity"),
@@ -32,7 +33,6 @@ BOTS = (
     Column("trades", "Trades", "number", 0),
     Column("signal", "Last signal"),
     Column("signal_time", "At", "time"),
-    Column("actions", "Actions", "actions"),
 )
 POSITIONS = (
     Column("symbol", "Symbol"),
@@ -111,7 +111,6 @@ COMPARED = (
     Column("mean", "Slippage bps", "signed", 1, help="On average, above zero where the bot did worse"),
     Column("median", "Median bps", "signed", 1),
     Column("pnl", "Realised $", "signed"),
-    Column("problem", "Note"),
     Column("actions", "Actions", "actions"),
 )
 FILLS = (
@@ -277,7 +276,7 @@ def compared_rows(snapshot: Snapshot, compared: Mapping[int, Compared]) -> Itera
             continue
         found = one.found
         yield {
-            "id": bot.id, "bot": name_of(bot), "strategy": bot.config.strategy_name, "problem": one.problem,
+            "id": bot.id, "bot": name_of(bot), "strategy": bot.config.strategy_name,
             "since": found and found.start, "matched": found and len(found.pairs),
             "missed": found and len(found.missed), "extra": found and len(found.extra),
             "mean": found and found.mean_slippage_bps, "median": found and found.median_slippage_bps,
@@ -322,7 +321,8 @@ def replay_sentence(found: Replay) -> str:
         return "This bot has no stored alert yet."
     then = {"done", "planned"}
     newly = sum(v.past.was in then for v in found.refused)
-    text = f"Of {count} alerts, {found.traded} would have been traded and {len(found.refused)} refused"
+    text = f"Of {count} alert{'s' if count > 1 else ''}, {found.traded} would have been traded and "
+    text += f"{len(found.refused)} refused"
     text += f", {newly} of which were really traded." if newly else "."
     text += f" Realised {f.money(found.realized, signed=True)}, at worst {f.money(found.lowest, signed=True)}."
     return text

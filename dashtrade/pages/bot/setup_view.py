@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from html import escape
+from typing import Any
 from urllib.parse import urlencode
 
 import ipywidgets as w
@@ -52,6 +53,8 @@ NOTES = {
     AccountMode.LIVE.value: "Orders with real money. Beside the live keys it takes your password and a typed sentence "
     "on the account page, which this page cannot give for you. A live bot starts switched off.",
 }
+NEW = 0
+"""The form's choice for a bot that is not there yet: a list shows no label for None."""
 _SIGNS = {True: ("✓", "dt-up"), False: ("✕", "dt-down"), None: ("…", "dt-muted")}
 
 
@@ -65,7 +68,7 @@ class SetupView:
         self.mode_note, self.checks = html(""), html("")
         self.check = w.Button(description="Check the connection", button_style="primary")
         self.to_bot = w.Button(description="Next: the bot")
-        self.form_bot = w.Dropdown(options=[("A new bot", None)])
+        self.form_bot = w.Dropdown(options=[("A new bot", NEW)])
         self.strategy = w.Dropdown(options=[("None, or a script of TradingView's own", "")])
         self.basics, self.limits, self.switches = ParamForm(BASICS), ParamForm(RISK_LIMITS), ParamForm(SWITCHES)
         self.new_passphrase = w.Password(placeholder="none, or 8 characters at least", continuous_update=False)
@@ -91,6 +94,7 @@ class SetupView:
         self._link(page)
 
     def _build(self) -> None:
+        self.mode.layout.max_width = "520px"
         account = panel(
             heading("Where it trades"),
             row(field("Account", self.mode)),
@@ -98,15 +102,14 @@ class SetupView:
             self.checks,
             row(self.check, self.to_bot),
         )
-        self.passphrase_row = row(field("Passphrase", self.new_passphrase, "Alerts must name it in their body"))
+        phrase = field("Passphrase", self.new_passphrase, "Alerts must name it in their body")
         bot = panel(
             heading("The bot"),
             row(field("Bot", self.form_bot), field("Strategy", self.strategy)),
             self.basics.widget,
-            heading("Limits", 3),
+            heading("Limits"),
             self.limits.widget,
-            self.switches.widget,
-            self.passphrase_row,
+            row(phrase, *self.switches.controls.values()),
             self.form_note,
             row(self.create),
         )
@@ -188,9 +191,10 @@ class SetupView:
         if change["new"] is not None:
             self.model.chosen_bot = change["new"]  # type: ignore[assignment]
 
-    def _open(self, change: dict[str, object]) -> None:
-        if change["new"] != self.model.form_bot:
-            self.model.edit(change["new"])  # type: ignore[arg-type]
+    def _open(self, change: dict[str, Any]) -> None:
+        chosen = change["new"] or None
+        if chosen != self.model.form_bot:
+            self.model.edit(chosen)
 
     # ------------------------------------------------------------------ to the controls
 
@@ -206,7 +210,11 @@ class SetupView:
         if found is None:
             self.checks.value = '<p class="dt-muted" role="status">Looking…</p>'
             return
-        ready = "" if not found.ready else '<p class="dt-up" role="status">✓ A bot of this account can trade.</p>'
+        ready = (
+            ""
+            if not found.ready
+            else '<p class="dt-up" role="status" style="margin-top:8px">✓ A bot of this account can trade.</p>'
+        )
         self.checks.value = checks_html(found.steps) + ready
         self.check.disabled = found.waiting
 
@@ -227,7 +235,7 @@ class SetupView:
     def _draw_choice(self) -> None:
         bots = self.model.snapshot.bots
         options: list[tuple[str, int | None]] = [(rows.name_of(b), b.id) for b in bots]
-        form = [("A new bot", None), *options]
+        form: list[tuple[str, int | None]] = [("A new bot", NEW), *options]
         options = options or [("no bot yet", None)]
         chosen = self.model.chosen_bot
         for control in (self.chosen, self.tested):
@@ -237,7 +245,7 @@ class SetupView:
                 control.value = chosen
         if list(self.form_bot.options) != form:
             self.form_bot.options = form
-        self.form_bot.value = self.model.form_bot
+        self.form_bot.value = self.model.form_bot or NEW
 
     def _draw_form(self) -> None:
         bot = self.model.edited
@@ -245,7 +253,7 @@ class SetupView:
             if bot is None:
                 form.reset()
         self.create.description = "Save changes" if bot else "Create bot"
-        show_if(self.passphrase_row, bot is None)
+        show_if(self.new_passphrase, bot is None)
         show_if(self.switches.controls["is_active"], bot is None)
         if bot is None:
             return
@@ -304,7 +312,7 @@ class SetupView:
         state = f' data-state="{escape(outcome.state)}"' if outcome else ""
         self.answer.value = (
             f'<div role="status" data-status="{answer.status}"{state}>{steps_html(self.model.test_steps)}</div>'
-            f'<details class="dt-help"><summary>What the webhook answered</summary>'
+            f'<details class="dt-help" style="margin-top:8px"><summary>What the webhook answered</summary>'
             f'<code class="dt-copy">{escape(_pretty(answer.body))}</code></details>'
         )
 

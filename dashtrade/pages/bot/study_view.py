@@ -37,13 +37,17 @@ class PerformanceView:
             '<p class="dt-muted">Each bot that names a strategy, against that strategy\'s backtest over the days since '
             "the bot was made: the same symbol, bars and size, and no costs, so that slippage shows.</p>"
         )
-        self.detail = panel(self.sentence, self.cards, self.plot.widget, self.fills)
-        self.widget = stack(panel(heading("Against the backtest"), note, row(self.compare), self.table), self.detail)
+        # a plot that is hidden when it is first drawn measures nothing, so it comes with its first lines
+        self.room = stack()
+        self.problems = html("")
+        self.detail = panel(self.sentence, self.cards, self.room, self.fills)
+        head = panel(heading("Against the backtest"), note, row(self.compare), self.table, self.problems)
+        self.widget = stack(head, self.detail)
         page.click(self.compare, model.compare_all)
         self.table.on_action(model.guard(self._show))
         page.follow("busy", self._draw_busy)
         page.follow(["compared", "snapshot"], self._draw_table)
-        page.follow(["compared", "chosen_bot"], self._draw_detail)
+        page.follow(["compared", "chosen_bot", "tab"], self._draw_detail)
 
     def _show(self, _name: str, row_id: str) -> None:
         self.model.chosen_bot = int(row_id)
@@ -55,12 +59,18 @@ class PerformanceView:
         compared = self.model.compared
         self.table.empty = "Not compared yet." if compared is None else "No bot names a strategy."
         self.table.show(rows.compared_rows(self.model.snapshot, compared or {}))
+        names = {bot.id: rows.name_of(bot) for bot in self.model.snapshot.bots}
+        found = [(names.get(one.bot_id, ""), one.problem) for one in (compared or {}).values() if one.problem]
+        self.problems.value = "".join(
+            f'<p class="dt-blocker" role="status">⚠ {escape(name)}: {escape(text)}</p>' for name, text in found
+        )
+        show_if(self.problems, bool(found))
 
     def _draw_detail(self) -> None:
         one = self.model.performance
         found = one.found if one else None
         show_if(self.detail, found is not None)
-        if found is None:
+        if found is None or self.model.tab != "performance":
             return
         f = formats()
         self.sentence.value = (
@@ -78,7 +88,7 @@ class PerformanceView:
                 Card("Backtest", f.money(expected[-1] if expected else 0.0, signed=True), "Valued the same way"),
             )
         )  # fmt: skip
-        show_if(self.plot.widget, len(times) > 1)
+        self.room.children = [self.plot.widget] if len(times) > 1 else []
         if len(times) > 1:
             frame = pd.DataFrame({NAMES[0]: expected, NAMES[1]: actual}, index=pd.DatetimeIndex(times))
             self.plot.show(frame, NAMES, form="+,.2f")
@@ -103,8 +113,9 @@ class ReplayView:
         )
         self.result = panel(self.sentence, self.cards, row(self.apply), self.table)
         head = panel(
-            heading("Past alerts under other limits"), note, row(field("Bot", self.bot)), self.limits.widget,
-            self.equity.widget, row(self.run),
+            heading("Past alerts under other limits"), note,
+            row(field("Bot", self.bot), field("Equity at the start $", self.equity.controls["equity"], EQUITY.help)),
+            self.limits.widget, row(self.run),
         )  # fmt: skip
         self.widget = stack(head, self.result)
         page.click(self.run, self._run)

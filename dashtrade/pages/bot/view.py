@@ -71,7 +71,10 @@ class BotView(PageView):
             "Whoever is stopped gets a message.</p>"
         )
         switches = panel(
-            heading("Kill switches"), note, row(field("Symbol", self.halt_symbol), self.stop_symbol.widget), self.halts
+            heading("Kill switches"),
+            note,
+            row(field("Symbol", self.halt_symbol), *self.stop_symbol.widget.children),
+            self.halts,
         )
         self.sections = {
             "overview": stack(self.cards, panel(self.bots), panel(self.positions)),
