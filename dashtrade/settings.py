@@ -7,6 +7,7 @@ Environment names are ``DASHTRADE_`` plus the field's name in capitals, except f
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,6 +53,9 @@ class Settings(BaseSettings):
         description="Fernet key(s) for second factors, newest first, comma separated; unset: file in the data folder",
     )
     session_secret: SecretStr | None = Field(default=None, description="signs cookies; unset: file in the data folder")
+    pages_password: SecretStr | None = Field(
+        default=None, description="of the database account that pages use; unset: file in the data folder"
+    )
 
     host: str = Field(default="127.0.0.1", description="address the dashboards and the webhook listen on")
     dashboards_port: int = Field(default=5000, ge=1, le=65535)
@@ -118,6 +122,14 @@ class Settings(BaseSettings):
         default=2.0, ge=0, le=2.8, description="how long the webhook waits for an outcome"
     )
 
+    metrics_host: str = Field(
+        default="127.0.0.1", description="address on which processes serve health and metrics, where they have a port"
+    )
+    dashboards_metrics_port: int = Field(default=0, ge=0, le=65535, description="health and metrics; 0: none")
+    trader_metrics_port: int = Field(default=0, ge=0, le=65535, description="health and metrics; 0: none")
+    jobs_metrics_port: int = Field(default=0, ge=0, le=65535, description="health and metrics; 0: none")
+    simulator_metrics_port: int = Field(default=0, ge=0, le=65535, description="health and metrics; 0: none")
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -170,9 +182,12 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings from the environment; raises ConfigurationError naming the variable and what is allowed."""
+    """Settings from the environment; raises ConfigurationError naming the variable and what is allowed.
+
+    A secret can also be the contents of a file: ``ENCRYPTION_KEY_FILE=/run/secrets/encryption_key``.
+    """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**(_secrets_from_files() | overrides))  # type: ignore[arg-type]
     except ValidationError as error:
         problems = []
         for item in error.errors():
@@ -180,6 +195,37 @@ def load_settings(**overrides: object) -> Settings:
             name = name if name.isupper() else f"DASHTRADE_{name.upper()}"
             problems.append(f"{name}: {item['msg']}")
         raise ConfigurationError("Wrong setting. " + "; ".join(problems) + ".") from None
+
+
+def environment_names(field: str) -> tuple[str, ...]:
+    """The names a field is read by, the usual one first."""
+    alias = Settings.model_fields[field].validation_alias
+    return tuple(map(str, alias.choices)) if isinstance(alias, AliasChoices) else (f"DASHTRADE_{field.upper()}",)
+
+
+def secret_fields() -> tuple[str, ...]:
+    """The settings that are secrets."""
+    return tuple(name for name, info in Settings.model_fields.items() if "SecretStr" in str(info.annotation))
+
+
+def _secrets_from_files() -> dict[str, object]:
+    found: dict[str, object] = {}
+    for field in secret_fields():
+        for name in environment_names(field):
+            path = os.environ.get(f"{name}_FILE")
+            if not path:
+                continue
+            if os.environ.get(name):
+                raise ConfigurationError(f"{name} and {name}_FILE are both set. Unset one of them.")
+            try:
+                value = Path(path).read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "no text"
+                raise ConfigurationError(f"{name}_FILE: {path} cannot be read ({reason}).") from None
+            if not value:
+                raise ConfigurationError(f"{name}_FILE: {path} is empty.")
+            found[environment_names(field)[0] if len(environment_names(field)) > 1 else field] = value
+    return found
 
 
 @lru_cache(maxsize=1)

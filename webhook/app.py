@@ -7,6 +7,7 @@ TradingView waits no longer: storing runs in a bounded pool, reading a body and 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,9 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
+from dashtrade.db.engine import limit_idle
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IncomingAlert
 from dashtrade.errors import DashTradeError, DatabaseUnavailable, InvalidInput, PayloadTooLarge, RequestTimeout
@@ -85,6 +88,7 @@ class Webhook:
 
     async def post(self, request: Request) -> Response:
         started, received_at = time.perf_counter(), datetime.now(UTC)
+        bind_contextvars(request=secrets.token_hex(8))
         address = request.client.host if request.client else None
         body, content = await _read(request)
         shown = content.shown if isinstance(content, IncomingAlert) else cut_secrets(body)
@@ -101,6 +105,7 @@ class Webhook:
         except DashTradeError as error:
             close = {"Connection": "close"} if error.code in ("PAYLOAD_TOO_LARGE", "REQUEST_TIMEOUT") else None
             return self._answer(started, request, status_of(error), _error(error.code, str(error)), close)
+        bind_contextvars(alert=stored.alert_id, user=stored.user_id)
         count, _ = self._uses.get(stored.token_id, (0, received_at))
         self._uses[stored.token_id] = (count + 1, received_at)
         if not stored.duplicate:
@@ -134,6 +139,17 @@ class Webhook:
             return JSONResponse({"status": "down", "database": "down", "message": str(error)}, 503)
         return JSONResponse(report)
 
+    async def live(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Whether alerts can be stored; that a trader is missing is no reason to send them elsewhere."""
+        try:
+            await self.in_pool(2.0, lambda: _ping(self.engine))
+        except DatabaseUnavailable as error:
+            return JSONResponse({"status": "down", "message": str(error)}, 503, headers=RETRY_AFTER)
+        return JSONResponse({"status": "ok"})
+
     async def scrape(self, request: Request) -> Response:
         with suppress(DatabaseUnavailable):
             self.metrics.show(
@@ -164,7 +180,11 @@ class Webhook:
         self.metrics.answered.observe(seconds)
         # The path only: the query holds the token.
         log.info("request", method=request.method, path=request.url.path, status=status, ms=round(seconds * 1000, 1))
-        return JSONResponse(body, status, headers=headers)
+        request_id = get_contextvars().get("request")
+        clear_contextvars()
+        return JSONResponse(
+            body, status, headers=(headers or {}) | ({"X-Request-Id": request_id} if request_id else {})
+        )
 
     async def _tell_traders(self) -> None:
         """Wake traders for what was stored meanwhile, in one go."""
@@ -192,6 +212,7 @@ class Webhook:
 
 def create_app(engine: Engine, *, wait_seconds: float = 2.0, workers: int = 16) -> Starlette:
     """The ASGI application on a database. Nothing is opened before it starts."""
+    limit_idle(engine)
     webhook = Webhook(engine, wait_seconds=wait_seconds, workers=workers)
 
     @asynccontextmanager
@@ -204,10 +225,17 @@ def create_app(engine: Engine, *, wait_seconds: float = 2.0, workers: int = 16) 
         Route("/webhook", webhook.post, methods=["POST"]),
         Route("/signals/{signal_id:int}", webhook.signal, methods=["GET"]),
         Route("/health", webhook.health, methods=["GET"]),
+        Route("/health/live", webhook.live, methods=["GET"]),
+        Route("/health/ready", webhook.ready, methods=["GET"]),
         Route("/metrics", webhook.scrape, methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {404: _no_route, 405: _no_route, Exception: _failed}
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+
+
+def _ping(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
 
 
 async def _read(request: Request) -> tuple[bytes, IncomingAlert | DashTradeError]:

@@ -33,7 +33,7 @@ def ensure_secrets(settings: Settings) -> list[str]:
         (ENCRYPTION_KEY, settings.encryption_key, new_key),
         (SIGNIN_KEY, settings.signin_key, new_key),
         (SESSION_SECRET, settings.session_secret, lambda: secrets.token_urlsafe(48)),
-        (PAGES_PASSWORD, None, lambda: secrets.token_urlsafe(24)),
+        (PAGES_PASSWORD, settings.pages_password, lambda: secrets.token_urlsafe(24)),
     ):
         if given is None and _create(settings.secrets_dir / name, make):
             made.append(name)
@@ -123,6 +123,8 @@ def session_secret(settings: Settings) -> str:
 
 def pages_password(settings: Settings) -> str:
     """Password of the database role that page kernels use."""
+    if settings.pages_password is not None:
+        return settings.pages_password.get_secret_value()
     return _read(settings.secrets_dir / PAGES_PASSWORD, "the secrets file")
 
 

@@ -25,4 +25,5 @@ def doctor() -> None:
     if counts[FAIL]:
         typer.echo(f"{counts[FAIL]} of {sum(counts.values())} checks failed.")
         raise typer.Exit(1)
-    typer.echo("Everything needed is here." if not counts[WARN] else f"It works; {counts[WARN]} things to look at.")
+    things = "one thing" if counts[WARN] == 1 else f"{counts[WARN]} things"
+    typer.echo("Everything needed is here." if not counts[WARN] else f"It works; {things} to look at.")

@@ -19,7 +19,7 @@ INHERITED = (
 
 #: Secrets a page does need: the operator's key for a source of prices.
 NEEDED_SECRETS = ("alpha_vantage_key",)
-NEVER = ("database_url", "encryption_key", "signin_key", "session_secret", "smtp_password")
+NEVER = ("database_url", "encryption_key", "signin_key", "session_secret", "pages_password", "smtp_password")
 
 
 def kernel_environment(settings: Settings, server_database_url: str, ipython_dir: Path) -> dict[str, str]:

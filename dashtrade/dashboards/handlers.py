@@ -8,13 +8,16 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.utils import url_path_join
+from sqlalchemy import text
 from tornado import web
 from tornado.iostream import StreamClosedError
 from voila.tornado.handler import TornadoVoilaHandler
 
+from dashtrade.dashboards.accounts import AccountsGate
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
 from dashtrade.dashboards.errors import Screens
 from dashtrade.dashboards.identity import SignedIn
+from dashtrade.errors import DatabaseUnavailable
 
 FLUSH = "<!--flush-->"
 
@@ -132,4 +135,22 @@ class HealthHandler(web.RequestHandler):
     @allow_unauthenticated
     def get(self) -> None:
         self.set_header("Cache-Control", "no-store")
+        self.finish({"status": "ok"})
+
+
+class ReadyHandler(HealthHandler):
+    """For a load balancer: 503 while nobody can sign in because the database does not answer."""
+
+    def initialize(self, gate: AccountsGate) -> None:
+        self._gate = gate
+
+    @allow_unauthenticated
+    async def get(self) -> None:  # type: ignore[override]
+        self.set_header("Cache-Control", "no-store")
+        try:
+            await self._gate.ask(lambda uow: uow.session.execute(text("SELECT 1")))
+        except DatabaseUnavailable:
+            self.set_status(503)
+            self.finish({"status": "down"})
+            return
         self.finish({"status": "ok"})

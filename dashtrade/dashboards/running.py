@@ -9,8 +9,10 @@ from dashtrade.dashboards.catalogue import registered_pages
 from dashtrade.dashboards.config import ServerOptions
 from dashtrade.dashboards.environment import INHERITED
 from dashtrade.dashboards.server import Dashboards
+from dashtrade.db.pages_role import announce
 from dashtrade.errors import ConfigurationError
 from dashtrade.resources import folder as program_folder
+from dashtrade.services.endpoint import serve
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -55,12 +57,19 @@ def run(apps: Path | None = None) -> None:
     # by name: the processes are built on top of this package
     import_module("dashtrade.processes.logs").configure("dashboards")
     rt = runtime()
+    address = rt.engine.url.render_as_string(hide_password=False)
+    announce(address, rt.settings)
+    endpoint = serve("dashboards", rt.settings, rt.uow)
     options = ServerOptions(
         settings=rt.settings,
         apps=find_apps(apps),
-        database_url=rt.engine.url.render_as_string(hide_password=False),
+        database_url=address,
         port=rt.settings.dashboards_port,
         preload=page_modules(),
         inherited=INHERITED,
     )
-    Dashboards.make(options, registered_pages(), rt.uow).start()
+    try:
+        Dashboards.make(options, registered_pages(), rt.uow).start()
+    finally:
+        if endpoint is not None:
+            endpoint.stop()

@@ -44,6 +44,7 @@ from dashtrade.dashboards.second_step import SecondStepHandler
 from dashtrade.dashboards.zygote.launcher import LAUNCHER
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
+from dashtrade.services.endpoint import DASHBOARD_REQUESTS, DASHBOARD_SECONDS, PAGES_OPEN
 
 PACKAGE = Path(__file__).resolve().parent
 KERNEL_ID = r"(?P<kernel_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -149,7 +150,8 @@ class Dashboards(Voila):
         assets = rf"assets/{self.assets}"
         routes: list[tuple[Any, ...]] = [
             (r"", handlers.IndexHandler),
-            (r"healthz", handlers.HealthHandler),
+            (r"(?:healthz|health|health/live)", handlers.HealthHandler),
+            (r"health/ready", handlers.ReadyHandler, {"gate": self.identity_provider.gate}),
             (r"login", LoginHandler),
             (r"logout", LogoutHandler),
             (r"second-step", SecondStepHandler),
@@ -169,6 +171,10 @@ class Dashboards(Voila):
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
         """One line a request, without its query: symbols and searches are nobody else's business."""
+        DASHBOARD_REQUESTS.labels(str(handler.get_status())).inc()
+        if handler.get_status() != 101:  # a websocket lasts as long as its page
+            DASHBOARD_SECONDS.observe(handler.request.request_time())
+        PAGES_OPEN.set(len(self.kernel_manager.owners))
         if isinstance(handler, (AssetHandler, handlers.HealthHandler)) and handler.get_status() < 400:
             return
         level = self.log.error if handler.get_status() >= 500 else self.log.info

@@ -5,13 +5,17 @@ A page's kernel runs for one person and needs no secret; with this role a hole i
 
 from __future__ import annotations
 
+import os
+
 from psycopg2.extensions import encrypt_password
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from dashtrade.db.engine import parse_url
+from dashtrade.settings import Settings
 
 ROLE = "dashtrade_pages"
+ADDRESS = "DASHTRADE_PAGES_DATABASE_URL"
 
 HIDDEN = ("user_sessions", "login_failures", "account_tokens", "recovery_codes")
 # table → columns that may not be read or written; the rest may be read
@@ -71,6 +75,12 @@ def pages_url(database_url: str, password: str) -> str:
     return url.set(drivername="postgresql", username=role_name(url.database or ""), password=password).render_as_string(
         hide_password=False
     )
+
+
+def announce(database_url: str, settings: Settings) -> None:
+    """For processes that nobody tells the address of page kernels: make it from the password that is a setting."""
+    if settings.pages_password is not None and not os.environ.get(ADDRESS):
+        os.environ[ADDRESS] = pages_url(database_url, settings.pages_password.get_secret_value())
 
 
 def create_role(connection: Connection, role: str, password: str) -> None:

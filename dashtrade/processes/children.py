@@ -76,7 +76,7 @@ def children(
 ) -> list[Child]:
     """The five services. The encryption key goes to those who open what is sealed: the trader (API keys) and the jobs
     worker (addresses of notification channels). The key of second factors goes to the dashboards, the mail server's
-    password to the jobs worker."""
+    password to the jobs worker. Those who start kernels get the pages' address of the database."""
     base = plain_environment(os.environ) | settings_environment(settings) | {"DATABASE_URL": database_url}
     signing = {"DASHTRADE_SESSION_SECRET": session_secret}
     sealing = {"ENCRYPTION_KEY": encryption_key}
@@ -107,5 +107,5 @@ def children(
         Child("simulator", module("dashtrade.processes.simulator"), base | signing | market | alpaca, "Simulator",
               settings.simulator_url, f"{settings.simulator_url}/v2/clock", last=True),
         Child("trader", module("dashtrade.processes.trader"), base | signing | market | alpaca | sealing, "Trader"),
-        Child("jobs", module("dashtrade.processes.jobs"), base | market | alpaca | sealing | mail, "Jobs"),
+        Child("jobs", module("dashtrade.processes.jobs"), base | market | alpaca | sealing | mail | pages, "Jobs"),
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ import structlog
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
 from procrastinate import JobContext as QueueContext
 from procrastinate.jobs import Job as QueuedJob
+from structlog.contextvars import bound_contextvars
 
 from dashtrade.db.engine import libpq_url
+from dashtrade.services.endpoint import JOB_RUNS, JOB_SECONDS
 from dashtrade.services.jobs import Job, JobContext
 
 log = structlog.get_logger(__name__)
@@ -67,7 +70,15 @@ def make_app(database_url: str, context: JobContext, jobs: list[Job]) -> App:
 def _runner(job: Job, context: JobContext) -> Callable[..., None]:
     def run(timestamp: int | None = None, **arguments: Any) -> None:
         log.debug("Job starts", job=job.name)
-        job.run(context, **arguments)
+        began = time.perf_counter()
+        outcome = "failed"
+        with bound_contextvars(job=job.name):
+            try:
+                job.run(context, **arguments)
+                outcome = "succeeded"
+            finally:
+                JOB_RUNS.labels(job.name, outcome).inc()
+                JOB_SECONDS.labels(job.name).observe(time.perf_counter() - began)
 
     run.__name__ = job.name
     return run

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dashtrade.bootstrap import Runtime, live_poller, load_jobs, runtime, source_request_server
+from dashtrade.db.pages_role import announce
 from dashtrade.errors import DashTradeError
+from dashtrade.services.endpoint import serve
 
 if TYPE_CHECKING:
     from procrastinate import App
@@ -66,8 +68,14 @@ def main() -> int:
         jobs = load_jobs()
         app = make_app(made.engine.url.render_as_string(hide_password=False), made, jobs)
         log.info("Jobs worker starts", jobs=", ".join(sorted(job.name for job in jobs)))
-        with live_polling(made):
-            asyncio.run(work(app))
+        announce(made.engine.url.render_as_string(hide_password=False), made.settings)
+        endpoint = serve("jobs", made.settings, made.uow)
+        try:
+            with live_polling(made):
+                asyncio.run(work(app))
+        finally:
+            if endpoint is not None:
+                endpoint.stop()
     except DashTradeError as error:
         log.error(str(error))
         return 1

@@ -182,9 +182,11 @@ def _check_key(runtime: Runtime, keys: str) -> None:
     """The key must open what is stored. Nothing of the contents is kept."""
     from dashtrade.auth.vault import Vault
     from dashtrade.services.api_keys import check_vault
+    from dashtrade.services.source_keys import check_source_keys
 
     with runtime.uow() as uow:
         check_vault(uow, Vault(keys))
+        check_source_keys(uow, Vault(keys))
 
 
 def _first_superadmin(runtime: Runtime) -> tuple[str | None, str | None]:

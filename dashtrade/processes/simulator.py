@@ -25,6 +25,7 @@ from dashtrade.brokers.simulator.store import ensure_schema
 from dashtrade.domain.market import Quote
 from dashtrade.errors import ConfigurationError, DashTradeError
 from dashtrade.processes.logs import configure
+from dashtrade.services.endpoint import serve
 from dashtrade.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -127,12 +128,18 @@ def main() -> int:
     warm.daemon = True
     warm.start()
     server = Server(config)
+    endpoint = None
     try:
+        endpoint = serve("simulator", settings, runtime.uow)
         server.run(sockets=[listener])
     except KeyboardInterrupt:
         pass
+    except DashTradeError as error:
+        logger.error("%s", error)
     finally:
         warm.cancel()
+        if endpoint is not None:
+            endpoint.stop()
         runtime.engine.dispose()
     return 0 if server.started else 1
 

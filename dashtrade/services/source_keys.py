@@ -155,6 +155,14 @@ def delete_source_keys(uow: UnitOfWork, user_id: int, source: str) -> None:
         work.commit()
 
 
+def check_source_keys(uow: UnitOfWork, vault: Vault) -> int:
+    """Open every stored key; raises ConfigurationError when they were sealed with another encryption key."""
+    rows = uow.session.scalars(select(UserSourceKeyRow)).all()
+    for row in rows:
+        vault.open(row.key_encrypted, user_id=row.user_id, mode=mode_of(row.source), field="key")
+    return len(rows)
+
+
 def renew_source_keys(uow: UnitOfWork, vault: Vault) -> int:
     """After a rotation: seal everything with the newest key; returns how many. The caller commits."""
     rows = uow.session.scalars(select(UserSourceKeyRow).with_for_update()).all()

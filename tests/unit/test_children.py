@@ -40,7 +40,7 @@ def test_each_secret_reaches_those_who_need_it(monkeypatch):
     assert knows(made, SECRETS["av"]) == {"dashboards", "simulator", "trader", "jobs"}
     assert knows(made, SECRETS["signin"]) == {"dashboards"}
     assert knows(made, SECRETS["mail"]) == {"jobs"}
-    assert knows(made, "pages-password") == {"dashboards"}
+    assert knows(made, "pages-password") == {"dashboards", "jobs"}
     assert knows(made, "somebody-elses-secret") == set()
     assert not any(secret in repr(child) for child in made.values() for secret in (*SECRETS.values(), "app-password"))
 

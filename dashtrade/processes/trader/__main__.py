@@ -11,6 +11,7 @@ from dashtrade.errors import DashTradeError
 from dashtrade.processes.logs import configure
 from dashtrade.processes.trader.runner import run
 from dashtrade.services.api_keys import publish_public_key
+from dashtrade.services.endpoint import serve
 
 
 def main() -> int:
@@ -20,7 +21,12 @@ def main() -> int:
         if made.settings.encryption_key is not None:
             with made.uow() as uow:  # the dashboards seal API keys to it
                 publish_public_key(uow, Vault(secret_files.encryption_key(made.settings)))
-        run(made.engine, made.settings)
+        endpoint = serve("trader", made.settings, made.uow)
+        try:
+            run(made.engine, made.settings)
+        finally:
+            if endpoint is not None:
+                endpoint.stop()
     except DashTradeError as error:
         print(str(error), file=sys.stderr)
         return 1

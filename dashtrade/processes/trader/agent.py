@@ -261,6 +261,7 @@ class AccountAgent:
             trading_orders.record_unknown(uow(), self.lease, intent_id, str(unknown), now(), wait)
             return
         self.tools.checkpoint("sent")
+        log.info("order_sent", intent=intent_id, order=order.broker_order_id, symbol=order.symbol)
         self._record(intent_id, order)
         self.tools.checkpoint("recorded")
 

@@ -15,8 +15,10 @@ from types import FrameType
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import insert as pg_insert
+from structlog.contextvars import bound_contextvars
 
 from dashtrade.brokers.alpaca import AlpacaBroker
+from dashtrade.db.engine import limit_idle
 from dashtrade.db.listen import Listener
 from dashtrade.db.tables.trading import TraderHeartbeatRow
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -49,6 +51,7 @@ class Trader:
         quote: Callable[[str], Quote | None] = lambda symbol: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        limit_idle(engine)  # a frozen trader must not keep its account's lock from the one that takes over
         self.engine, self.settings = engine, settings
         self.checkpoint, self.quote, self.now = checkpoint, quote, now
         alive_key = secrets.randbelow(2**31)
@@ -142,7 +145,8 @@ class Trader:
             if lease is None:
                 return
             try:
-                self._trade(lease)
+                with bound_contextvars(account=account_id, user=lease.user_id):
+                    self._trade(lease)
             finally:
                 release_lease(self.uow(), lease)
         except LeaseLost as error:
