@@ -9,9 +9,7 @@ from pathlib import Path
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dashtrade.dashboards", description="Serve the dashboards.")
-    parser.add_argument(
-        "--apps", type=Path, default=None, help="folder of page notebooks; default: the program's own"
-    )
+    parser.add_argument("--apps", type=Path, default=None, help="folder of page notebooks; default: the program's own")
     arguments = parser.parse_args()
 
     from dashtrade.dashboards.zygote.warm import skip_unwanted

@@ -127,7 +127,13 @@ def test_the_profile_is_kept_and_times_follow_the_zone(office: DashboardsServer,
         choice = {"numbers": "point_comma", "palette": "blue_orange"}
         answer = submit(client, "account/profile", time_zone="Asia/Tokyo", full_name='<b>Ada "L"</b>', **choice)
         assert answer.status_code == 303
+        with office.database() as uow:
+            bots.create_token(uow, user_id(office, person), label="busy")
+            busy = text("UPDATE user_webhook_tokens SET request_count = 12345 WHERE user_id = :id")
+            uow.session.execute(busy, {"id": user_id(office, person)})
+            uow.commit()
         html = client.get("account").text
+        assert "<td>12.345</td>" in html
         assert "Asia/Tokyo." in html and "<b>Ada" not in html and "&lt;b&gt;Ada" in html
         assert "email_enabled" in html and "checked" not in html
         with office.database() as uow:

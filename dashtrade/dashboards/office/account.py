@@ -98,7 +98,7 @@ class AccountPage(OfficePage):
         confirmed = accounts.session_is_confirmed(uow, self.me.token)
         chosen, palette = formats_of(uow, me), page_colours()
         return {
-            "zone": chosen.zone,
+            "formats": chosen,
             "numbers": chosen.numbers.key,
             "number_formats": list(NUMBER_FORMATS.values()),
             "palette": get_preference(uow, me, palette.PREFERENCE) or palette.DEFAULT,

@@ -9,7 +9,7 @@ from tornado import web
 
 from dashtrade.dashboards.catalogue import ADMIN
 from dashtrade.dashboards.office.memory import proportional_mb
-from dashtrade.dashboards.office.shell import OfficePage, zone_of
+from dashtrade.dashboards.office.shell import OfficePage, formats_of
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import InvalidInput, NotFound
@@ -62,7 +62,7 @@ class AdminPage(OfficePage):
 
     def _common(self, uow: UnitOfWork) -> dict[str, Any]:
         confirmed = accounts.session_is_confirmed(uow, self.me.token)
-        return {"zone": zone_of(uow, self.me.user_id), "confirmed": confirmed, "me": self.me.user_id}
+        return {"formats": formats_of(uow, self.me.user_id), "confirmed": confirmed, "me": self.me.user_id}
 
     def _users(self, uow: UnitOfWork) -> dict[str, Any]:
         found = users.list_users(uow, actor_id=self.me.user_id)

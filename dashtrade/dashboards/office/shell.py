@@ -177,16 +177,17 @@ class OfficePage(Forms, ABC):
         address = url_path_join(self.here, part) if part else self.here
         self.redirect(f"{address}?{urlencode({'done': done})}", status=303)
 
-    def write_page(self, template: str, *, zone: str, confirmed: bool, problem: str, **values: Any) -> None:
+    def write_page(self, template: str, *, formats: Formats, confirmed: bool, problem: str, **values: Any) -> None:
         self.write_screen(
             template,
             dt=shell_context(self, self.page),
             done="" if problem else self.done.get(self.get_query_argument("done", ""), ""),
             problem=problem,
             confirmed=confirmed,
-            zone=zone,
-            when=Formats.of(zone, None).when,
-            moment=lambda text: Formats.of(zone, None).when(datetime.fromisoformat(text)),
+            zone=formats.zone,
+            when=formats.when,
+            moment=lambda text: formats.when(datetime.fromisoformat(text)),
+            count=lambda value: formats.number(value, 0),
             **values,
         )
 
@@ -209,8 +210,3 @@ def formats_of(uow: UnitOfWork, user_id: int) -> Formats:
     """How the user reads numbers and times."""
     kept = get_preferences(uow, user_id, (TIME_ZONE, NUMBERS))
     return Formats.of(kept.get(TIME_ZONE), kept.get(NUMBERS))
-
-
-def zone_of(uow: UnitOfWork, user_id: int) -> str:
-    """The user's time zone, UTC when none is chosen or the name is not known here."""
-    return formats_of(uow, user_id).zone
