@@ -8,6 +8,7 @@ from typing import Any
 from playwright.sync_api import ConsoleMessage, Locator, Page
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+SCREENSHOTS = ARTIFACTS / "screenshots"
 DESKTOP = {"viewport": {"width": 1280, "height": 860}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 SCREENS: dict[str, dict[str, Any]] = {
@@ -74,8 +75,31 @@ def fits_the_screen(page: Page) -> None:
 
 
 def keep_picture(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=str(ARTIFACTS / f"{name}.png"), full_page=True)
+    """A picture of the whole page in ``artifacts/screenshots``, which the test run keeps as output."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=True)
+
+
+def settled(page: Page) -> None:
+    """Waits until nothing is being worked on any more."""
+    page.wait_for_function(
+        "() => ![...document.querySelectorAll('.dt-spinner')].some((spinner) => spinner.offsetParent !== null)"
+    )
+
+
+def begins_with_a_skip_link(page: Page) -> None:
+    """The first Tab shows the way past the menu, and what has the focus is outlined."""
+    page.evaluate("() => { document.activeElement?.blur(); window.scrollTo(0, 0); }")
+    page.keyboard.press("Tab")
+    link = page.locator(".dt-skip")
+    assert link.evaluate("(el) => el === document.activeElement"), "the first Tab does not lead to the skip link"
+    box = link.bounding_box()
+    assert box is not None and box["x"] >= 0, "the skip link is not on the screen"
+    target = str(link.get_attribute("href"))
+    assert page.locator(target).count() == 1, f"{target} is not there"
+    page.keyboard.press("Tab")
+    outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none", "the focus is not seen"
 
 
 def is_accessible(page: Page, *, within: str | None = None, leave_out: tuple[str, ...] = ()) -> None:
