@@ -2,53 +2,114 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from dashboards_server import DashboardsServer
-from page_checks import SCREENS, Console, drawn_chart, fits_the_screen, keep_picture
+from page_checks import SCREENS, Console, drawn_chart, fits_the_screen, is_accessible, keep_picture
 from playwright.sync_api import Page, expect
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from dashtrade.db.tables.research import BacktestRun
 
 Open = Callable[..., None]
 
 
-def runs(dashboards: DashboardsServer) -> int:
+def runs(dashboards: DashboardsServer) -> list[tuple[int, str, str | None]]:
     with dashboards.database() as uow:
-        return uow.session.scalar(select(func.count()).select_from(BacktestRun)) or 0
+        rows = uow.session.execute(select(BacktestRun.id, BacktestRun.kind, BacktestRun.name).order_by(BacktestRun.id))
+        return [(number, kind, name) for number, kind, name in rows]
 
 
 @pytest.mark.parametrize("screen", ["desktop-dark", "phone-light"])
-def test_a_first_backtest(
+def test_from_a_first_backtest_to_compared_runs(
     new_page: Callable[..., Page], open_page: Open, dashboards: DashboardsServer, screen: str
 ) -> None:
     page = new_page(**SCREENS[screen])
     console = Console(page)
-    before = runs(dashboards)
+    before = len(runs(dashboards))
     open_page(page, "backtest?source=sample")
-    page.get_by_role("button", name="Run backtest").click()
-    chart = drawn_chart(page)
-    assert int(chart.get_attribute("data-markers") or 0) == 42
-    expect(page.get_by_text("Total return").first).to_be_visible()
+
+    def press(name: str) -> None:
+        page.get_by_role("button", name=name, exact=True).click()
+
+    press("Run backtest")
     expect(page.get_by_text("141.20%").first).to_be_visible()  # as the engine gives it for these prices
-    lines = page.locator(".bqplot path.line")
+    lines = page.locator(".bqplot path.line:visible")
     expect(lines).to_have_count(3)
     assert all(len(lines.nth(n).get_attribute("d") or "") > 1000 for n in range(3))
-    expect(page.locator(".dt-table tbody tr")).to_have_count(15)
-    page.get_by_role("button", name="Next ›").click()
-    expect(page.locator(".dt-table tbody tr")).to_have_count(6)
     fits_the_screen(page)
+    is_accessible(page, within=".dt-app")
     keep_picture(page, f"backtest-{screen}")
-    assert runs(dashboards) == before + 1
+
+    press("Trades")
+    chart = drawn_chart(page)
+    assert int(chart.get_attribute("data-markers") or 0) == 42
+    expect(page.locator(".dt-table:visible tbody tr")).to_have_count(15)
+    press("Evidence")
+    expect(page.get_by_text("random entries with the same holding times")).to_be_visible()
+    is_accessible(page, within=".dt-app")
+    fits_the_screen(page)
+
+    press("Sweep")
+    high = page.get_by_label("To", exact=True)
+    high.nth(0).fill("60")
+    high.nth(0).press("Tab")
+    high.nth(1).fill("400")
+    high.nth(1).press("Tab")
+    page.get_by_label("Step", exact=True).nth(1).fill("1")
+    page.get_by_label("Step", exact=True).nth(1).press("Tab")
+    expect(page.get_by_text("22,230 combinations.")).to_be_visible()
+    press("Run sweep")
+    expect(page.get_by_text(re.compile(r"of 2\d,\d{3} combinations"))).to_be_visible()
+    page.get_by_role("button", name="Cancel").locator("visible=true").click()
+    expect(page.get_by_text("Cancelled. Nothing was changed.")).to_be_visible()
+    expect(page.get_by_role("button", name="Run sweep")).to_be_enabled()
+    assert len(runs(dashboards)) == before + 1, "a cancelled sweep leaves no record"
+    high.nth(0).fill("8")
+    high.nth(0).press("Tab")
+    high.nth(1).fill("13")
+    high.nth(1).press("Tab")
+    expect(page.get_by_text("15 combinations.")).to_be_visible()
+    press("Run sweep")
+    expect(page.locator(".dt-heatmap:visible td[title]")).to_have_count(15)
+    is_accessible(page, within=".dt-app")
+    keep_picture(page, f"backtest-sweep-{screen}")
+    page.locator(".dt-table:visible").get_by_role("button", name="Use").first.click()
+    press("Run backtest")
+    expect(page.locator(".dt-head:visible").first).to_contain_text("fast=")
+    hostile = f"<b>{screen}</b>"
+    page.get_by_label("Name", exact=True).locator("visible=true").fill(hostile)
+    press("Name this run")
+    expect(page.get_by_text("is kept as")).to_be_visible()
+    mine = runs(dashboards)[before:]
+    assert [kind for _, kind, _ in mine] == ["backtest", "sweep", "backtest"] and mine[-1][2] == hostile
+
+    press("Runs")
+    table = page.locator(".dt-table:visible")
+    expect(table.get_by_role("cell", name=hostile, exact=True)).to_be_visible()
+    for number in (mine[0][0], mine[-1][0]):
+        table.locator(f"tr[data-id='{number}']").get_by_role("button", name=re.compile("^Compare")).click()
+    page.locator(".dt-row:visible").get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_text("All on the very same bars")).to_be_visible()
+    expect(page.locator(".bqplot path.line:visible")).to_have_count(2)
+    expect(page.get_by_role("region", name="Statistics")).to_contain_text("Total return")
+    is_accessible(page, within=".dt-app")
+    fits_the_screen(page)
+    keep_picture(page, f"backtest-runs-{screen}")
+    table.first.locator(f"tr[data-id='{mine[0][0]}']").get_by_role("button", name=re.compile("^Open")).click()
+    press("Run again")
+    expect(page.get_by_text("gave the very same result again")).to_be_visible()
+    assert len(runs(dashboards)) == before + 3, "running again is no new try"
     assert console.errors == []
 
 
 def test_the_trades_table_sorts_filters_and_downloads(page: Page, open_page: Open) -> None:
     open_page(page, "backtest?source=sample")
     page.get_by_role("button", name="Run backtest").click()
-    table = page.locator(".dt-table")
+    page.get_by_role("button", name="Trades", exact=True).click()
+    table = page.locator(".dt-table:visible")
     head = table.get_by_role("button", name="P&L $")
     head.click()
     head.click()
@@ -61,6 +122,11 @@ def test_the_trades_table_sorts_filters_and_downloads(page: Page, open_page: Ope
     text = download.value.path().read_text(encoding="utf-8-sig")
     assert text.splitlines()[0].startswith("#,Symbol,Direction,Entry") and "2009-03-16T00:00:00.000Z" in text
     assert download.value.suggested_filename == "trades.csv"
+    with page.expect_download() as notebook:
+        page.get_by_role("button", name="Open as notebook").click()
+    digest = page.locator("code:visible").first.inner_text()
+    assert notebook.value.suggested_filename == "backtest-aapl.ipynb" and re.fullmatch("[0-9a-f]{64}", digest)
+    assert digest in notebook.value.path().read_text(encoding="utf-8")
 
 
 def test_own_rules_and_why_they_cannot_run(page: Page, open_page: Open) -> None:
@@ -70,11 +136,12 @@ def test_own_rules_and_why_they_cannot_run(page: Page, open_page: Open) -> None:
     rule = page.get_by_label("Buy when")
     rule.fill("emaa(9) > 3")
     rule.press("Tab")
-    expect(page.get_by_text("did you mean ema")).to_be_visible()
+    expect(page.get_by_text("did you mean ema").first).to_be_visible()
     expect(page.get_by_role("button", name="Run backtest")).to_be_disabled()
     rule.fill("rsi crosses above 30")
     rule.press("Tab")
     page.get_by_role("button", name="Run backtest").click()
+    page.get_by_role("button", name="Trades", exact=True).click()
     drawn_chart(page)
     assert "strategy=own" in page.url and "long_entry=rsi" in page.url
     assert console.errors == []

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+from ipywidgets import HTML, Widget
 
-from dashtrade.backtest import BacktestRequest, backtest, evidence
+from dashtrade.backtest import BacktestRequest, Costs, Percent, Stops, backtest
+from dashtrade.backtest.evidence import evidence
 from dashtrade.backtest.words import STATISTICS
 from dashtrade.data.sample import SampleSource
 from dashtrade.domain.market import HistoryRequest
+from dashtrade.domain.strategy import Strategy
 from dashtrade.errors import NotFound, SourceUnreachable
+from dashtrade.pages.background import outcome_of
 from dashtrade.pages.backtest.around import SymbolSearch
 from dashtrade.pages.backtest.form_view import FormView
 from dashtrade.pages.backtest.honesty import HonestyModel
@@ -140,7 +145,7 @@ def test_settings_of_the_preset_reach_the_engine(house: House) -> None:
 
 
 def test_costs_stops_size_and_capital_reach_the_engine(house: House) -> None:
-    from dashtrade.backtest import Cash, Costs, Stops
+    from dashtrade.backtest import Cash
 
     texts = {
         "cash": "$20,000",
@@ -246,9 +251,237 @@ def test_cancel_stops_the_run_between_its_steps(house: House) -> None:
     assert house.model.busy and house.form.run.disabled
     house.form.progress.cancel.click()
     assert not house.model.busy and not house.form.run.disabled
-    from dashtrade.pages.background import outcome_of
-
     outcome = outcome_of(waiting[0][0], lambda call: call())
     assert type(outcome.error).__name__ == "Cancelled"
     waiting[0][1](outcome)
     assert house.model.report is None
+
+
+def saved_strategies() -> dict[str, Strategy]:
+    hostile = "<img src=x onerror=alert(1)>"
+    return {
+        "Dip": Strategy(
+            "Dip", parse_condition("rsi < 35"), parse_condition("rsi > 60"), stops=Stops(loss=0.05), size="40%"
+        ),
+        "own": Strategy("own", parse_condition("close > sma(20)"), parse_condition("close < sma(20)")),
+        hostile: Strategy(hostile, parse_condition("rsi < 30"), parse_condition("rsi > 50")),
+    }
+
+
+def test_a_saved_strategy_is_tested_with_its_stops_and_size() -> None:
+    house = House(saved=saved_strategies)
+    house.model.restore({"strategy": "Dip", "source": "sample", "symbols": "AAPL"})
+    assert house.model.values["size"] == "40%" and "Its own stops: loss 0.05" in house.form.description.value
+    house.form.run.click()
+    expected = direct(strategy=saved_strategies()["Dip"], size=Percent(40))
+    assert house.model.message is None and house.model.report is not None
+    assert house.model.report.result_hash == expected.provenance["result_hash"]
+    assert "strategy=Dip" in house.view.shell.query and "strategies?strategy=Dip" in house.view.links.value
+
+
+def test_a_strategy_named_like_the_rule_text_is_not_mistaken_for_it() -> None:
+    house = House(saved=saved_strategies)
+    house.form.strategy.value = "saved:own"
+    assert house.model.own_strategy is not None and house.model.own_strategy.name == "own"
+    assert "dt-hidden" in house.form.rule_box._dom_classes
+    house.form.strategy.value = "own"
+    assert house.model.own_strategy is None and "dt-hidden" not in house.form.rule_box._dom_classes
+
+
+def test_a_hostile_name_stays_text_everywhere() -> None:
+    house = House(saved=saved_strategies)
+    house.model.put("source", "sample")
+    house.form.strategy.value = "<img src=x onerror=alert(1)>"
+    house.form.run.click()
+    for tab in house.view.tabs.values():
+        tab.click()
+    shown = [v for widget in Widget.widgets.values() if isinstance(widget, HTML) for v in [widget.value]]
+    assert house.model.report is not None and shown and not [v for v in shown if "<img" in v]
+
+
+def test_dates_fill_rebalancing_and_odd_costs_reach_the_engine(house: House) -> None:
+    values = {
+        "period": "dates", "start": "2010-01-04", "end": "2011-12-30", "fill": "close", "fixed": "1.5",
+        "spread": "4bps", "slippage": "2bps", "time_stop": "10", "whole": "yes", "risk_free": "2%", "size": "risk 1%",
+        "stop": "2atr",
+    }  # fmt: skip
+    for name, text in values.items():
+        house.model.put(name, text)
+    request = house.model.request()
+    assert (request.start, request.end) == (datetime(2010, 1, 4, tzinfo=UTC), datetime(2011, 12, 31, tzinfo=UTC))
+    assert request.period is None and request.whole_shares and request.risk_free == 0.02
+    assert request.costs == Costs(0.0, 0.0002, 0.0004, 1.5) and request.stops == Stops(atr_loss=2.0, bars=10)
+    house.form.run.click()
+    assert house.model.message is None and house.model.report is not None
+    assert house.model.report.times[0].date() >= date(2010, 1, 4)
+    assert house.model.report.times[-1].date() <= date(2011, 12, 30)
+    assert "not tradable" in house.view.result.head.value
+    house.model.put("weights", "equal")
+    assert "rebalancing" in house.form.blocker.value and house.form.run.disabled
+
+
+def test_several_symbols_are_rebalanced_and_each_ones_part_is_told(house: House) -> None:
+    house.model.put("symbols", "AAPL, MSFT, IBM")
+    house.model.put("weights", "inverse_volatility")
+    house.form.run.click()
+    house.view.tabs["symbols"].click()
+    report, rows = house.model.report, house.view.result.symbols.rows
+    assert report is not None and sorted(r["symbol"] for r in rows) == ["AAPL", "IBM", "MSFT"]
+    assert sum(r["pnl"] for r in rows) == pytest.approx(report.equity[-1] - 10_000)
+    house.view.tabs["trades"].click()
+    house.view.result.symbol.value = "IBM"
+    assert house.view.result.chart.title.startswith("IBM")
+
+
+def test_a_watchlist_and_a_searched_symbol_fill_the_symbols() -> None:
+    lists = {"": ("AAPL", "MSFT"), "Cars": ("TSLA",), "Empty": ()}
+    house = House(watchlists=lambda: ["Cars", "Empty"], watched=lists.__getitem__)
+    house.form.lists.value = "Cars"
+    house.form.use_list.click()
+    assert house.model.values["symbols"] == "TSLA"
+    house.form.add.value = "ibm"
+    assert house.model.values["symbols"] == "TSLA, IBM" and house.form.add.value == ""
+    house.form.lists.value = "Empty"
+    house.form.use_list.click()
+    assert "is empty" in house.view.messages.text and house.model.values["symbols"] == "TSLA, IBM"
+
+
+def test_months_multiply_to_the_whole_return(house: House) -> None:
+    house.form.run.click()
+    report = house.model.report
+    assert report is not None
+    months, years = report.months.drop(columns="Year"), report.months["Year"]
+    whole = report.equity[-1] / 10_000
+    assert np.nanprod(1 + months.to_numpy()) == pytest.approx(whole) and np.prod(1 + years) == pytest.approx(whole)
+    house.view.tabs["months"].click()
+    assert "2009" in house.view.result.months.value and "100.8%" in house.view.result.months.value
+
+
+def test_the_evidence_is_that_of_the_shown_result(house: House) -> None:
+    house.form.run.click()
+    house.view.tabs["evidence"].click()
+    expected, panel = evidence(direct()), house.honesty.panel
+    assert panel is not None and panel.sentences == expected.sentences()
+    assert {f.key for f in panel.neighbours} == {f"neighbour.{n}" for n in expected.neighbours}
+    assert all(f.meaning for f in panel.findings)
+    assert f"{expected.random_p:.1%}" in house.view.honesty.figures.value
+    assert house.view.honesty.bands is not None
+    np.testing.assert_array_equal(house.view.honesty.bands.own.y, expected.bands["own"].to_numpy())
+
+
+def test_a_sweep_is_mapped_listed_and_its_row_taken(house: House) -> None:
+    for number, (name, low, high, step) in enumerate((("fast", "5", "9", "2"), ("slow", "20", "40", "10"))):
+        house.search.put_range(number, low=low, high=high, step=step)
+        assert house.search.ranges[number].name == name
+    assert house.search.count == 9
+    house.view.tabs["sweep"].click()
+    house.view.search.sweep.click()
+    from dashtrade.backtest import sweep
+
+    bars = SAMPLE.history(HistoryRequest.parse("AAPL", "1d", "5y"))
+    request = BacktestRequest(strategy=preset("ema_cross"), bars={"AAPL": bars})
+    expected = sweep(request, {"fast": [5, 7, 9], "slow": [20, 30, 40]})
+    report = house.search.report
+    assert report is not None and report.best == expected.best
+    assert report.result.provenance["result_hash"] == expected.provenance["result_hash"]
+    assert house.view.search.map.value.count("<td class=") == 9
+    assert house.view.search.map.value.count("outline:2px") == 1
+    best = house.view.search.table.rows[0]
+    assert (best["p0"], best["p1"]) == tuple(expected.best.values())
+    house.view.search.table._receive(None, {"type": "action", "name": "use", "id": str(best["id"])}, [])
+    house.form.run.click()
+    found = expected.backtest()
+    assert house.model.report is not None and house.model.report.equity[-1] == pytest.approx(found.final_equity)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"low": "x"}, "not a number"), ({"low": "9", "high": "5"}, "larger"), ({"step": "0"}, "above 0"),
+        ({"low": "2", "high": "1e9"}, "too many"), ({"low": "-5"}, "fast"), ({"name": "slow"}, "twice"),
+    ],
+)  # fmt: skip
+def test_why_a_sweep_cannot_run_is_said(house: House, texts: dict[str, str], said: str) -> None:
+    house.search.put_range(0, **texts)
+    assert said in house.view.search.blocker.value and house.view.search.sweep.disabled
+    house.search.sweep()
+    assert house.search.report is None
+
+
+def test_stops_and_own_rules_numbers_can_be_varied(house: House) -> None:
+    house.model.put("strategy", "own")
+    assert "long_entry.ema.window" in house.search.names
+    house.search.put_range(0, name="stops.loss")
+    house.search.put_range(0, low="0.02", high="0.06", step="0.02")
+    house.search.remove_range(1)
+    house.search.sweep()
+    assert house.search.report is not None and house.search.report.count == 3
+    house.search.use_row(2)
+    assert house.model.values["stop"] == "0.06"
+
+
+def test_a_walk_forward_shows_its_steps_and_stitched_equity(house: House) -> None:
+    from dashtrade.backtest import Windows, walk_forward
+
+    house.search.put_range(0, low="5", high="9", step="4")
+    house.search.put_range(1, low="20", high="40", step="20")
+    house.view.tabs["walk"].click()
+    house.view.search.windows.fill({"train": 400, "test": 200})
+    house.view.search.walk.click()
+    bars = SAMPLE.history(HistoryRequest.parse("AAPL", "1d", "5y"))
+    request = BacktestRequest(strategy=preset("ema_cross"), bars={"AAPL": bars})
+    expected = walk_forward(request, {"fast": [5, 9], "slow": [20, 40]}, Windows(400, 200))
+    report = house.search.walk
+    assert report is not None and len(report.rows) == len(expected.steps)
+    np.testing.assert_array_equal(report.equity, expected.equity.to_numpy())
+    assert f"{expected.efficiency:,.2f}" in house.view.search.walk_facts.value
+    house.model.put("symbols", "AAPL, IBM")
+    house.view.search.walk.click()
+    assert "one symbol" in house.view.search.messages.text
+
+
+def test_a_cancelled_sweep_leaves_the_one_before(house: House) -> None:
+    house.search.put_range(0, low="5", high="6", step="1")
+    house.search.sweep()
+    before, waiting = house.search.report, []
+    house.search._background = lambda work, done: waiting.append((work, done))
+    house.search.sweep()
+    assert house.search.busy and house.view.search.sweep.disabled and not house.form.run.disabled
+    house.view.search.progress.cancel.click()
+    assert not house.search.busy and not house.view.search.sweep.disabled
+    outcome = outcome_of(waiting[0][0], lambda call: call())
+    assert type(outcome.error).__name__ == "Cancelled"
+    waiting[0][1](outcome)
+    assert house.search.report is before
+
+
+def test_the_printed_report_says_what_it_cannot_show() -> None:
+    asked: list[Any] = []
+    house = House(make_report=lambda parameters: asked.append(parameters) or 7)
+    house.model.put("stop", "3%")
+    house.form.settings.controls["fast"].value = "5"
+    house.view.report.click()
+    assert asked[0]["settings"] == {"fast": 5, "slow": 21} and asked[0]["stop_loss"] == "3%"
+    from dashtrade.services.reports import check_parameters, report
+
+    check_parameters(report("backtest"), asked[0])
+    house.model.put("symbols", "AAPL, IBM")
+    house.view.report.click()
+    assert "one symbol" in house.view.messages.text and len(asked) == 1
+
+
+def test_the_notebook_has_the_hash_of_the_page(house: House) -> None:
+    house.form.run.click()
+    name, text = house.model.notebook()
+    assert house.model.report is not None
+    assert name == "backtest-aapl.ipynb" and house.model.report.result_hash in text
+    assert house.model.report.result_hash in house.view.hash.value
+
+
+def test_every_change_is_kept_for_the_next_visit(house: House) -> None:
+    house.form.texts["cash"].value = "5000"
+    house.form.texts["cash"].value = "many"
+    assert house.kept[-1]["cash"] == "many" and "cash=many" in house.view.shell.query
+    other = House()
+    other.model.restore(house.kept[-1])
+    assert "capital" in other.form.blocker.value and other.form.texts["cash"].value == "many"

@@ -12,6 +12,7 @@ import ipywidgets as w
 from dashtrade.domain.strategy import Stops
 from dashtrade.pages.backtest.inputs import (
     DATES,
+    DEFAULTS,
     DIRECTIONS,
     EVERY,
     FILLS,
@@ -45,6 +46,7 @@ _TEXTS = {
     "band": ("Band", "Weights may be off by so many points of the equity: 5%"),
     "look_back": ("Look-back (bars)", "Returns that the volatility is measured over"),
 }
+MORE = ("fill", "whole", "fixed", "spread", "risk_free", "weights")
 PLACEHOLDERS = {"stop": "none", "target": "none", "trail": "none", "time_stop": "none", "slippage": "automatic",
                 "spread": "automatic"}  # fmt: skip
 
@@ -100,12 +102,13 @@ class FormView(PartView):
         more = _form(field("Filled at", self.fill, "When a decision made at a bar's close is filled"),
                      field("Shares", self.whole), fields["fixed"], fields["spread"], fields["risk_free"],
                      field("Rebalance", self.weights, "Brings several symbols back to their weights"))  # fmt: skip
-        self.more = w.Accordion(children=[stack(more, self.rebalancing)], titles=("More settings",))
-        self.more.selected_index = None
+        self.more = w.Button()
+        self.more_box = stack(more, self.rebalancing)
         self.widget = panel(
             heading("Strategy"), field("Strategy", self.strategy), self.description, self.settings.widget,
-            self.rule_box, heading("Symbols and time"), fields["symbols"], self.add, watch, test, self.dates,
-            heading("Costs and stops"), costs, stops, self.more, self.blocker, row(self.run), self.progress.widget,
+            self.rule_box, heading("Symbols and time"), fields["symbols"], row(self.add), watch, test, self.dates,
+            heading("Costs and stops"), costs, stops, row(self.more), self.more_box, self.blocker, row(self.run),
+            self.progress.widget,
         )  # fmt: skip
 
     def _link(self) -> None:
@@ -119,6 +122,8 @@ class FormView(PartView):
         self.follow("saved", self._draw_choices)
         self._field("strategy", self.strategy)
         self.click(self.run, model.run)
+        self.click(self.more, lambda: self._open(not self._opened))
+        self._open(any(model.values[n] != DEFAULTS[n] for n in MORE))
         self.click(self.use_list, lambda: model.use_watchlist(self.lists.value))
         self.add.observe(model.guard(lambda change: self._add(change["new"])), "value")
         self.add.on_submit(model.guard(lambda: self._add(self.add.value)))
@@ -166,6 +171,13 @@ class FormView(PartView):
             model.guard(lambda change: model.put(name, change["new"].isoformat() if change["new"] else "")), "value"
         )
         model.observe(model.guard(to_control), "values")
+
+    def _open(self, shown: bool) -> None:
+        """More settings are folded away until one of them is wanted."""
+        self._opened = shown
+        self.more.description = "▾ Fewer settings" if shown else "▸ More settings"
+        self.more.tooltip = "Fill, shares, fees, spread, risk-free rate, rebalancing"
+        show_if(self.more_box, shown)
 
     def _add(self, text: str) -> None:
         if text.strip():
@@ -255,4 +267,4 @@ def _form(*children: w.Widget) -> w.Box:
 
 
 def source_name(source: str) -> str:
-    return {"sample": "Sample data (offline)"}.get(source, source.replace("_", " ").title())
+    return {"sample": "Sample data"}.get(source, source.replace("_", " ").title())

@@ -106,7 +106,10 @@ class BacktestModel(PageModel):
     @property
     def own_strategy(self) -> Strategy | None:
         """The saved strategy that is chosen."""
-        return None if self.preset else self.saved.get(saved_name(self.values["strategy"]))
+        return self._saved_of(self.values["strategy"])
+
+    def _saved_of(self, key: str) -> Strategy | None:
+        return None if key == OWN or key in self._services.presets else self.saved.get(saved_name(key))
 
     def read_saved(self) -> None:
         self.saved = dict(self._services.saved())
@@ -122,7 +125,7 @@ class BacktestModel(PageModel):
             self._restoring = True
             self.settings = {}
             self._restoring = False
-            chosen = self.saved.get(saved_name(text)) if text not in self._services.presets else None
+            chosen = self._saved_of(text)
             if chosen is not None and chosen.size:
                 changed["size"] = chosen.size
             if chosen is not None and chosen.long_entry is None:

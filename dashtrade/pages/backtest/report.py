@@ -90,28 +90,26 @@ class Report:
     symbols: tuple[dict[str, Any], ...]
     """What each symbol added, one row each."""
     result_hash: str
+    result: BacktestResult
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.result.request.bars)
 
     def statistic(self, key: str) -> Statistic:
         return next(s for s in self.statistics if s.key == key)
 
 
 def make_report(result: BacktestResult) -> Report:
-    """Everything the page draws, from one result. The price chart shows the first symbol."""
+    """Everything the page draws, from one result. ``chart`` is that of the first symbol."""
     symbol, bars = next(iter(result.request.bars.items()))
-    interval = Interval(str(bars.attrs.get("interval", Interval.D1.value)))
-    rows = pack_bars(
-        bars.index, [bars[c] for c in ("open", "high", "low", "close", "volume")], intraday=interval.intraday
-    )
-    own = result.orders[result.orders["symbol"] == symbol]
-    markers = tuple(
-        Marker(pd.Timestamp(time).to_pydatetime(), side, f"{reason} {price:,.2f}")
-        for time, side, reason, price in zip(own["time"], own["side"], own["reason"], own["price"], strict=True)
-    )
+    interval = interval_of(bars)
     names = ", ".join(result.request.bars)
     return Report(
         title=f"{names} · {interval.value}",
         strategy=result.strategy.description or result.strategy.name,
-        chart=ChartData(f"{symbol} · {interval.value}", rows, interval.intraday, markers=markers),
+        chart=chart_of(result, symbol),
+        result=result,
         times=tuple(pd.DatetimeIndex(result.equity.index).to_pydatetime()),
         equity=_numbers(result.equity),
         benchmark=_numbers(result.benchmark),
@@ -131,6 +129,24 @@ def make_report(result: BacktestResult) -> Report:
         symbols=_symbols(result),
         result_hash=str(result.provenance["result_hash"]),
     )
+
+
+def interval_of(bars: pd.DataFrame) -> Interval:
+    return Interval(str(bars.attrs.get("interval", Interval.D1.value)))
+
+
+def chart_of(result: BacktestResult, symbol: str) -> ChartData:
+    """A symbol's bars with a mark at every fill."""
+    bars = result.request.bars[symbol]
+    interval = interval_of(bars)
+    columns = [bars[c] for c in ("open", "high", "low", "close", "volume")]
+    rows = pack_bars(bars.index, columns, intraday=interval.intraday)
+    own = result.orders[result.orders["symbol"] == symbol]
+    markers = tuple(
+        Marker(pd.Timestamp(time).to_pydatetime(), side, f"{reason} {price:,.2f}")
+        for time, side, reason, price in zip(own["time"], own["side"], own["reason"], own["price"], strict=True)
+    )
+    return ChartData(f"{symbol} · {interval.value}", rows, interval.intraday, markers=markers)
 
 
 def _months(result: BacktestResult) -> pd.DataFrame:

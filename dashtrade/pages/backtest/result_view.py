@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -10,8 +11,8 @@ import ipywidgets as w
 
 from dashtrade.pages.backtest.form_view import source_name
 from dashtrade.pages.backtest.honesty import Honesty, HonestyModel
-from dashtrade.pages.backtest.report import HEADLINES, Report, Statistic
-from dashtrade.pages.widgets.bits import Card, badge_html, cards_html, heading, html, panel, row, show_if, stack
+from dashtrade.pages.backtest.report import HEADLINES, Report, Statistic, chart_of
+from dashtrade.pages.widgets.bits import Card, badge_html, cards_html, field, heading, html, panel, row, show_if, stack
 from dashtrade.pages.widgets.chart import PriceChart
 from dashtrade.pages.widgets.grid_heatmap import grid_heatmap_html
 from dashtrade.pages.widgets.part import PartView
@@ -53,13 +54,16 @@ class ResultView:
         self.plot_box = stack()
         self.months = html("")
         self.chart = PriceChart()
+        self.symbol = w.Dropdown()
+        self.symbol_row = row(field("Symbol", self.symbol, "Whose fills the chart shows"))
+        self.symbol.observe(lambda _change: self._draw_chart(), "value")
         self.trades = DataTable(TRADES, caption="Trades", filename="trades", empty="No trade was made.")
         self.statistics, self.provenance = html(""), html("")
         self.symbols = DataTable(SYMBOLS, caption="What each symbol added", filename="symbols", page_size=25)
         self.tabs: dict[str, w.Widget] = {
             "overview": stack(panel(self.cards, self.warnings), panel(heading("Equity and drawdown"), self.plot_box)),
             "months": panel(heading("Returns of months"), self.months),
-            "trades": stack(panel(self.chart, flush=True), panel(self.trades)),
+            "trades": stack(self.symbol_row, panel(self.chart, flush=True), panel(self.trades)),
             "statistics": panel(heading("Statistics"), self.statistics, self.provenance),
             "symbols": panel(self.symbols),
         }
@@ -85,7 +89,7 @@ class ResultView:
             self._draw[tab](self._report)
 
     def _draw_overview(self, report: Report) -> None:
-        self.cards.value = cards_html(_card(report.statistic(key)) for key in HEADLINES)
+        self.cards.value = wide_cards(_card(report.statistic(key)) for key in HEADLINES)
         self.warnings.value = "".join(f'<p class="dt-blocker">⚠ {escape(text)}</p>' for text in report.warnings)
         show_if(self.warnings, bool(report.warnings))
         if self.plot is None:  # a figure made while its place is hidden has no size to draw in
@@ -95,18 +99,27 @@ class ResultView:
 
     def _draw_months(self, report: Report) -> None:
         note = '<p class="dt-muted">After costs, by the clock of the bars (UTC). Blue gained, orange lost.</p>'
+        note += '<div style="height:8px"></div>'
         self.months.value = note + grid_heatmap_html(
-            report.months, lambda v: f"{v:.1%}", label="Returns of months", row_name="", column_name=""
+            report.months, lambda v: f"{v:.1%}", label="Returns of months", strong=_strongest(report)
         )
 
     def _draw_trades(self, report: Report) -> None:
-        self.chart.show(report.chart)
+        self.symbol.options = report.names
+        self.symbol.value = report.names[0]
+        show_if(self.symbol_row, len(report.names) > 1)
+        self._draw_chart()
         daily = not report.chart.intraday
         self.trades.set_columns(replace(c, kind="date") if daily and c.kind == "time" else c for c in TRADES)
         self.trades.show(report.trades)
 
+    def _draw_chart(self) -> None:
+        report, symbol = self._report, self.symbol.value
+        if report is not None and symbol in report.names:
+            self.chart.show(report.chart if symbol == report.names[0] else chart_of(report.result, symbol))
+
     def _draw_statistics(self, report: Report) -> None:
-        self.statistics.value = cards_html(_card(s) for s in report.statistics)
+        self.statistics.value = wide_cards(_card(s) for s in report.statistics)
         origin = "".join(f"<li><span></span><span>{escape(k)}: {escape(v)}</span></li>" for k, v in report.provenance)
         self.provenance.value = (
             '<details class="dt-help"><summary>How to make this again</summary>'
@@ -166,8 +179,8 @@ class HonestyView(PartView):
         words = panel_.sentences or ("Nothing speaks for or against: no trade was made.",)
         items = "".join(f'<li><span aria-hidden="true">•</span><span>{escape(s)}</span></li>' for s in words)
         self.said.value = f'<ul class="dt-list">{items}</ul>'
-        self.figures.value = cards_html(Card(f.label, f.text, f.meaning) for f in panel_.findings)
-        self.beside.value = cards_html(_neighbour(f.label, f.text) for f in panel_.neighbours)
+        self.figures.value = wide_cards(Card(f.label, f.text, f.meaning) for f in panel_.findings)
+        self.beside.value = wide_cards(_neighbour(f.label, f.text) for f in panel_.neighbours)
         if panel_.trades:
             self._draw_bands(panel_)
 
@@ -214,6 +227,18 @@ class BandsPlot:
         for line, name in ((self.middle, "middle"), (self.own, "own")):
             with line.hold_sync():
                 line.x, line.y = at, columns[name]
+
+
+def _strongest(report: Report) -> float | None:
+    """The largest month, so that years do not make months pale."""
+    months = report.months.drop(columns="Year").abs().max().max()
+    return float(months) if months > 0 else None
+
+
+def wide_cards(cards: Iterable[Card]) -> str:
+    """Cards with room for an arrow and a long number, two side by side on a phone."""
+    columns = 'style="grid-template-columns:repeat(auto-fill,minmax(min(46%,200px),1fr))"'
+    return cards_html(cards).replace('class="dt-metrics"', f'class="dt-metrics" {columns}', 1)
 
 
 def badges_of(report: Report) -> list[tuple[str, Any]]:

@@ -69,7 +69,7 @@ class RunsModel(PageModel):
     def action(self, name: str, run_id: str) -> None:
         """A button in the table."""
         number = int(run_id)
-        {"choose": self.choose, "open": self.open, "again": self.run_again, "delete": self.delete}[name](number)
+        {"choose": self.choose, "open": self.open}[name](number)
 
     def choose(self, number: int) -> None:
         """Into the comparison, or out of it."""
@@ -196,8 +196,6 @@ def line_rows(lines: Sequence[RunLine], chosen: Sequence[int]) -> list[dict[str,
             "do": [
                 {"name": "choose", "label": "Don't compare" if line.id in chosen else "Compare", "kind": "plain"},
                 {"name": "open", "label": "Open", "kind": "plain"},
-                {"name": "again", "label": "Run again", "kind": "plain"},
-                {"name": "delete", "label": "Delete", "kind": "danger"},
             ],
         }
         for line in lines

@@ -7,7 +7,7 @@ from html import escape
 import ipywidgets as w
 
 from dashtrade.pages.backtest.runs import RunsModel, line_rows, settings_of
-from dashtrade.pages.widgets.bits import badge_html, field, heading, html, panel, row, show_if, stack
+from dashtrade.pages.widgets.bits import ConfirmButton, badge_html, field, heading, html, panel, row, show_if, stack
 from dashtrade.pages.widgets.lines import LinesPlot
 from dashtrade.pages.widgets.part import PartView
 from dashtrade.pages.widgets.table import Column, DataTable
@@ -15,6 +15,7 @@ from dashtrade.pages.widgets.table import Column, DataTable
 LIST = (
     Column("number", "#", "number", 0),
     Column("called", "Name"),
+    Column("do", "", "actions"),
     Column("time", "When", "time"),
     Column("kind", "Kind"),
     Column("strategy", "Strategy"),
@@ -24,7 +25,6 @@ LIST = (
     Column("sharpe", "Sharpe", "number"),
     Column("max_drawdown", "Drawdown %", "number"),
     Column("trials", "Tries", "number", 0),
-    Column("do", "", "actions"),
 )
 
 
@@ -47,6 +47,7 @@ class RunsView(PartView):
         self.rename = w.Button(description="Save name", button_style="primary")
         self.run_again = w.Button(description="Run again")
         self.close = w.Button(description="Close")
+        self.delete = ConfirmButton(model, "Delete", "Delete this run", self._delete)
         self.side, self.notes = html(""), html("")
         self.statistics = DataTable((), caption="Statistics", filename="comparison", page_size=50)
         self.settings = DataTable((), caption="What differs", filename="settings", page_size=50,
@@ -54,11 +55,9 @@ class RunsView(PartView):
         self.lines: LinesPlot | None = None
         self.line_box = stack()
         self.title = html("")
-        self.opened = panel(
-            self.title, row(field("Name", self.name, "Empty takes the name away"), self.rename, self.run_again,
-                            self.close),
-            self.again, self.facts,
-        )  # fmt: skip
+        name = field("Name", self.name, "Empty takes the name away")
+        acts = row(name, self.rename, self.run_again, self.delete.ask, self.delete.yes, self.delete.no, self.close)
+        self.opened = panel(self.title, acts, self.again, self.facts)
         self.line_panel = panel(heading("Equity, each from 100"), self.line_box)
         self.result = stack(panel(heading("Side by side"), self.side, self.notes), self.line_panel,
                             panel(self.statistics), panel(self.settings))  # fmt: skip
@@ -81,6 +80,10 @@ class RunsView(PartView):
         self.follow("again", self._draw_again)
         self.follow("comparison", self._draw_comparison)
         self.follow("busy", self._draw_busy)
+
+    def _delete(self) -> None:
+        if self.model.opened is not None:
+            self.model.delete(self.model.opened.id)
 
     def wake(self) -> None:
         """The list is shown now."""

@@ -35,7 +35,7 @@ OBJECTIVES = {
     "cagr": "Yearly growth (CAGR)", "profit_factor": "Profit factor", "max_drawdown": "Smallest drawdown",
     "win_rate": "Win rate", "omega": "Omega ratio",
 }  # fmt: skip
-METHODS = {"grid": "Every combination", "random": "At random", "optuna": "Learning (TPE)"}
+METHODS = {"grid": "All of them", "random": "At random", "optuna": "Learning (TPE)"}
 SHARES = ("total_return", "cagr", "max_drawdown", "win_rate")
 _STOPS = {
     "stops.loss": ("0.02", "0.1", "0.02"), "stops.profit": ("0.05", "0.2", "0.05"),
@@ -267,10 +267,10 @@ class SearchModel(PageModel):
         self._steps = {p.name: (p.step, p.low, p.high) for p in template.preset.params} if template.preset else {}
         names = (*template.now(), *_STOPS)
         if names != self.names:
-            self.names = names
             kept = tuple(r for r in self.ranges if r.name in names and r.name not in self._own)
             usual = tuple(self._usual(n) for n in list(template.now())[:2])
-            self.ranges = (*usual, *kept) or (self._usual("stops.loss"),)
+            with self.hold_trait_notifications():  # a row must never name what the menu does not offer
+                self.names, self.ranges = names, (*usual, *kept) or (self._usual("stops.loss"),)
         self._block()
 
     def _usual(self, name: str) -> Range:

@@ -179,6 +179,7 @@ class SearchView(PartView):
         self.y.options = [("–", "")] if len(names) == 1 else names
         self.x.value, self.y.value = names[0], names[1] if len(names) > 1 else ""
         self.shade.options = [(label, report.objective), ("Plateau (with neighbours)", "plateau")]
+        self.shade.value = report.objective
         self._drawing = False
         self._draw_map()
 

@@ -61,12 +61,8 @@ class BacktestView(PageView):
 
     def _build(self, help_text: str) -> None:
         name = field("Name", self.name)
-        self.more = styled(w.Accordion(
-            children=[stack(row(name, self.keep, self.save), row(self.report, self.notebook, self.links), self.hash)],
-            titles=("Keep, print, trade",),
-        ), "dt-keep")  # fmt: skip
-        self.more.selected_index = None
-        self.top = panel(self.result.head, self.more, self.download)
+        acts = row(name, self.keep, self.save, self.report, self.notebook, self.links)
+        self.top = panel(self.result.head, acts, self.hash, self.download)
         bar = styled(w.Box(list(self.tabs.values())), "dt-tabs")
         self.places: dict[str, w.Widget] = {
             **self.result.tabs, "evidence": self.honesty.widget, "search": self.search.widget, "runs": self.runs.widget,
@@ -140,7 +136,7 @@ class BacktestView(PageView):
         key = model.values["strategy"]
         if model.own_strategy is not None or model.preset is not None:
             query = urlencode({"strategy": saved_name(key), **own, "tab": "use"})
-            self.links.value = f'<a class="dt-link" href="strategies?{escape(query)}">Make it a bot</a>'
+            self.links.value = f'<a class="dt-link-button" href="strategies?{escape(query)}">Make it a bot</a>'
         else:
             self.links.value = '<span class="dt-muted">Save it as a strategy to make it a bot.</span>'
 

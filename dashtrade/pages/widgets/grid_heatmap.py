@@ -21,12 +21,16 @@ def grid_heatmap_html(
     row_name: str = "",
     column_name: str = "",
     best: bool = False,
+    strong: float | None = None,
 ) -> str:
     """A table with one coloured cell a value: blue above 0, orange below, stronger further away, so that no red and
-    green meet. Where all values have one sign the weakest is pale. ``best`` frames the highest. NaN shows a dash."""
+    green meet. Where all values have one sign the weakest is pale. ``best`` frames the highest. NaN shows a dash.
+
+    ``strong`` is the value at which the colour is full, unless the largest says it.
+    """
     values = table.to_numpy(dtype=np.float64)
     known = values[np.isfinite(values)]
-    strong = float(np.abs(known).max()) if len(known) else 0.0
+    strong = strong or (float(np.abs(known).max()) if len(known) else 0.0)
     one_sign = len(known) > 1 and (known.min() > 0 or known.max() < 0)
     weak = float(np.abs(known).min()) if one_sign else 0.0
     written = len(table.columns) <= MOST_WRITTEN
@@ -37,8 +41,8 @@ def grid_heatmap_html(
         if not np.isfinite(value):
             return f'<td class="dt-num" title="{escape(place)}: none">{"–" if written else ""}</td>'
         span = strong - weak
-        share = (abs(value) - weak) / span if span > 0 else 1.0
-        mixed = 8 + 37 * share
+        share = min((abs(value) - weak) / span, 1.0) if span > 0 else 1.0
+        mixed = 8 + 37 * share if value else 0
         ground = f"color-mix(in srgb, {_GOOD if value >= 0 else _BAD} {mixed:.0f}%, transparent)"
         frame = ";outline:2px solid var(--text);outline-offset:-2px" if value == top else ""
         text = form(value).replace("-", "−")
