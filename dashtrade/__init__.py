@@ -47,7 +47,9 @@ def __getattr__(name: str) -> Any:
     module = _PUBLIC.get(name)
     if module is None:
         raise AttributeError(f"module 'dashtrade' has no attribute {name!r}")
-    value = getattr(import_module(module), name)
+    home = import_module(module)
+    # a package that can be called stays itself, whichever way it was reached first: dt.backtest(…), dt.backtest.request
+    value = home if module == f"dashtrade.{name}" else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -8,6 +8,7 @@ serves both.
 from __future__ import annotations
 
 import sys
+from inspect import Signature, signature
 from types import ModuleType
 from typing import Any
 
@@ -18,5 +19,14 @@ def make_callable(module: str, function: str) -> None:
     class CallableModule(ModuleType):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             return getattr(self, function)(*args, **kwargs)
+
+        @property
+        def __signature__(self) -> Signature:
+            """The function's, for ``?`` and for completion."""
+            return signature(getattr(self, function))
+
+        def __dir__(self) -> list[str]:
+            """What completion offers: the public names. Everything else is still reached by its name."""
+            return sorted(self.__all__)
 
     sys.modules[module].__class__ = CallableModule
