@@ -108,6 +108,9 @@ first. `dashtrade doctor` checks them all. A wrong one stops the start with its 
 
 {table(("name", "default", "what it does"), rows)}
 
+A secret can also be the contents of a file: the setting's name with `_FILE` and the file's path, such as
+`ENCRYPTION_KEY_FILE=/run/secrets/encryption_key`.
+
 `DATABASE_URL` and `ENCRYPTION_KEY` are also read as `DASHTRADE_DATABASE_URL` and `DASHTRADE_ENCRYPTION_KEY`. Secrets
 are never printed: they show as stars in logs and messages.
 
