@@ -29,6 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
 	@$(BIN)/python -m compileall -q dashtrade webhook migrations
 	@$(BIN)/python -m dashtrade.analysis.warm >/dev/null
+	@$(BIN)/python -m dashtrade.backtest.warm >/dev/null
 	@touch $@
 
 run: setup

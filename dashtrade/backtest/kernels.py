@@ -400,7 +400,9 @@ def _measure(orders, after, first, last, marks, cash, per, factor, free, scratch
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def measure_flags(le, lx, se, sx, price, marks, cash, size, kind, costs, locked, layout, factor, free, orders, after, out):  # type: ignore[no-untyped-def]
+def measure_flags(  # type: ignore[no-untyped-def]
+    le, lx, se, sx, price, marks, cash, size, kind, costs, locked, layout, factor, free, orders, after, out
+):
     """Statistics of every column of flags of shape (columns, bars) into ``out``; False where ``orders`` has no room for
     those of one column."""
     scratch = np.empty(len(marks))
@@ -419,7 +421,25 @@ def measure_flags(le, lx, se, sx, price, marks, cash, size, kind, costs, locked,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def measure_lines(lines, picks, operators, lag, price, marks, cash, size, kind, costs, locked, layout, factor, free, orders, after, out):  # type: ignore[no-untyped-def]
+def measure_lines(  # type: ignore[no-untyped-def]
+    lines,
+    picks,
+    operators,
+    lag,
+    price,
+    marks,
+    cash,
+    size,
+    kind,
+    costs,
+    locked,
+    layout,
+    factor,
+    free,
+    orders,
+    after,
+    out,
+):
     """Statistics of every combination into ``out``. ``picks`` (combinations, 4, 2) names the two of ``lines`` that each
     rule compares: entry and exit of the long side, then of the short; ``operators`` says how, -1 where there is no
     rule."""

@@ -50,9 +50,7 @@ class Lines:
         plain = len(request.bars) == 1 and strategy.session is None and sparse.applies(request, strategy)
         if not plain or template.preset is None or any(name not in template.own for name in space.names):
             return None
-        skipped = {Direction.LONG_ONLY: "short", Direction.SHORT_ONLY: "long"}.get(
-            Direction(request.direction), "none"
-        )
+        skipped = {Direction.LONG_ONLY: "short", Direction.SHORT_ONLY: "long"}.get(Direction(request.direction), "none")
         rules = template.rules()
         operators = np.full(4, -1, dtype=np.int64)
         strides = np.zeros((4, 2, len(space.shape)), dtype=np.int64)
@@ -76,7 +74,7 @@ class Lines:
                     for k in reversed(axes):
                         steps[k], stride = stride, stride * space.shape[k]
                     known[key] = steps, len(wanted)
-                    if (len(wanted) + stride) * bars * 8 > _MOST_BYTES or 4 * stride > max(space.size, 4):
+                    if (len(wanted) + stride) * bars * 8 > _MOST_BYTES or stride > max(1_024, space.size // 4):
                         return None
                     for chosen in itertools.product(*(space.values[space.names[k]] for k in axes)):
                         moved = {space.names[k]: v for k, v in zip(axes, chosen, strict=True)}
@@ -88,7 +86,9 @@ class Lines:
     def picks(self, picks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which two lines each rule of each combination compares, of shape (combinations, 4, 2)."""
         places = np.stack(np.unravel_index(picks, self.shape))
-        return np.ascontiguousarray((np.tensordot(self.strides, places, 1) + self.offsets[..., None]).transpose(2, 0, 1))
+        return np.ascontiguousarray(
+            (np.tensordot(self.strides, places, 1) + self.offsets[..., None]).transpose(2, 0, 1)
+        )
 
     def run(
         self, picks: NDArray[np.int64], request: BacktestRequest, grid: Grid, slippage: float, factor: float
@@ -101,7 +101,7 @@ class Lines:
         price = sparse.fills(request, grid)[0]
         lag = 1 if request.fill == Fill.NEXT_OPEN else 0
         orders, after = np.empty(2 * len(price), dtype=ORDER_DTYPE), np.empty(2 * len(price))
-        kernels.measure_lines(
+        kernels.measure_lines(  # type: ignore[call-arg]
             self.values, self.picks(picks), self.operators, lag, price, np.ascontiguousarray(grid.close[:, 0]),
             *account.arguments, factor, sparse.bar_rate(request, factor), orders, after, out,
         )  # fmt: skip

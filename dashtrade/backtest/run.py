@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,7 @@ def backtest(
     trades = trade_table(records, reasons, grid, layout)
     control.step(0.9, "Measuring")
     annual = annualisation(request.bars, first)
-
-    def rows_later() -> Rows:
-        return make_rows(request, strategy, grid, signals, slippage)
-
+    later = partial(make_rows, request, strategy, grid, signals, slippage)
     held = buy_and_hold(grid, request.cash)
     times = grid.times
     return BacktestResult(
@@ -97,7 +95,7 @@ def backtest(
         contribution=_contribution(trades, grid.symbols),
         warnings=_warnings(request, strategy, values, times, trades, first),
         provenance=provenance(request, strategy, slippage, annual.basis, annual.factor, records),
-        rows=rows if rows is not None or request.rebalance is not None else rows_later,
+        rows=rows if rows is not None or request.rebalance is not None else later,
         rows_per_bar=layout.per_bar,
     )
 

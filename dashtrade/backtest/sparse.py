@@ -91,7 +91,7 @@ def measure(request: BacktestRequest, grid: Grid, flags: Flags, slippage: float,
     price = fills(request, grid)[0]
     out = np.empty((flags.le.shape[1], kernels.MEASURES))
     orders, after = np.empty(2 * len(price), dtype=ORDER_DTYPE), np.empty(2 * len(price))
-    kernels.measure_flags(
+    kernels.measure_flags(  # type: ignore[call-arg]
         *sides(flags, request.direction), price, np.ascontiguousarray(grid.close[:, 0]), *account.arguments, factor,
         bar_rate(request, factor), orders, after, out,
     )  # fmt: skip
@@ -114,5 +114,5 @@ def simulate(request: BacktestRequest, grid: Grid, flags: Flags, slippage: float
     room = sum(int(np.count_nonzero(f)) for f in each) + 1  # an order needs a flag
     orders = np.empty(room, dtype=ORDER_DTYPE)
     after = np.empty(room)
-    made = kernels.simulate(*each, fills(request, grid), *account.arguments, orders, after)
+    made = kernels.simulate(*each, fills(request, grid), *account.arguments, orders, after)  # type: ignore[call-arg]
     return orders[:made], after[:made]

@@ -224,8 +224,8 @@ def sweep(
         else:
             picks = space.all() if options.method == "grid" else space.sample(options.trials, request.seed)
             metrics = run.all(picks)
-    digest = hashlib.sha256(np.ascontiguousarray(picks, dtype="<i8"))
-    digest.update(np.ascontiguousarray(metrics))
+    digest = hashlib.sha256(np.ascontiguousarray(picks, dtype="<i8").data)
+    digest.update(np.ascontiguousarray(metrics).data)
     made["result_hash"] = digest.hexdigest()
     columns = {n: space.column(picks, n) for n in space.names}
     table = pd.DataFrame({**columns, **{m: metrics[:, k] for k, m in enumerate(METRICS)}})
