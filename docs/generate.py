@@ -378,6 +378,18 @@ def notebooks_list() -> str:
     return "\n".join(lines)
 
 
+def migrations_table() -> str:
+    import ast
+
+    from dashtrade.resources import folder
+
+    rows = []
+    for path in sorted((folder("migrations") / "versions").glob("[0-9]*.py")):
+        about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        rows.append((path.name.split("_")[0], about.splitlines()[0].rstrip(".")))
+    return table(("revision", "about"), rows)
+
+
 def public_names() -> str:
     import dashtrade
 
@@ -429,6 +441,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "addresses.md": addresses,
     "presets.md": presets_table,
     "reports.md": reports_table,
+    "migrations.md": migrations_table,
     "notebooks.md": notebooks_list,
     "public.md": public_names,
     "votes.md": votes_table,
