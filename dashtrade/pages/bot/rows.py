@@ -323,7 +323,7 @@ def replay_sentence(found: Replay) -> str:
     newly = sum(v.past.was in then for v in found.refused)
     text = f"Of {count} alert{'s' if count > 1 else ''}, {found.traded} would have been traded and "
     text += f"{len(found.refused)} refused"
-    text += f", {newly} of which were really traded." if newly else "."
+    text += f", {newly} of which {'was' if newly == 1 else 'were'} really traded." if newly else "."
     text += f" Realised {f.money(found.realized, signed=True)}, at worst {f.money(found.lowest, signed=True)}."
     return text
 
