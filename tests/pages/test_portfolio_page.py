@@ -13,6 +13,7 @@ import pytest
 
 from dashtrade.domain.bot_views import AccountView, PositionView
 from dashtrade.domain.market import HistoryRequest
+from dashtrade.domain.strategy import Strategy
 from dashtrade.domain.users import User
 from dashtrade.errors import SourceUnreachable, UnknownSymbol
 from dashtrade.pages.portfolio import rows
@@ -277,3 +278,99 @@ def test_another_users_watchlist_is_not_seen(
 def test_signs_are_typographic() -> None:
     assert rows.money(Decimal("-1234.5")) == "−$1,234.50" and rows.percent(-0.0123) == "−1.2\u202f%"
     assert rows.money(None) == rows.percent(None) == rows.percent(float("nan")) == "–"
+
+
+def hidden(widget: Any) -> bool:
+    return "dt-hidden" in widget._dom_classes
+
+
+def test_lists_are_made_filled_renamed_and_deleted_on_the_page(house: House) -> None:
+    view = house.view
+    house.add("UP,DOWN,FLAT")
+    assert hidden(view.rename) and hidden(view.delete.ask)
+    view.list_name.value = "Rising"
+    view.create.click()
+    assert house.model.chosen == "Rising" and view.watch.rows == [] and "Nothing is in Rising" in view.watch.empty
+    house.add("UP, NEW")
+    assert [row["name"] for row in view.watch.rows] == ["UP", "NEW"] and len(house.stored) == 4
+    assert view.chosen.options[1] == ("Rising (2)", "Rising") and house.kept[-1]["list"] == "Rising"
+    house.upload("symbol\nDOWN\n")
+    house.press("remove", "UP")
+    assert [row["name"] for row in view.watch.rows] == ["DOWN", "NEW"] and "stays watched" in house.said
+    view.list_name.value = "  Best of all "
+    view.rename.click()
+    assert view.chosen.label == "Best of all (2)" and view.watch.caption == "Best of all"
+    view.list_name.value = "all symbols"
+    view.create.click()
+    assert "whole watchlist" in house.said and house.model.chosen == "Best of all"
+    view.delete.ask.click()
+    view.delete.yes.click()
+    assert house.model.chosen == "" and len(view.watch.rows) == 4 and len(view.chosen.options) == 1
+    house.model.restore({"list": "Best of all"})
+    house.model.refresh()
+    assert "Best of all" in house.said and "is not known" in house.said and len(view.watch.rows) == 4
+
+
+def test_a_strategys_entry_rule_is_scanned_over_the_chosen_list(house: House) -> None:
+    house.saved = [
+        Strategy("Mine", long_entry=parse_condition("price > 300"), short_entry=parse_condition("price < 300"))
+    ]
+    house.model.restore({})
+    house.add("UP,DOWN")
+    view = house.view
+    assert [label for label, _ in view.rule_from.options][:3] == ["Your own rule", "Mine", "Mine (short)"]
+    view.rule_from.value = "Mine (short)"
+    assert view.rule.value == "close < 300"
+    view.run.click()
+    assert {row["name"]: row["now"] for row in view.found.rows} == {"DOWN": "✓ true", "UP": "– not true"}
+    house.model.create_list("One")
+    house.add("UP")
+    view.run.click()
+    assert [row["name"] for row in view.found.rows] == ["UP"]
+
+
+def test_a_scan_tells_how_far_it_is_and_stops_when_cancelled(make_bars: MakeBars) -> None:
+    bars, told = {name: make_bars(30) for name in ("A", "B", "C")}, []
+    hits = watching.scan(bars, "price > 1", progress=lambda *a: told.append(a), cancelled=lambda: len(told) > 1)
+    assert [hit.symbol for hit in hits] == ["A", "B"]
+    assert told == [(0.0, "Scanning A"), (pytest.approx(1 / 3), "Scanning B")]
+
+
+def test_patterns_of_the_newest_bars_are_named_and_later_bars_decide_nothing(make_bars: MakeBars) -> None:
+    bars = make_bars(60)
+    last = bars.index[-1]
+    before, after = bars.iloc[-2].copy(), bars.iloc[-1].copy()
+    before[["open", "high", "low", "close"]] = [120.0, 120.5, 109.5, 110.0]
+    after[["open", "high", "low", "close"]] = [108.0, 123.5, 107.5, 123.0]  # engulfs the fall of the day before
+    bars.iloc[-2], bars.iloc[-1] = before, after
+    found = watching.newest_patterns(bars)
+    assert ("Engulfing", 1, last.to_pydatetime()) in [(m.name, m.direction, m.time) for m in found]
+    assert "Engulfing" not in [mark.name for mark in watching.newest_patterns(bars.iloc[:-1])]
+    assert [mark.time for mark in found] == sorted((mark.time for mark in found), reverse=True)
+
+
+def test_an_accounts_curve_is_drawn_from_100_beside_the_benchmark(house: House) -> None:
+    days = [pd.Timestamp(f"2024-05-{n:02d}").date() for n in (6, 7, 8, 9)]
+    values = (10_000, 10_100, 9_898, 9_898)
+    house.history_of = {"paper": [EquityPoint(d, Decimal(v)) for d, v in zip(days, values, strict=True)]}
+    house.accounts = [view_of("paper", "9898", "9898")]
+    house.view.tabs["holdings"].click()
+    account, benchmark = house.view.curve.figure.marks
+    np.testing.assert_allclose(account.y, [100, 101, 98.98, 98.98])
+    closes = house.history(HistoryRequest.parse("SPY"))["close"].loc["2024-05-06":"2024-05-09"]
+    np.testing.assert_allclose(benchmark.y, closes / closes.iloc[0] * 100)
+    np.testing.assert_allclose(house.view.fall.figure.marks[0].y, [0, 0, 98.98 / 101 - 1, 98.98 / 101 - 1])
+    first, *_, oldest = house.view.days.rows
+    assert first["id"] == "2024-05-09" and first["change"] == 0 and first["drawdown"] == pytest.approx(-2)
+    assert oldest["change"] is None and oldest["benchmark"] == pytest.approx(closes.iloc[0])
+    house.errors["QQQ"] = UnknownSymbol("yahoo", "There is no QQQ.")
+    house.view.benchmark.value = "qqq"
+    assert "There is no QQQ" in house.view.book_notes.value and len(house.view.curve.figure.marks) == 1
+    house.view.benchmark.value = "<i>"
+    assert "not a ticker" in house.said and house.model.benchmark == "QQQ"
+
+
+def test_an_account_without_two_days_has_no_curve_and_says_when(house: House) -> None:
+    house.history_of = {"paper": [EquityPoint(pd.Timestamp("2024-05-06").date(), Decimal(1))]}
+    house.view.tabs["holdings"].click()
+    assert hidden(house.view.curve_parts) and "No curve yet" in house.view.curve_note.value

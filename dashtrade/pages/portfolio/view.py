@@ -53,6 +53,7 @@ class PortfolioView(PageView):
         self.list_name = w.Text(placeholder="Tech, Dividends …")
         self.create = w.Button(description="New list")
         self.rename = w.Button(description="Rename")
+        self._filling = False
         self.delete = ConfirmButton(model, "Delete list", "Really delete the list", model.delete_list)
         self.note = w.Text(placeholder="empty removes the note")
         self.save_note = w.Button(description="Save note", button_style="primary")
@@ -118,8 +119,8 @@ class PortfolioView(PageView):
         self.bind("source", self.source)
         self.bind("rule", self.rule)
         self.bind("benchmark", self.benchmark)
-        self.follow("lists", self._draw_lists)
-        self.bind("chosen", self.chosen)
+        self.chosen.observe(model.guard(self._choose), "value")
+        self.follow(["lists", "chosen"], self._draw_lists)
         self.follow("rules", self._draw_rules)
         self.click(self.create, self._create)
         self.click(self.rename, self._rename)
@@ -144,6 +145,11 @@ class PortfolioView(PageView):
     def _add(self) -> None:
         self.model.add(self.symbols.value, self.notes.value)
         self.symbols.value = self.notes.value = ""
+
+    def _choose(self, change: dict[str, object]) -> None:
+        # while its options change the control falls back to the first: that is not the person's choice
+        if not self._filling:
+            self.model.chosen = str(change["new"])
 
     def _create(self) -> None:
         self.model.create_list(self.list_name.value)
@@ -172,14 +178,16 @@ class PortfolioView(PageView):
             show_if(self.sections[key], on)
 
     def _draw_lists(self) -> None:
-        # while the options change the control falls back to the first: that is not the person's choice
         chosen, known = self.model.chosen, [one.name for one in self.model.lists]
-        with self.chosen.hold_trait_notifications():
+        self._filling = True
+        try:
             self.chosen.options = [
                 (EVERYTHING, ""),
                 *((f"{one.name} ({one.symbols})", one.name) for one in self.model.lists),
             ]
             self.chosen.value = chosen if chosen in known else ""
+        finally:
+            self._filling = False
 
     def _draw_rules(self) -> None:
         self.rule_from.options = [(OWN_RULE, ""), *((name, name) for name in self.model.rules)]
