@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,8 +21,6 @@ COLUMNS = (
     "price_expected", "price_paid", "slippage_bps", "filled_s", "pnl",
 )  # fmt: skip
 _SHOWN = ["received", "state", "explanation", "side", "qty", "price_paid", "slippage_bps", "pnl"]
-NO_DATABASE = "There is no database at hand. Open this notebook with `dashtrade lab`, which has it ready."
-NO_NAME = "Name a user: audit('ada')."
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -64,23 +61,9 @@ class Trail(Displayed):
         return self.table[_SHOWN]
 
 
-def audit(username: str = "", *, limit: int = 200) -> Trail:
-    """The trail of a user of this installation; in a kernel of the workbench, of its signed-in user.
-
-    Without a database or a name the trail is empty and says so. Raises NotFound for an unknown name.
-    """
-    from dashtrade.bootstrap import runtime
-    from dashtrade.services.users import user_named
-    from dashtrade.settings import get_settings
-
-    own = os.environ.get("DASHTRADE_USER_ID", "")
-    if get_settings().database_url is None:
-        return Trail(_frame([]), NO_DATABASE)
-    if not own.isdigit() and not username.strip():
-        return Trail(_frame([]), NO_NAME)
-    with runtime().uow() as uow:
-        user_id = int(own) if own.isdigit() else user_named(uow, username).id
-        return trail_of(uow, user_id, limit=limit)
+def empty(note: str) -> Trail:
+    """A trail of nothing, and why."""
+    return Trail(_frame([]), note)
 
 
 def trail_of(uow: UnitOfWork, user_id: int, *, limit: int = 200) -> Trail:

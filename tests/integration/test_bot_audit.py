@@ -10,11 +10,12 @@ from sqlalchemy import Engine
 from trading_house import House, running_trader, running_webhook
 
 from dashtrade import bootstrap, settings
+from dashtrade.bot_audit import NO_DATABASE, NO_NAME, audit
 from dashtrade.brokers.simulator.prices import FixedFeed
 from dashtrade.domain.users import User
 from dashtrade.errors import NotFound
 from dashtrade.services import bots
-from dashtrade.services.bot_audit import NO_DATABASE, NO_NAME, audit, trail_of
+from dashtrade.services.bot_audit import trail_of
 
 
 @pytest.fixture
