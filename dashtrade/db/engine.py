@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
 
 CONNECT_TIMEOUT = 5
+IDLE_LIMIT = 10.0
 _SCHEMES = {"postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"}
 
 
@@ -89,3 +90,17 @@ def make_engine(url: str, **kw: Any) -> Engine:
             ) from None
 
     return engine
+
+
+def limit_idle(engine: Engine, seconds: float = IDLE_LIMIT) -> None:
+    """Let the server end a session that stands still inside a transaction, for processes whose transactions are short.
+
+    A host that is cut off or frozen would otherwise keep its row locks, and whoever takes over would wait for them
+    until the network gives the connection up, which can be hours.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _limit(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {int(seconds * 1000)}")
+        connection.commit()
