@@ -34,6 +34,8 @@ def test_a_symbol_is_followed_and_given_up(
     page = new_page(**SCREENS[screen])
     console = Console(page)
     open_page(page, "home")
+    expect(page.get_by_text("Nothing needs your attention")).to_be_visible()
+    expect(page.get_by_role("link", name="Run a backtest")).to_have_attribute("href", "backtest?symbols=AAPL")
     expect(page.get_by_text("No bot yet")).to_be_visible()
     box = page.get_by_label("Symbol")
     box.fill("<b>not a ticker")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import delete, select
 
 from dashtrade.db.tables.accounts import UserRow, WatchlistRow
+from dashtrade.db.tables.portfolio import AccountEquityRow, WatchlistNameRow
+from dashtrade.db.tables.trading import AccountRow
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.services.bots import create_bot, delete_bot
 
@@ -27,6 +30,7 @@ def watched(dashboards: DashboardsServer, username: str) -> dict[str, str | None
 @pytest.fixture(autouse=True)
 def an_empty_watchlist(dashboards: DashboardsServer) -> None:
     with dashboards.database() as uow:
+        uow.session.execute(delete(WatchlistNameRow))
         uow.session.execute(delete(WatchlistRow))
         uow.commit()
 
@@ -60,8 +64,21 @@ def test_a_first_watchlist_scanned(
     page.get_by_role("button", name="Save note").click()
     expect(rows.filter(has_text="MSFT")).to_contain_text("cheap?")
     assert watched(dashboards, "grace")["MSFT"] == "cheap?"
+    page.get_by_label("List name").fill("Index")
+    page.get_by_role("button", name="New list").click()
+    expect(page.get_by_text("Nothing is in Index yet")).to_be_visible()
+    page.get_by_label("Symbols").fill("^gspc, GOOG")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(rows).to_have_count(2)
+    page.get_by_role("button", name="Take out GOOG").click()
+    expect(rows).to_have_count(1)
+    assert "list=Index" in page.url and "GOOG" in watched(dashboards, "grace")
+    page.get_by_label("List", exact=True).select_option("All symbols")
+    expect(rows).to_have_count(5)
     page.get_by_role("button", name="Scanner", exact=True).click()
-    rule = page.get_by_label("Rule")
+    page.get_by_label("Rule from").select_option("Preset: RSI reversion")
+    expect(page.get_by_label("Rule", exact=True)).to_have_value("rsi crosses_above 30")
+    rule = page.get_by_label("Rule", exact=True)
     rule.fill("rssi < 40")
     rule.press("Tab")
     expect(page.get_by_role("button", name="Scan", exact=True)).to_be_disabled()
@@ -81,14 +98,23 @@ def test_accounts_are_shown(
     with dashboards.database() as uow:
         user_id = uow.session.scalars(select(UserRow.id).where(UserRow.username == "grace")).one()
         bot = create_bot(uow, user_id, NewBot("AAPL", "1 Hour", Decimal(1000)))  # its account is made with it
+        account = uow.session.scalars(select(AccountRow.id).where(AccountRow.user_id == user_id)).one()
+        for number, equity in enumerate((10_000, 10_100, 9_898)):
+            day = date(2018, 12, 26 + number)
+            uow.session.add(AccountEquityRow(account_id=account, user_id=user_id, day=day, equity=Decimal(equity)))
+        uow.commit()
     page = new_page(**SCREENS[screen])
     console = Console(page)
-    open_page(page, "portfolio?source=sample&tab=holdings", "grace")
+    open_page(page, "portfolio?source=sample&tab=holdings&benchmark=^GSPC", "grace")
     expect(page.get_by_role("heading", name="Simulated account")).to_be_visible()
     expect(page.get_by_text("No account holds anything.")).to_be_visible()
     expect(page.get_by_text("Gross exposure")).to_be_visible()
+    expect(page.locator(".bqplot path.line")).to_have_count(4)  # the account and the index, and how far both fell
+    days = page.get_by_role("region", name="Equity by day").locator("tbody tr[data-id]")
+    expect(days.first).to_contain_text("-2.00")  # 9,898 after 10,100
     fits_the_screen(page)
     keep_picture(page, f"portfolio-holdings-{screen}")
     with dashboards.database() as uow:
+        uow.session.execute(delete(AccountEquityRow).where(AccountEquityRow.user_id == user_id))
         delete_bot(uow, user_id, bot.id)
     assert console.errors == []
