@@ -68,6 +68,9 @@ class Settings(BaseSettings):
         "go out carry no link",
     )
     secure_cookies: bool = Field(default=False, description="set where the dashboards are reached by https")
+    behind_proxy: bool = Field(
+        default=False, description="set where only a proxy reaches the dashboards: it tells the callers' addresses"
+    )
     pages_per_user: int = Field(default=8, ge=1, description="pages one person may have open at once")
     pages_total: int = Field(default=200, ge=1, description="pages open at once on this server")
     page_idle_seconds: int = Field(default=900, ge=5, description="a page nobody looks at ends after this long")

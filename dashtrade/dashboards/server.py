@@ -204,11 +204,9 @@ class Dashboards(Voila):
         settings = self.init_settings()
         self.app = tornado.web.Application(**settings)
         self.app.add_handlers(".*$", self.init_handlers())
-        behind_proxy = self.options.settings.secure_cookies and self.options.settings.host in (
-            "127.0.0.1",
-            "::1",
-            "localhost",
-        )
+        given = self.options.settings
+        local = given.host in ("127.0.0.1", "::1", "localhost")
+        behind_proxy = given.behind_proxy or (given.secure_cookies and local)
         server = tornado.httpserver.HTTPServer(self.app, xheaders=behind_proxy, max_body_size=BODY_LIMIT)
         try:
             server.listen(self.port, self.ip)
