@@ -67,6 +67,7 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(READY)
 
 docs: setup $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -E -q -b html docs docs/_build/html
+	@! grep -rlE '<(script|img|link|iframe)[^>]+(src|href)="(https?:)?//' docs/_build/html --include='*.html' || { echo "These pages load something from another host."; exit 1; }
 	@echo "Open docs/_build/html/index.html"
 
 # The pins are the versions of the current environment, by name and version only.
