@@ -14,7 +14,7 @@ from dashtrade.backtest import sparse
 from dashtrade.backtest.bars import Grid
 from dashtrade.backtest.compiled import Part
 from dashtrade.backtest.request import BacktestRequest, Fill
-from dashtrade.backtest.space import Space
+from dashtrade.backtest.space import Space, Template
 from dashtrade.backtest.vectorbt_engine import ORDER_DTYPE
 from dashtrade.domain.strategy import Direction, Operator
 from dashtrade.strategies import Operands, with_stops
@@ -48,17 +48,16 @@ class Lines:
         template = space.template
         strategy = with_stops(template.base, request.stops) if request.stops is not None else template.base
         plain = len(request.bars) == 1 and strategy.session is None and sparse.applies(request, strategy)
-        if not plain or template.preset is None or any(name not in template.own for name in space.names):
+        if not plain or any(name not in template.own for name in space.names):
             return None
         skipped = {Direction.LONG_ONLY: "short", Direction.SHORT_ONLY: "long"}.get(Direction(request.direction), "none")
         rules = template.rules()
         operators = np.full(4, -1, dtype=np.int64)
         strides = np.zeros((4, 2, len(space.shape)), dtype=np.int64)
         offsets = np.zeros((4, 2), dtype=np.int64)
+        fixed = _checked(template, template.current)
         wanted: list[tuple[Part, Mapping[str, Any]]] = []
         known: dict[tuple[Any, ...], tuple[NDArray[np.int64], int]] = {}
-        fixed = {p.name: p.checked(template.preset.key, template.current[p.name]) for p in template.preset.params}
-        checked = {p.name: p for p in template.preset.params}
         for n, name in enumerate(_RULES):
             if name.startswith(skipped) or name not in rules:
                 continue
@@ -78,8 +77,7 @@ class Lines:
                         return None
                     for chosen in itertools.product(*(space.values[space.names[k]] for k in axes)):
                         moved = {space.names[k]: v for k, v in zip(axes, chosen, strict=True)}
-                        moved = {m: checked[m].checked(template.preset.key, v) for m, v in moved.items()}
-                        wanted.append((part, {**fixed, **moved}))
+                        wanted.append((part, {**fixed, **_checked(template, moved)}))
                 strides[n, s], offsets[n, s] = known[key]
         return cls(_computed(request, wanted), operators, strides, offsets, space.shape)
 
@@ -106,6 +104,14 @@ class Lines:
             *account.arguments, factor, sparse.bar_rate(request, factor), orders, after, out,
         )  # fmt: skip
         return out
+
+
+def _checked(template: Template, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as the rules take them."""
+    preset = template.preset
+    if preset is None:
+        return dict(settings)
+    return {p.name: p.checked(preset.key, settings[p.name]) for p in preset.params if p.name in settings}
 
 
 def _computed(request: BacktestRequest, wanted: Sequence[tuple[Part, Mapping[str, Any]]]) -> Floats:

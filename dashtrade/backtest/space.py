@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashtrade.backtest.compiled import Build, NotPlain, compile_rule
+from dashtrade.backtest.compiled import Build, NotPlain, Part, compile_rule
 from dashtrade.domain.strategy import (
     Arithmetic,
     Condition,
@@ -77,7 +77,10 @@ class Template:
         return strategy
 
     def rules(self) -> dict[str, Build]:
-        """The preset's rules as functions of all its settings, made once."""
+        """The rules as functions of all settings, made once."""
+        if self._compiled is None and self.preset is None:
+            given = {name: getattr(self.base, name) for name in _RULES}
+            self._compiled = {name: _own_rule(rule, name) for name, rule in given.items() if rule is not None}
         if self._compiled is None:
             assert self.preset is not None
             self._compiled = {}
@@ -100,6 +103,31 @@ def _rule(preset: Preset, text: str) -> Build:
         return compile_rule(preset, text)
     except NotPlain:
         return lambda values: _parse(text.format(**values))
+
+
+def _own_rule(rule: Rule, where: str) -> Part:
+    """A rule that is no preset's as a function of all settings."""
+
+    def build(values: Mapping[str, Any]) -> Any:
+        return _changed(rule, where, values)
+
+    if not isinstance(rule, Condition) or rule.right is None or rule.upper is not None:
+        return Part(build)
+    names, found = _Names(where), []
+    for side in (rule.left, rule.right):
+        own: set[str] = set()
+
+        def look(leaf: Operand | Number, own: set[str] = own) -> Operand | Number:
+            place = names.of(leaf)
+            params = [p.name for p in REGISTRY[leaf.name].params] if getattr(leaf, "name", None) in REGISTRY else ()
+            own.update([place] if isinstance(leaf, Number) else [f"{place}.{param}" for param in params])
+            return leaf
+
+        _rebuilt(side, look)
+        found.append(frozenset(own))
+    left, right = found
+    sides = Part(lambda v: build(v).left, left), Part(lambda v: build(v).right, right)
+    return Part(build, left | right, (rule.operator, *sides))
 
 
 def _settings(strategy: Strategy) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from dashtrade.backtest.trades import equity, held_after
 from dashtrade.backtest.vectorbt_engine import simulate
 from dashtrade.domain.strategy import Condition, Number, Operator, Signals
 from dashtrade.errors import InvalidInput
+from dashtrade.strategies import parse_condition
 
 ALWAYS = Condition(Number(1), Operator.ABOVE, Number(0))
 BOTH = Strategy("x", ALWAYS, ALWAYS, ALWAYS, ALWAYS)
@@ -38,6 +39,12 @@ DIRECTIONS = ("long_only", "short_only", "long_short")
 SIZES = [
     Percent(100), Percent(35), Cash(2500), Cash(1e6), Shares(7), Shares(1e5), Shares(0.3), Shares(1e-8), Shares(1e-9),
 ]  # fmt: skip
+
+
+OWN = Strategy(
+    "own", parse_condition("ema(5) crosses_above ema(20)"), parse_condition("rsi(14) > 70"),
+    parse_condition("ema(5) < ema(20)"), parse_condition("close > ema(9)[1]"),
+)  # fmt: skip
 
 
 def random_bars(rng: np.random.Generator, size: int, volatility: float, coarse: bool) -> pd.DataFrame:
@@ -123,6 +130,16 @@ def prices(size: int, seed: int = 3) -> pd.DataFrame:
     [
         ("ema_cross", {"fast": [3, 5, 9, 20], "slow": [10, 21, 40]}, True),
         ("rsi_reversal", {"window": [5, 14], "low": [25, 35], "high": [60, 70, 80]}, True),
+        (
+            OWN,
+            {
+                "long_entry.ema.window": [3, 5],
+                "long_entry.ema_2.window": [9, 20],
+                "long_exit.rsi.window": [7, 14],
+                "long_exit.value": [60, 75],
+            },
+            True,
+        ),
         ("mean_reversion", {"window": [3, 5], "low": [20, 35], "trend": [40, 80]}, False),
     ],
 )
