@@ -63,6 +63,46 @@ def page_times(page: Any) -> dict[str, list[float]]:
     return found
 
 
+SHOWN = """([name, test]) => new Promise((resolve) => {
+  const there = new Function("return " + test), start = performance.now();
+  [...document.querySelectorAll("button")].find((b) => b.textContent === name).click();
+  const look = () => there() ? requestAnimationFrame(() => resolve(performance.now() - start)) : setTimeout(look, 4);
+  setTimeout(look, 4);
+})"""
+"""Milliseconds from a click on a button to the frame after ``test`` has become true."""
+
+
+def backtest_times(page: Any) -> dict[str, list[float]]:
+    """Milliseconds of a backtest of the whole sample (3,270 daily bars) and of a sweep of 1,000 combinations on it."""
+
+    def fill(label: str, number: int, text: str) -> None:
+        control = page.get_by_label(label, exact=True).locator("visible=true").nth(number)
+        control.fill(text)
+        control.press("Tab")
+
+    found: dict[str, list[float]] = {"backtest drawn": [], "sweep of 1,000 combinations shown": []}
+    press = "[...document.querySelectorAll('button')].find((b) => b.textContent === {0!r}).click()"
+    for number in range(TIMES):
+        fill("Fast", 0, str(5 + number))
+        page.wait_for_function(f"location.search.includes('set_fast={5 + number}')" if number != 4 else "true")
+        words = f"document.querySelector('.dt-head')?.innerText.includes('fast={5 + number},')"
+        drawn = f"{words} && document.querySelectorAll('.bqplot path.line').length >= 3"
+        found["backtest drawn"].append(page.evaluate(SHOWN, ["Run backtest", drawn]))
+        page.wait_for_timeout(3_000)  # the evidence is weighed meanwhile
+    page.evaluate(press.format("Sweep"))
+    for label, texts in (("From", ("3", "60")), ("To", ("27", "99")), ("Step", ("1", "1"))):
+        for number, text in enumerate(texts):
+            fill(label, number, text)
+    page.get_by_text("1,000 combinations.").wait_for()
+    for number in range(TIMES):
+        fill("To", 1, str(99 + number % 2))  # another request each time
+        page.get_by_text(f"{25 * (40 + number % 2):,} combinations.").wait_for()
+        rows = f"document.body.innerText.includes('{25 * (40 + number % 2):,} combinations were run')"
+        found["sweep of 1,000 combinations shown"].append(page.evaluate(SHOWN, ["Run sweep", rows]))
+        page.wait_for_timeout(300)
+    return found
+
+
 def chart_page(bars: int, lines: int) -> str:
     """A page with the chart alone: three panes, a random walk, and the scripts as the kit sends them."""
     from dashtrade.pages.widgets.chart import PriceChart
@@ -202,6 +242,11 @@ def main() -> None:
             for name, values in page_times(page).items():
                 median, worst = statistics.median(values), max(values)
                 print(f"{'analysis page: ' + name + ', to drawn':<62} {median:7.1f} ms (worst {worst:.0f})")
+            page.goto(address + "backtest?symbols=AAPL&source=sample&period=max")
+            page.wait_for_selector("#rendered_cells.dt-ready", timeout=90_000)
+            for name, values in backtest_times(page).items():
+                median, worst = statistics.median(values), max(values)
+                print(f"{'backtest page: ' + name:<62} {median:7.1f} ms (worst {worst:.0f})")
             page.close(run_before_unload=False)
         finally:
             browser.close()

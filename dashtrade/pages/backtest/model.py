@@ -135,7 +135,7 @@ class BacktestModel(PageModel):
     def restore(self, values: Mapping[str, str]) -> None:
         """Takes the values of a query or of the last visit; what is wrong with them shows as a blocker."""
         self._restoring = True
-        self.values = DEFAULTS | {name: values[name] for name in DEFAULTS if name in values}
+        self.values = {name: values.get(name, text) for name, text in DEFAULTS.items()}
         chosen = self.own_strategy
         if chosen is not None and chosen.size and "size" not in values:
             self.values = {**self.values, "size": chosen.size}

@@ -73,13 +73,17 @@ class RunsView(PartView):
         self.click(self.compare, model.compare)
         self.click(self.clear, model.clear)
         self.click(self.rename, lambda: model.rename(self.name.value))
-        self.click(self.run_again, lambda: model.opened and model.run_again(model.opened.id))
+        self.click(self.run_again, self._again)
         self.click(self.close, model.close)
         self.follow(["lines", "chosen"], self._draw_list)
         self.follow("opened", self._draw_opened)
         self.follow("again", self._draw_again)
         self.follow("comparison", self._draw_comparison)
         self.follow("busy", self._draw_busy)
+
+    def _again(self) -> None:
+        if self.model.opened is not None:
+            self.model.run_again(self.model.opened.id)
 
     def _delete(self) -> None:
         if self.model.opened is not None:
