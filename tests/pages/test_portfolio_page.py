@@ -323,6 +323,9 @@ def test_a_strategys_entry_rule_is_scanned_over_the_chosen_list(house: House) ->
     assert view.rule.value == "close < 300"
     view.run.click()
     assert {row["name"]: row["now"] for row in view.found.rows} == {"DOWN": "✓ true", "UP": "– not true"}
+    view.rule.value = "price < 299"
+    assert view.rule_from.label == "Your own rule"
+    view.rule.value = "price < 300"
     house.model.create_list("One")
     house.add("UP")
     view.run.click()

@@ -23,10 +23,10 @@ WATCH = (
         "patterns", "Patterns", help="Candlestick patterns of the last 3 bars, chart patterns confirmed in the last 10"
     ),
     Column("spark", "60 days", "spark"),
-    Column("time", "Bar of", "date"),
     Column("notes", "Notes"),
-    Column("problem", "Remark", help="Why a figure is missing"),
     Column("actions", "Actions", "actions"),
+    Column("time", "Bar of", "date"),
+    Column("problem", "Remark", help="Why a figure is missing"),
 )
 SCAN = (
     Column("symbol", "Symbol", "link"),

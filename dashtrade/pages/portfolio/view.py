@@ -122,6 +122,7 @@ class PortfolioView(PageView):
         self.chosen.observe(model.guard(self._choose), "value")
         self.follow(["lists", "chosen"], self._draw_lists)
         self.follow("rules", self._draw_rules)
+        self.follow("rule", self._draw_rule)
         self.click(self.create, self._create)
         self.click(self.rename, self._rename)
         self.rule_from.observe(model.guard(self._take_rule), "value")
@@ -191,6 +192,11 @@ class PortfolioView(PageView):
 
     def _draw_rules(self) -> None:
         self.rule_from.options = [(OWN_RULE, ""), *((name, name) for name in self.model.rules)]
+
+    def _draw_rule(self) -> None:
+        chosen = self.rule_from.value
+        if chosen and self.model.rules.get(chosen) != self.model.rule:
+            self.rule_from.value = ""  # changed by hand since
 
     def _draw_watch(self) -> None:
         watched, chosen = self.model.watched, self.model.chosen
