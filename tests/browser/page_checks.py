@@ -87,6 +87,14 @@ def settled(page: Page) -> None:
     )
 
 
+def wear(page: Page, theme: str) -> None:
+    """The page in ``light`` or ``dark``, by its own button."""
+    if page.evaluate("document.documentElement.dataset.theme") != theme:
+        page.locator("#dt-theme").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    page.evaluate("() => document.activeElement?.blur()")
+
+
 def begins_with_a_skip_link(page: Page) -> None:
     """The first Tab shows the way past the menu, and what has the focus is outlined."""
     page.evaluate("() => { document.activeElement?.blur(); window.scrollTo(0, 0); }")

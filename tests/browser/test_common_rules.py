@@ -15,6 +15,7 @@ from page_checks import (
     is_accessible,
     keep_picture,
     settled,
+    wear,
 )
 from playwright.sync_api import Page
 from sqlalchemy import delete, select
@@ -68,7 +69,7 @@ def test_a_page_keeps_the_common_rules(
     settled(page)
     begins_with_a_skip_link(page)
     for theme, screen in (("light", "desktop"), ("dark", "desktop"), ("dark", "phone"), ("light", "phone")):
-        page.emulate_media(color_scheme=theme)
+        wear(page, theme)
         page.set_viewport_size({"width": WIDTHS[screen], "height": 850})
         settled(page)
         page.wait_for_timeout(300)  # figures are drawn anew for the new width
