@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from dashtrade.backtest.request import BacktestRequest
     from dashtrade.backtest.result import BacktestResult
+    from dashtrade.domain.strategy import Strategy
     from dashtrade.portfolio.comparison import Comparison
     from dashtrade.portfolio.request import Compared
 
@@ -185,6 +186,26 @@ def backtest_notebook(
         Cell("code", "tables.assumptions(result)"),
     ]  # fmt: skip
     return notebook(f"{result.strategy.name} · {some(list(request.bars))}", cells)
+
+
+def strategy_notebook(
+    strategy: Strategy, symbol: str, bars: pd.DataFrame, *, source: str | None = None, interval: str = "1d"
+) -> tuple[str, Numbers]:
+    """A strategy tried on the bars it was looked at with, at the usual costs: the notebook, and the hashes in it.
+
+    It trades the sides it has entries for, with the size it says itself, else all of the equity.
+    """
+    from dashtrade.backtest.request import BacktestRequest
+    from dashtrade.backtest.run import backtest
+    from dashtrade.domain.strategy import Direction
+    from dashtrade.services.backtests import parse_size
+
+    both = strategy.long_entry is not None and strategy.short_entry is not None
+    one = Direction.LONG_ONLY if strategy.short_entry is None else Direction.SHORT_ONLY
+    size = parse_size(strategy.size or "100%")
+    request = BacktestRequest(strategy, {symbol: bars}, size=size, direction=Direction.LONG_SHORT if both else one)
+    result = backtest(request)
+    return backtest_notebook(request, result, source=source, interval=interval), backtest_numbers(result)
 
 
 def comparison_numbers(comparison: Comparison) -> Numbers:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import nbformat
 import pytest
 
 import dashtrade as dt
 from dashtrade.backtest import BacktestRequest, Cash, Costs, Percent, Rebalance, RiskPercent, Shares, Stops
+from dashtrade.pages.strategies.exports import make_export
 from dashtrade.portfolio import compare
 from dashtrade.portfolio.request import Compared, CompareRequest
 from dashtrade.services.open_notebook import backtest_notebook, comparison_notebook, comparison_numbers
@@ -75,6 +77,15 @@ def test_a_backtests_notebook_gives_the_pages_orders(case, bars):
         assert again[name] == result.provenance[name], name
     assert result.provenance["result_hash"] in made["answer"] and "same" in made["answer"]
     assert result.provenance["bars_hash"] in json.loads(text)["cells"][1]["source"][2]
+
+
+def test_a_strategys_notebook_gives_the_orders_whose_hashes_the_page_shows(bars):
+    shown = make_export("notebook", replace(OWN, size="$2000"), "IBM", "5y", "1d", bars["IBM"])
+    made = ran(shown.text)
+    assert len(made["result"].orders) > 2 and made["request"].size == Cash(2000.0)
+    assert set(made["result"].orders["side"]) == {"buy", "sell"} and str(made["request"].direction) == "long_short"
+    assert made["result"].provenance["result_hash"] in shown.hint and "same" in made["answer"]
+    assert made["result"].provenance["bars_hash"] in shown.hint
 
 
 def test_a_changed_setting_is_told(bars):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -582,9 +583,10 @@ def test_exports_are_what_the_exporters_write(house: House) -> None:
     assert view.file.text.strip() == alert_message()
     view.exports["notebook"].click()
     cells = json.loads(view.file.text)["cells"]
-    assert view.file.filename == "my_strategy.ipynb" and any(
-        "'AAPL', period='2y'" in "".join(c["source"]) for c in cells
-    )
+    code = "".join(line for cell in cells for line in cell["source"])
+    assert view.file.filename == "my_strategy.ipynb" and "symbols = ['AAPL']" in code
+    digest = re.search(r"Orders, SHA-256: `(\w{64})`", code)
+    assert digest and digest[1] in house.model.export.hint, "the page says what the notebook compares"
     view.exports["json"].click()
     assert json.loads(view.file.text) == to_dict(made)
     view.parts["long_entry"].text.value = "hammer and rsi < 30"

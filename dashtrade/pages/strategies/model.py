@@ -363,7 +363,8 @@ class StrategiesModel(PageModel):
         """Pine, the alert's message, a notebook or JSON, of what is in the editor."""
         if self.strategy is None:
             raise InvalidInput("strategy", " ".join(self.blockers) or "there is none in the editor.")
-        self.export = make_export(kind, self.strategy, self.preview.symbol, self.preview.period, self.preview.interval)
+        p = self.preview
+        self.export = make_export(kind, self.strategy, p.symbol, p.period, p.interval, p.bars)
 
     @property
     def why_not_promoted(self) -> str:

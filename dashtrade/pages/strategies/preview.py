@@ -78,6 +78,15 @@ class PreviewModel(PageModel):
         super().__init__(background=background, **traits)
         self.observe(lambda _change: self._start(), list(self.inputs))
 
+    @property
+    def bars(self) -> pd.DataFrame | None:
+        """The bars of the picture; None while there is none for the symbol, span and source chosen now."""
+        try:
+            request = HistoryRequest.parse(self.symbol, self.interval, self.period)
+        except DashTradeError:
+            return None
+        return self._bars[1] if self._bars is not None and self._bars[0] == (request, self.source or None) else None
+
     def draw(self, strategy: Strategy | None) -> None:
         """Shows where ``strategy`` would have fired; None keeps the last picture and says why on the page."""
         self._strategy = strategy
