@@ -342,3 +342,152 @@ def test_an_accepted_alerts_outcome_is_told_when_it_is_known(house: House) -> No
     assert 'data-state="done"' in house.view.setup.answer.value
     assert "Opened &lt;b&gt;long" in house.view.setup.answer.value
     assert "HTTP 202" in house.view.setup.answer.value
+
+
+def test_the_address_names_bot_and_strategy_and_brings_back_both(
+    uow_factory: UowFactory, make_user: Callable[..., User]
+) -> None:
+    user = make_user("ada")
+    house = House(uow_factory, user, strategy="ema_cross")
+    assert (house.model.tab, house.model.step, house.view.setup.strategy.value) == ("setup", "bot", "ema_cross")
+    first = make_bot(house)
+    house.model.edit(None)
+    house.model.strategy = ""
+    second = make_bot(house, symbol="MSFT")
+    assert dict(house.model.query) == {"tab": "setup", "bot": str(second)}
+    again = House(uow_factory, user, strategy="ema_cross", tab="orders")
+    assert (again.model.chosen_bot, again.model.tab) == (first, "orders")  # the bot that carries it
+    assert again.view.shell.query == f"tab=orders&bot={first}&strategy=ema_cross"
+    assert House(uow_factory, user, bot=str(second)).model.chosen_bot == second
+    stranger = House(uow_factory, make_user("bob"), bot=str(first), strategy="<b>x</b>")
+    assert stranger.model.chosen_bot is None and "&lt;b&gt;" in stranger.said
+    assert "is not known" in House(uow_factory, user, tab="x").said
+
+
+def test_a_bot_is_edited_and_keeps_its_account_and_switch(house: House, uow_factory: UowFactory) -> None:
+    number = make_bot(house, daily_loss_limit="200")
+    house.press(house.view.bots, "edit", number)
+    assert house.model.step == "bot" and form_of(house, "daily_loss_limit").controls["daily_loss_limit"].value == "200"
+    assert house.view.setup.create.description == "Save changes"
+    form_of(house, "position_size").controls["position_size"].value = "2500"
+    form_of(house, "daily_loss_limit").controls["daily_loss_limit"].value = ""
+    house.view.setup.strategy.value = "<i>mine</i>"
+    house.view.setup.create.click()
+    [bot] = bots.list_bots(uow_factory(), house.user.id)
+    assert (bot.config.position_size, bot.config.limits.daily_loss_limit) == (2500, None)
+    assert (bot.config.is_active, bot.config.strategy_name) == (True, "<i>mine</i>")
+    assert "&lt;i&gt;mine" in house.view.setup.script.value and "<i>mine" not in house.view.setup.script.value
+    house.view.setup.form_bot.value = 0
+    assert house.view.setup.create.description == "Create bot" and house.model.form_bot is None
+
+
+def test_a_passphrase_is_asked_for_and_goes_with_message_and_test(house: House, uow_factory: UowFactory) -> None:
+    house.view.setup.new_passphrase.value = "open sesame"
+    number = make_bot(house)
+    assert house.view.setup.new_passphrase.value == "" and '"open sesame"' in house.model.paste_message
+    house.view.setup.new_token.click()
+    house.view.setup.send.click()
+    assert json.loads(house.sent[0][1])["passphrase"] == "open sesame"
+    again = House(uow_factory, house.user)
+    assert again.model.bot is not None and again.model.bot.has_passphrase and again.model.chosen_bot == number
+    assert "YOUR_PASSPHRASE" in again.model.paste_message
+    again.model.token = "t" * 43
+    again.view.setup.send.click()
+    assert "needs its passphrase" in again.said and again.sent == []
+
+
+def test_a_live_bot_starts_off_and_is_never_tested_with_real_money(house: House) -> None:
+    house.view.setup.mode.value = "live"
+    assert 'href="account#live-title"' in house.view.setup.checks.value
+    assert 'href="account#keys-title"' in house.view.setup.checks.value
+    make_bot(house)
+    assert house.model.bot is not None and not house.model.bot.config.is_active
+    house.view.setup.new_token.click()
+    house.view.setup.send.click()
+    assert "real money" in house.said and house.sent == []
+    house.press(house.view.bots, "on", house.model.chosen_bot or 0)
+    assert "not confirmed" in house.said
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [("", "own address"), ("http://hooks.example.com:8080", "80 and 443"), ("https://hooks.example.com", "")],
+)
+def test_the_address_to_paste_says_what_tradingview_cannot_reach(house: House, base: str, said: str) -> None:
+    house.view.setup.base.value = base
+    assert said in house.model.url_problem and bool(said) == bool(house.model.url_problem)
+    assert house.model.url.startswith((base or "http://127.0.0.1:8080") + "/webhook?token=")
+
+
+def test_a_symbol_is_stopped_and_resumed(house: House, uow_factory: UowFactory) -> None:
+    house.view.stop_symbol.ask.click()
+    house.view.stop_symbol.yes.click()
+    assert "type the symbol" in house.said
+    house.view.halt_symbol.value = "nasdaq:aapl"
+    house.view.stop_symbol.ask.click()
+    house.view.stop_symbol.yes.click()
+    [halt] = kill_switches.list_halts(uow_factory(), house.user.id)
+    assert (halt.scope, halt.symbol) == ("symbol", "AAPL") and house.view.halted.value == ""
+    house.press(house.view.halts, "resume", halt.id)
+    assert kill_switches.list_halts(uow_factory(), house.user.id) == [] and house.view.halts.rows == []
+
+
+def test_day_and_total_result_count_what_is_open(house: House) -> None:
+    from dataclasses import replace
+
+    from dashtrade.domain.bot_views import PositionView
+
+    number = make_bot(house)
+    held = PositionView(number, "AAPL", "simulated", Decimal(10), Decimal(100), Decimal(1000), datetime.now(UTC))
+    bot = replace(house.model.snapshot.bots[0], total_pnl=Decimal(25))
+    for prices, day, total in (({"AAPL": Decimal(97)}, -20, -5), ({}, 10, 25)):
+        found = bot_day.results([bot], [held], {number: Decimal(10)}, prices)
+        assert (found[number].day, found[number].total) == (day, total)
+        assert (found[number].open is None) is not bool(prices)
+
+
+def test_comparing_shows_matched_missed_and_why_there_is_none(house: House) -> None:
+    from datetime import timedelta
+
+    from dashtrade.bots.performance import Pair, PricedFill
+    from dashtrade.errors import SourceError
+    from dashtrade.services.bot_performance import BotPerformance
+
+    house.view.performance.compare.click()
+    assert "no bot names the strategy" in house.said
+    house.view.setup.strategy.value = "ema_cross"
+    number = make_bot(house)
+    t0 = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+    buy, late = PricedFill(t0, "buy", 100.0, 10.0), PricedFill(t0 + timedelta(seconds=30), "buy", 101.0, 10.0)
+    sell = PricedFill(t0 + timedelta(hours=1), "sell", 110.0, 10.0)
+    house.performance = BotPerformance(
+        number, "AAPL", "ema_cross", t0, t0, (Pair(buy, late),), (sell,), (), 0.0, 100.0, 100.0
+    )
+    house.model.tab = "performance"
+    house.view.performance.compare.click()
+    [row] = house.view.performance.table.rows
+    assert (row["matched"], row["missed"], row["extra"], row["mean"]) == (1, 1, 0, 100.0)
+    fills = house.view.performance.fills.rows
+    assert [f["state"] for f in fills] == ["missed", "matched"] and fills[1]["delay"] == 30
+    # the backtest earned 10 × 10; the bot still holds what it paid 10 more for
+    assert "+$100.00" in house.view.performance.cards.value and "+$90.00" in house.view.performance.cards.value
+    house.performance = SourceError("sample", "No bars of <b>AAPL</b>.")
+    house.view.performance.compare.click()
+    assert "&lt;b&gt;AAPL" in house.view.performance.problems.value
+    assert "dt-hidden" in house.view.performance.detail._dom_classes
+
+
+def test_a_replay_is_asked_with_the_forms_limits_and_may_be_given_to_the_bot(
+    house: House, uow_factory: UowFactory
+) -> None:
+    make_bot(house)
+    replay = house.view.replay
+    replay.limits.controls["max_position_size"].value = "500"
+    replay.run.click()
+    assert "equity is not known" in house.said
+    replay.equity.controls["equity"].value = "100,000"
+    replay.run.click()
+    assert "no stored alert" in replay.sentence.value and replay.table.rows == []
+    replay.apply.click()
+    [bot] = bots.list_bots(uow_factory(), house.user.id)
+    assert bot.config.limits.max_position_size == 500 and bot.config.limits.max_orders_per_day == 200
