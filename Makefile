@@ -9,7 +9,7 @@ WORKERS ?= 2
 # Compiled modules make every start seconds faster, so an environment that forbids them is overruled here.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test lint types contracts check bench lab doctor docs constraints clean
+.PHONY: help setup run test lint types contracts check bench lab doctor docs constraints release-setup wheel licences sbom audit release-checks clean
 
 help:
 	@echo "make run      set up and start the workbench (dashboards, webhook, trader, jobs, simulator)"
@@ -17,6 +17,7 @@ help:
 	@echo "make check    lint, types, import contracts, tests"
 	@echo "make lab      JupyterLab on notebooks/"
 	@echo "make doctor   check this machine and say what to do"
+	@echo "make release-checks  wheel, licences, bill of materials, known weaknesses"
 	@echo "make bench    measured comparisons"
 	@echo "make docs     build the documentation into docs/_build/html"
 
@@ -73,6 +74,31 @@ docs: setup $(VENV)/.docs
 # The pins are the versions of the current environment, by name and version only.
 constraints: setup
 	$(BIN)/python -m pip freeze --all --exclude pip --exclude wheel --exclude-editable --exclude dashtrade --disable-pip-version-check | LC_ALL=C sort -f > constraints.txt
+
+# What goes with a release, in dist/: wheel and sdist, licences, known weaknesses, bill of materials.
+release-setup: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[release]'
+
+wheel: release-setup
+	rm -rf dist/*.whl dist/*.tar.gz
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+# Of what a user installs, not of what the tests need.
+licences: wheel
+	$(PYTHON) -m venv dist/.plain
+	dist/.plain/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	$(BIN)/pip-licenses --python dist/.plain/bin/python --format=markdown --with-urls --order=license --output-file=dist/LICENCES.md
+	@echo "dist/LICENCES.md"
+
+sbom: licences
+	$(BIN)/cyclonedx-py environment dist/.plain/bin/python --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.json
+	@echo "dist/sbom.json"
+
+# Asks an index of weaknesses; without one it says so, and the release goes on by hand.
+audit: release-setup
+	@$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip || { echo "pip-audit found something, or no index of weaknesses answered; see above."; $(if $(STRICT),exit 1,true); }
+
+release-checks: check wheel licences sbom audit
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache artifacts docs/_build docs/generated

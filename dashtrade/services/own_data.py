@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Table, delete, select
 
 from dashtrade.db.tables import Base
 from dashtrade.db.tables.accounts import AuditLogRow, UserRow
@@ -28,6 +28,7 @@ WITHHELD = {
     "account_tokens": {"token_sha256"},
     "user_api_keys": {"alpaca_api_key_encrypted", "alpaca_secret_key_encrypted"},
     "user_source_keys": {"key_encrypted", "secret_encrypted"},
+    "notification_channels": {"url_encrypted"},
     "source_requests": {"answer"},
     "user_webhook_tokens": {"token"},
     "user_bot_configs": {"passphrase_hash"},
@@ -87,14 +88,27 @@ def delete_account(uow: UnitOfWork, user_id: int, *, address: str | None = None)
 def _queries(user_id: int) -> Iterator[tuple[Any, Any]]:
     """Every table with rows of a user, so that a new table is in the export without anybody thinking of it."""
     for table in sorted(Base.metadata.tables.values(), key=lambda table: table.name):
-        owner = table.c.id if table.name == UserRow.__tablename__ else table.c.get("user_id")
-        if owner is None:
+        mine = _of_user(table, user_id)
+        if mine is None:
             continue
         columns = [column for column in table.c if column.name not in WITHHELD.get(table.name, set())]
-        query = select(*columns).where(owner == user_id)
+        query = select(*columns).where(mine)
         if table.name == AuditLogRow.__tablename__:
             query = query.order_by(table.c.id)
         yield table, query
+
+
+def _of_user(table: Table, user_id: int) -> ColumnElement[bool] | None:
+    """Which rows are the user's: by their own column, or by the row they belong to; None where nobody owns any."""
+    if table.name == UserRow.__tablename__:
+        return table.c.id == user_id
+    if "user_id" in table.c:
+        return table.c.user_id == user_id
+    for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+        owner = key.column.table
+        if "user_id" in owner.c and not key.parent.nullable:
+            return key.parent.in_(select(key.column).where(owner.c.user_id == user_id))
+    return None
 
 
 def _plain(row: Any) -> dict[str, Any]:
