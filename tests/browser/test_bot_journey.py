@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from dashboards_server import DashboardsServer, clone_database, free_port, running_server
-from page_checks import SCREENS, Console, fits_the_screen, keep_picture
-from playwright.sync_api import Page, expect
+from page_checks import SCREENS, Console, fits_the_screen, is_accessible, keep_picture
+from playwright.sync_api import Locator, Page, expect
 from sqlalchemy import text
 
 SECRET = "a-session-secret-of-the-tests-0123456789"
@@ -55,7 +56,7 @@ def house(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def wait_until_healthy(url: str, log: Path) -> None:
     """Until the webhook answers and has seen the trader's heartbeat."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         try:
             if httpx.get(url, timeout=2, trust_env=False).json().get("trader_age_seconds") is not None:
@@ -66,8 +67,8 @@ def wait_until_healthy(url: str, log: Path) -> None:
     raise AssertionError("webhook and trader did not come up:\n" + log.read_text(errors="replace")[-4000:])
 
 
-def open_bot_page(house: DashboardsServer, page: Page) -> None:
-    page.goto(house.url + "bot")
+def open_bot_page(house: DashboardsServer, page: Page, query: str = "") -> None:
+    page.goto(house.url + "bot" + query)
     page.fill("#username", "ada")
     page.fill("#password", house.password)
     page.click("button[type=submit]")
@@ -80,37 +81,74 @@ def rows(house: DashboardsServer, query: str) -> list[tuple[object, ...]]:
 
 
 def tab(page: Page, name: str) -> None:
-    page.locator(".dt-tabs").get_by_role("button", name=name).click()
+    page.locator(".dt-tabs").first.get_by_role("button", name=name, exact=True).click()
 
 
-def test_from_a_new_bot_to_a_filled_order_and_the_kill_switch(
+def control(page: Page, label: str) -> Locator:
+    """The control with this label that is shown: other tabs may have one of the same name."""
+    return page.get_by_label(label, exact=True).locator("visible=true")
+
+
+def step(page: Page, name: str) -> None:
+    page.locator(".dt-tabs").nth(1).get_by_role("button", name=name).click()
+
+
+def test_from_the_wizard_to_a_filled_order_and_the_kill_switches(
     house: DashboardsServer, new_page: Callable[..., Page]
 ) -> None:
     page = new_page(**SCREENS["desktop-dark"])
     console = Console(page)
-    open_bot_page(house, page)
+    open_bot_page(house, page, "?strategy=ema_cross")
+    step(page, "Account")
+    page.get_by_role("button", name="Check the connection").click()
+    expect(page.get_by_text("A bot of this account can trade")).to_be_visible(timeout=30_000)
+    keep_picture(page, "bot-account-desktop-dark")
+    is_accessible(page)
+    control(page, "Account").select_option(label="Live: real money at Alpaca")
+    expect(page.get_by_text("Trading with real money is not allowed yet")).to_be_visible()
+    expect(page.get_by_role("link", name="Account page").last).to_have_attribute("href", "account#live-title")
+    control(page, "Account").select_option(label="Simulated: prices move, no money does")
+    page.get_by_role("button", name="Next: the bot").click()
+    control(page, "Daily loss limit $").fill("200")
+    control(page, "Passphrase").fill("open sesame")
+    keep_picture(page, "bot-form-desktop-dark")
     page.get_by_role("button", name="Create bot").click()
     expect(page.get_by_text("is there and on")).to_be_visible()
     page.get_by_role("button", name="New token").click()
     expect(page.get_by_label("Webhook URL")).not_to_contain_text("YOUR_TOKEN")
+    expect(page.get_by_label("Alert message")).to_contain_text("open sesame")
+    keep_picture(page, "bot-alert-desktop-dark")
+    page.get_by_role("button", name="Next: a test alert").click()
     page.get_by_role("button", name="Send test alert").click()
     expect(page.locator("[data-state='done']")).to_be_visible(timeout=60_000)
-    keep_picture(page, "bot-setup-desktop-dark")
+    expect(page.locator("[data-state='done'] li[data-ok='done']")).to_have_count(6)
+    expect(page.locator("[data-state='done']")).to_contain_text("Filled")
+    keep_picture(page, "bot-test-desktop-dark")
     [(symbol, status, quantity)] = rows(house, "SELECT symbol, status, filled_qty FROM bot_trades")
     assert (symbol, str(status).lower()) == ("AAPL", "filled") and float(str(quantity)) > 0
+    assert rows(house, "SELECT has_passphrase, strategy_name FROM user_bot_configs") == [(True, "ema_cross")]
 
     tab(page, "Signals")
-    expect(page.locator(".dt-table:visible tbody tr").first).to_contain_text("done")
+    expect(page.locator(".dt-table:visible tbody tr").first).to_contain_text("filled +")
     tab(page, "Orders")
     expect(page.locator(".dt-table:visible tbody tr").first).to_contain_text("▲ BUY")
     tab(page, "Overview")
     expect(page.get_by_role("region", name="Positions").locator("tbody tr").first).to_contain_text("AAPL · 1 Hour")
+    expect(page).to_have_url(re.compile(r"tab=overview&bot=\d+&strategy=ema_cross"))
     keep_picture(page, "bot-overview-desktop-dark")
+    is_accessible(page)
+
+    tab(page, "Replay")
+    control(page, "Largest position $").fill("500")
+    page.get_by_role("button", name="Replay past alerts").click()
+    expect(page.get_by_text("1 of which was really traded")).to_be_visible()
+    keep_picture(page, "bot-replay-desktop-dark")
 
     page.get_by_role("button", name="Stop all trading").click()
     page.get_by_role("button", name="Yes, stop every entry").click()
     expect(page.get_by_role("alert").first).to_contain_text("Trading is stopped")
     assert rows(house, "SELECT scope FROM trading_halts WHERE cleared_at IS NULL") == [("user",)]
+    assert rows(house, "SELECT title FROM notifications WHERE title LIKE 'Trading is%'") == [("Trading is stopped",)]
     tab(page, "Set up")
     page.get_by_role("button", name="Send test alert").click()
     expect(page.locator("[data-state]")).to_contain_text("Entries are stopped", timeout=60_000)
@@ -120,7 +158,7 @@ def test_from_a_new_bot_to_a_filled_order_and_the_kill_switch(
     assert console.errors == []
 
 
-def test_the_page_refreshes_by_itself_on_a_phone(house: DashboardsServer, new_page: Callable[..., Page]) -> None:
+def test_a_phone_refreshes_by_itself_and_stops_a_symbol(house: DashboardsServer, new_page: Callable[..., Page]) -> None:
     page = new_page(**SCREENS["phone-light"])
     console = Console(page)
     open_bot_page(house, page)
@@ -133,12 +171,22 @@ def test_the_page_refreshes_by_itself_on_a_phone(house: DashboardsServer, new_pa
         )
         uow.commit()
     # nobody touches the page: its own beat brings the row
-    row = page.locator(".dt-table:visible tbody tr").first
-    expect(row).to_contain_text("<b>Lost</b> more than the limit.", timeout=10_000)
-    tab(page, "Overview")
+    events = page.get_by_role("region", name="Risk events")
+    expect(events.locator("tbody tr").first).to_contain_text("<b>Lost</b> more than the limit.", timeout=10_000)
+    control(page, "Symbol").fill("msft")
+    page.get_by_role("button", name="Stop this symbol").click()
+    page.get_by_role("button", name="Yes, stop its entries").click()
+    expect(page.get_by_role("region", name="Kill switches that are on")).to_contain_text("MSFT")
     fits_the_screen(page)
-    keep_picture(page, "bot-overview-phone-light")
+    keep_picture(page, "bot-risk-phone-light")
+    for name in ("Overview", "Performance", "Replay", "Signals"):
+        tab(page, name)
+        fits_the_screen(page)
+        keep_picture(page, f"bot-{name.lower()}-phone-light")
     tab(page, "Set up")
-    fits_the_screen(page)
-    keep_picture(page, "bot-setup-phone-light")
+    for number, name in enumerate(("Account", "Bot", "Token and alert", "Test alert"), start=1):
+        step(page, name)
+        fits_the_screen(page)
+        keep_picture(page, f"bot-step-{number}-phone-light")
+    is_accessible(page)
     assert console.errors == []

@@ -407,6 +407,8 @@ def test_a_live_bot_starts_off_and_is_never_tested_with_real_money(house: House)
     assert "real money" in house.said and house.sent == []
     house.press(house.view.bots, "on", house.model.chosen_bot or 0)
     assert "not confirmed" in house.said
+    house.view.setup.mode.value = "simulated"
+    assert house.view.setup.switches.controls["is_active"].value is True
 
 
 @pytest.mark.parametrize(

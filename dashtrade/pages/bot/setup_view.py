@@ -268,9 +268,9 @@ class SetupView:
     def _draw_form_note(self) -> None:
         bot, mode = self.model.edited, self.model.mode
         on = self.switches.controls["is_active"]
-        on.disabled = mode == AccountMode.LIVE.value
-        if on.disabled:
-            on.value = False
+        live = mode == AccountMode.LIVE.value
+        if live != on.disabled:  # a live bot starts switched off; any other as it did before
+            on.disabled, on.value = live, not live
         where = f"Trades in the {mode} account"
         if bot is not None:
             phrase = " and needs a passphrase" if bot.has_passphrase else ""
