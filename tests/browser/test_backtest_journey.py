@@ -14,6 +14,7 @@ from sqlalchemy import select
 from dashtrade.db.tables.research import BacktestRun
 
 Open = Callable[..., None]
+SLOW = 20_000
 
 
 def runs(dashboards: DashboardsServer) -> list[tuple[int, str, str | None]]:
@@ -35,7 +36,7 @@ def test_from_a_first_backtest_to_compared_runs(
         page.get_by_role("button", name=name, exact=True).click()
 
     press("Run backtest")
-    expect(page.get_by_text("141.20%").first).to_be_visible()  # as the engine gives it for these prices
+    expect(page.get_by_text("141.20%").first).to_be_visible(timeout=SLOW)  # as the engine gives it for these prices
     lines = page.locator(".bqplot path.line:visible")
     expect(lines).to_have_count(3)
     assert all(len(lines.nth(n).get_attribute("d") or "") > 1000 for n in range(3))
@@ -48,7 +49,7 @@ def test_from_a_first_backtest_to_compared_runs(
     assert int(chart.get_attribute("data-markers") or 0) == 42
     expect(page.locator(".dt-table:visible tbody tr")).to_have_count(15)
     press("Evidence")
-    expect(page.get_by_text("random entries with the same holding times")).to_be_visible()
+    expect(page.get_by_text("random entries with the same holding times")).to_be_visible(timeout=SLOW)
     is_accessible(page, within=".dt-app")
     fits_the_screen(page)
 
@@ -62,7 +63,7 @@ def test_from_a_first_backtest_to_compared_runs(
     page.get_by_label("Step", exact=True).nth(1).press("Tab")
     expect(page.get_by_text("22,230 combinations.")).to_be_visible()
     press("Run sweep")
-    expect(page.get_by_text(re.compile(r"of 2\d,\d{3} combinations"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"of 2\d,\d{3} combinations"))).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Cancel").locator("visible=true").click()
     expect(page.get_by_text("Cancelled. Nothing was changed.")).to_be_visible()
     expect(page.get_by_role("button", name="Run sweep")).to_be_enabled()
@@ -73,12 +74,12 @@ def test_from_a_first_backtest_to_compared_runs(
     high.nth(1).press("Tab")
     expect(page.get_by_text("15 combinations.")).to_be_visible()
     press("Run sweep")
-    expect(page.locator(".dt-heatmap:visible td[title]")).to_have_count(15)
+    expect(page.locator(".dt-heatmap:visible td[title]")).to_have_count(15, timeout=SLOW)
     is_accessible(page, within=".dt-app")
     keep_picture(page, f"backtest-sweep-{screen}")
     page.locator(".dt-table:visible").get_by_role("button", name="Use").first.click()
     press("Run backtest")
-    expect(page.locator(".dt-head:visible").first).to_contain_text("fast=")
+    expect(page.locator(".dt-head:visible").first).to_contain_text("fast=", timeout=SLOW)
     hostile = f"<b>{screen}</b>"
     page.get_by_label("Name", exact=True).locator("visible=true").fill(hostile)
     press("Name this run")
@@ -92,7 +93,7 @@ def test_from_a_first_backtest_to_compared_runs(
     for number in (mine[0][0], mine[-1][0]):
         table.locator(f"tr[data-id='{number}']").get_by_role("button", name=re.compile("^Compare")).click()
     page.locator(".dt-row:visible").get_by_role("button", name="Compare", exact=True).click()
-    expect(page.get_by_text("All on the very same bars")).to_be_visible()
+    expect(page.get_by_text("All on the very same bars")).to_be_visible(timeout=SLOW)
     expect(page.locator(".bqplot path.line:visible")).to_have_count(2)
     expect(page.get_by_role("region", name="Statistics")).to_contain_text("Total return")
     is_accessible(page, within=".dt-app")
@@ -100,7 +101,7 @@ def test_from_a_first_backtest_to_compared_runs(
     keep_picture(page, f"backtest-runs-{screen}")
     table.first.locator(f"tr[data-id='{mine[0][0]}']").get_by_role("button", name=re.compile("^Open")).click()
     press("Run again")
-    expect(page.get_by_text("gave the very same result again")).to_be_visible()
+    expect(page.get_by_text("gave the very same result again").first).to_be_visible(timeout=SLOW)
     assert len(runs(dashboards)) == before + 3, "running again is no new try"
     assert console.errors == []
 
