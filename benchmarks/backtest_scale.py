@@ -59,11 +59,11 @@ def simulations(symbols: int, size: int, times: int) -> None:
     """Signals in, orders and equity out: the engine's part and vectorbt's own call on both its engines."""
     import vectorbt as vbt
 
-    from dashtrade.backtest import BacktestRequest, Costs
-    from dashtrade.backtest.bars import make_grid, make_rows
+    from dashtrade.backtest import BacktestRequest, Costs, sparse
+    from dashtrade.backtest.bars import make_flags, make_grid
+    from dashtrade.backtest.control import FREE
     from dashtrade.backtest.layout import Layout
-    from dashtrade.backtest.path import settle
-    from dashtrade.backtest.run import resolve
+    from dashtrade.backtest.run import orders_of, resolve
     from dashtrade.backtest.trades import equity
     from dashtrade.domain.strategy import Signals
 
@@ -76,8 +76,15 @@ def simulations(symbols: int, size: int, times: int) -> None:
 
     def ours() -> np.ndarray:
         grid = make_grid(request.bars)
-        _, records = settle(make_rows(request, strategy, grid, signals, 0.0), strategy, layout, grid)
+        _, records = orders_of(request, strategy, grid, signals, 0.0, layout, FREE)
         return equity(records, grid, layout, request.cash)[0]
+
+    ready = make_grid(request.bars)
+    flagged = make_flags(request, ready, signals)
+
+    def prepared() -> np.ndarray:
+        records, _ = sparse.simulate(request, ready, flagged, 0.0)
+        return equity(records, ready, layout, request.cash)[0]
 
     index = next(iter(bars.values())).index
     opens, closes = (pd.DataFrame({s: f[n] for s, f in bars.items()}) for n in ("open", "close"))
@@ -93,11 +100,15 @@ def simulations(symbols: int, size: int, times: int) -> None:
         return np.asarray(portfolio.value()).reshape(size, -1).sum(axis=1)
 
     np.testing.assert_allclose(ours(), theirs("rust"), rtol=1e-9, atol=1e-4)
-    found = in_turns({"ours": ours, "rust": lambda: theirs("rust"), "numba": lambda: theirs("numba")}, times)
-    print(f"{symbols} symbols × {size:,} bars, signals to equity    ours {1e3 * found['ours']:8.1f} ms")
+    np.testing.assert_array_equal(ours(), prepared())
+    found = in_turns(
+        {"ours": ours, "prepared": prepared, "rust": lambda: theirs("rust"), "numba": lambda: theirs("numba")}, times
+    )
+    print(f"{symbols} symbols × {size:,} bars, frames to equity    ours {1e3 * found['ours']:8.1f} ms")
+    print(f"    the same from arrays, as vectorbt begins    {1e3 * found['prepared']:8.1f} ms")
     for engine in ("rust", "numba"):
         print(f"    vectorbt from_signals, {engine:<6}               {1e3 * found[engine]:8.1f} ms", end="")
-        print(f"   {found[engine] / found['ours']:.1f}× ours")
+        print(f"   {found[engine] / found['ours']:.1f}× ours, {found[engine] / found['prepared']:.1f}× from arrays")
 
 
 def whole_results() -> None:
@@ -134,6 +145,25 @@ def growth() -> None:
         print(f"cost by number of {what}: ", "  ".join(f"{n:,}: {v:.2f} µs each" for n, v in each.items()))
 
 
+def million(first: int = 100) -> None:
+    """A sweep of ``first`` × 100 × 100 combinations in a process of its own memory."""
+    import resource
+
+    import dashtrade as dt
+    from dashtrade.backtest import Strategy, SweepOptions
+    from dashtrade.strategies import parse_condition
+
+    enter, leave = (parse_condition(f"ema(5) {how}") for how in ("crosses_above ema(20)", "crosses_below ema(30)"))
+    request = replace(sweep_request(bars_of()), strategy=Strategy("averages", enter, leave))
+    grid = {"long_entry.ema.window": range(2, 2 + first), "long_entry.ema_2.window": range(120, 220)}
+    grid["long_exit.ema_2.window"] = range(230, 330)
+    cpu, start = time.process_time(), time.perf_counter()
+    table = dt.sweep(request, grid, SweepOptions(threads=2, scheduler="")).table
+    cpu, took = time.process_time() - cpu, time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{len(table):,} combinations × 2,500 bars   {took:.1f} s, {cpu:.1f} s of CPU, {memory:.0f} MB in all")
+
+
 def on_dask() -> None:
     from distributed import LocalCluster
 
@@ -159,6 +189,7 @@ def on_dask() -> None:
 
 def main() -> None:
     warnings.simplefilter("ignore")
+    million()
     simulations(500, 2_500, 3)
     simulations(1, 500_000, 5)
     whole_results()
