@@ -119,8 +119,10 @@ def _own_rule(rule: Rule, where: str) -> Part:
 
         def look(leaf: Operand | Number, own: set[str] = own) -> Operand | Number:
             place = names.of(leaf)
-            params = [p.name for p in REGISTRY[leaf.name].params] if getattr(leaf, "name", None) in REGISTRY else ()
-            own.update([place] if isinstance(leaf, Number) else [f"{place}.{param}" for param in params])
+            if isinstance(leaf, Number):
+                own.add(place)
+            elif leaf.name in REGISTRY:
+                own.update(f"{place}.{param.name}" for param in REGISTRY[leaf.name].params)
             return leaf
 
         _rebuilt(side, look)
