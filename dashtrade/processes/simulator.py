@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -98,7 +99,7 @@ def listen(port: int) -> socket.socket:
 
 def _warm(app: Starlette) -> None:
     """Load the price sources before the first order needs them."""
-    app.state.service.prices.price("SPY")
+    app.state.service.prices.price("AAPL")  # every source has it, the sample too
 
 
 def main() -> int:
@@ -145,4 +146,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # a question to a price source that does not answer would be waited for
