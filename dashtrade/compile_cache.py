@@ -20,7 +20,10 @@ def keep_compiled(package: Path, data_dir: Path | None = None) -> Path | None:
     ``NUMBA_CACHE_DIR`` says), else the folder inside ``data_dir`` (the configured one when left out)."""
     if os.environ.get("NUMBA_CACHE_DIR"):
         return None
-    if all(_writable(folder / "__pycache__") for folder in (package / name for name in ("indicators", "patterns", "backtest"))):
+    if all(
+        _writable(folder / "__pycache__")
+        for folder in (package / name for name in ("indicators", "patterns", "backtest"))
+    ):
         return None
     if data_dir is None:
         from dashtrade.settings import default_data_dir

@@ -279,7 +279,7 @@ def _tell_lost_protection(session: Session, account: AccountRow) -> None:
         _warn(session, account, bot, f"UNPROTECTED:{row.parent_id}", text, "The bot holds its shares unprotected.")
 
 
-def unprotected_rest(bot_id: ColumnElement[int] | int) -> Select[tuple[int, int]]:
+def unprotected_rest(bot_id: ColumnElement[int] | int) -> Select[int, int | None]:
     """Bot and entry of closing orders that were cancelled for an exit, while shares of that entry are still held."""
     leg, other = aliased(IntentRow), aliased(IntentRow)
     kept = exists(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from installation_rows import ROWS, fill
 from sqlalchemy import Connection, NullPool, text
 
 from dashtrade.db import migrate, schema
 from dashtrade.db.engine import make_engine
-from installation_rows import ROWS, fill
 
 REVISIONS = [f"{number:04d}" for number in range(1, int(schema.HEAD) + 1)]
 EARLIER = REVISIONS[:-1]
