@@ -21,7 +21,8 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path):
     bars.set_index(index).to_csv(tmp_path / "bars.csv")
     kept = tmp_path / "kept"
     words = [sys.executable, "-m", "dashtrade.cli", "sweep", "ema_cross", "--file", str(tmp_path / "bars.csv"),
-             "-p", "fast=3:62:1", "-p", "slow=63:122:1", "-p", "stops.loss=0.05", "--threads", "1", "--json", "--top", "3600"]  # fmt: skip
+             "-p", "fast=3:62:1", "-p", "slow=63:122:1", "-p", "stops.loss=0.05", "--threads", "1", "--json",
+             "--top", "3600"]  # fmt: skip
     environment = {**os.environ, "DASHTRADE_DATA_DIR": str(tmp_path / "data")}
     with subprocess.Popen([*words, "--resume", str(kept)], env=environment, stdout=subprocess.DEVNULL) as first:
         while len(list(kept.glob("*.npy"))) < 4:
