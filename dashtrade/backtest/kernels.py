@@ -90,7 +90,8 @@ def _buy(state, size, percent, price, commission, fixed, slippage, granularity, 
         else:
             fees = limit - most
             total = limit
-    if _close(wanted, 0.0) or (final < 0 and not _close(final, 0.0)):
+    least = 0.0 if math.isnan(granularity) else granularity  # no fee for an order of no share
+    if _close(wanted, 0.0) or (final < least and not _close(final, least)):
         return False, 0.0, 0.0, 0.0
     after = _add(position, final)
     if position < 0:

@@ -112,6 +112,11 @@ class Rows:
     def shape(self) -> tuple[int, int]:
         return self.long_entry.shape[0], self.long_entry.shape[1]
 
+    @property
+    def least(self) -> float:
+        """The smallest order: with whole shares one, since the engine charges the fixed fee for an order of none."""
+        return 0.0 if np.isnan(self.granularity) else self.granularity
+
 
 def _one(value: float, dtype: Any) -> NDArray[Any]:
     return np.full((1, 1), value, dtype=dtype)
@@ -151,7 +156,7 @@ def _simulate(rows: Rows, max_orders: int | None) -> NDArray[Any]:
             rows.long_entry, rows.long_exit, rows.short_entry, rows.short_exit,
             rows.size, _INF, _one(rows.size_type, _I),
             _one(rows.commission, _F), _one(rows.fixed, _F), _one(rows.slippage, _F),
-            _ZERO, _INF, _one(rows.granularity, _F), _ZERO, locked, _YES, _NO, _NO, _I0, _I0, _I0, _I0, _I0,
+            _one(rows.least, _F), _INF, _one(rows.granularity, _F), _ZERO, locked, _YES, _NO, _NO, _I0, _I0, _I0, _I0, _I0,
             _INF, rows.open, rows.high, rows.low, rows.close, rows.loss, rows.trailing, rows.profit,
             _I2, _I1, _I0, _I1,
             use_stops=rows.use_stops, auto_call_seq=sharing, ffill_val_price=True, update_value=False,
@@ -182,7 +187,7 @@ def portfolio(rows: Rows, index: Any, columns: Any, freq: Any = None) -> Any:
         open=frame(rows.open), high=frame(rows.high), low=frame(rows.low),
         sl_stop=frame(rows.loss) if rows.use_stops else None, sl_trail=frame(rows.trailing),
         tp_stop=frame(rows.profit) if rows.use_stops else None,
-        stop_entry_price="FillPrice", stop_exit_price="StopMarket", min_size=0.0,
+        stop_entry_price="FillPrice", stop_exit_price="StopMarket", min_size=rows.least,
         fees=rows.commission, fixed_fees=rows.fixed, slippage=rows.slippage, size_granularity=rows.granularity,
         upon_opposite_entry="Ignore",
         lock_cash=frame(rows.long_entry | rows.short_entry) if rows.lock_cash else False,
