@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -22,6 +24,12 @@ from dashtrade.domain.users import Role, User
 TEMPLATE = "dashtrade_template"
 PASSWORD = "Correct-Horse-7-Battery"
 _numbers = itertools.count(1)
+
+# The same cases in every run, so that a change is judged by what it changes. To look for new ones:
+# DASHTRADE_HYPOTHESIS=search, with more of them by DASHTRADE_ORACLE_EXAMPLES.
+hypothesis_settings.register_profile("same", derandomize=True)
+hypothesis_settings.register_profile("search")
+hypothesis_settings.load_profile(os.environ.get("DASHTRADE_HYPOTHESIS", "same"))
 
 
 def _on_server(url: str, statement: str) -> None:
