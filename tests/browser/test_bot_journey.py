@@ -147,7 +147,8 @@ def test_from_the_wizard_to_a_filled_order_and_the_kill_switches(
     page.get_by_role("button", name="Stop all trading").click()
     page.get_by_role("button", name="Yes, stop every entry").click()
     expect(page.get_by_role("alert").first).to_contain_text("Trading is stopped")
-    assert rows(house, "SELECT scope FROM trading_halts WHERE cleared_at IS NULL") == [("user",)]
+    # the one thrown here; on a slow machine the books may have stopped the symbol by themselves as well
+    assert rows(house, "SELECT scope FROM trading_halts WHERE cleared_at IS NULL AND cause = 'manual'") == [("user",)]
     assert rows(house, "SELECT title FROM notifications WHERE title LIKE 'Trading is%'") == [("Trading is stopped",)]
     tab(page, "Set up")
     page.get_by_role("button", name="Send test alert").click()
