@@ -32,7 +32,8 @@ def receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             status = state.answers.pop(0) if state.answers else 200
-            state.got.append({"path": self.path, "status": status} | json.loads(body))
+            key = self.headers.get("Idempotency-Key")
+            state.got.append({"path": self.path, "status": status, "key": key} | json.loads(body))
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()

@@ -88,6 +88,10 @@ ROWS: dict[str, list[str]] = {
         "INSERT INTO user_source_keys (user_id, source, key_encrypted) VALUES (1, 'alpha_vantage', 'sealed')",
         "INSERT INTO source_requests (user_id, source, what, arguments) VALUES (1, 'alpaca', 'history', '{}')",
     ],
+    "0007": [
+        "UPDATE alert_rules SET channel_ids = ARRAY[1::bigint]",
+        "UPDATE notification_deliveries SET state = 'maybe', claim = 'abc.0'",
+    ],
 }
 
 

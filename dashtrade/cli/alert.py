@@ -48,18 +48,40 @@ def add(
     expires_in: Annotated[str | None, typer.Option(help="How long it watches, such as 30d.")] = None,
     name: Annotated[str | None, typer.Option(help="What the message calls it.")] = None,
     source: Annotated[str, typer.Option(help="Price source, such as sample; left out: the installation's own.")] = "",
+    through: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--channel",
+            help="Name of a channel that carries it, more than once for several; `none`: the program alone.",
+        ),
+    ] = None,
 ) -> None:
-    """Add an alert."""
+    """Add an alert. Without --channel every channel carries it."""
     from dashtrade.domain.alerts import NewAlert
     from dashtrade.services.alert_rules import add_alert
 
     uow, owner = _opened(user)
+    carried = None if not through else _channels(uow, owner, through)
     expires = None if expires_in is None else datetime.now(UTC) + _span("expires_in", expires_in)
     wait = _span("cooldown", cooldown)
     rule = add_alert(
-        uow, owner, NewAlert(kind, condition, symbol, interval, frequency, wait, expires, name=name, source=source)
+        uow,
+        owner,
+        NewAlert(kind, condition, symbol, interval, frequency, wait, expires, name, source, channels=carried),
     )
     typer.echo(f"Alert {rule.id}: {rule.symbol} {rule.label}, {rule.interval} bars, {rule.frequency}.")
+
+
+def _channels(uow: Any, owner: int, names: list[str]) -> tuple[int, ...]:
+    from dashtrade.services.channels import list_channels as listed
+
+    known = {channel.name: channel.id for channel in listed(uow, owner)}
+    if names == ["none"] and "none" not in known:
+        return ()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InvalidInput("channel", f"{unknown[0]!r} is not known.", allowed=[*known, "none"])
+    return tuple(known[name] for name in names)
 
 
 @app.command("list")

@@ -60,11 +60,14 @@ class Scope(StrEnum):
 WATCHLIST = "WATCHLIST"
 """Stands for the symbol in a rule on the watchlist."""
 INTERVALS = ("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1wk")
+AGAIN = ("dead", "maybe")
+"""States of a message that a person may have sent again: given up, or in doubt whether it arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """What a user asks for. ``symbol`` None watches every symbol of the watchlist, or of its named list ``within``."""
+    """What a user asks for. ``symbol`` None watches every symbol of the watchlist, or of its named list ``within``.
+    ``channels`` are numbers of the user's channels; None is every one that is on, nothing in it the program alone."""
 
     kind: str
     condition: str
@@ -76,12 +79,13 @@ class NewAlert:
     name: str | None = None
     source: str = ""
     within: str = ""
+    channels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
     """A rule as it is kept. ``symbol`` is ``WATCHLIST`` where ``scope`` is watchlist; ``within`` and ``list_id`` then
-    name the list, or nothing where it is the whole watchlist."""
+    name the list, or nothing where it is the whole watchlist. ``channels`` may name one that is gone since."""
 
     id: int
     user_id: int
@@ -101,6 +105,7 @@ class AlertRule:
     expires_at: datetime | None = None
     within: str = ""
     list_id: int | None = None
+    channels: tuple[int, ...] | None = None
 
     @property
     def label(self) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dashtrade.errors import InvalidInput
 
@@ -22,11 +23,13 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """``picture`` is a PNG, for services that take one; the others get the text alone."""
+    """``picture`` is a PNG, for services that take one; the others get the text alone. ``key`` goes to web services of
+    one's own as ``Idempotency-Key``, so that they can tell a repeat from a second message."""
 
     title: str
     body: str
     picture: bytes | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +66,72 @@ def takes_pictures(url: str) -> bool:
     return plugin is not None and bool(plugin.attachment_support)
 
 
-def send(url: str, messages: Sequence[Message], *, allow_private: bool = False) -> list[Outcome]:
+def seconds_for(count: int) -> float:
+    """The time that sending so many messages may take; the sending process ends itself after it."""
+    return SECONDS + SECONDS_EACH * count
+
+
+def send(url: str, messages: Sequence[Message], diary: Path, *, allow_private: bool = False) -> list[Outcome]:
     """One outcome for each message. Sent from a process of its own, which may reach public addresses only.
 
-    A proxy would hide where a message goes, so one is used only where private addresses are allowed anyway.
+    That process writes to ``diary`` what it begins and what came of it, so that it is known (:func:`read_diary`) even
+    where the caller is killed meanwhile. A proxy would hide where a message goes, so one is used only where private
+    addresses are allowed anyway.
     """
     names = (*_PASSED_ON, *_PROXIES) if allow_private else _PASSED_ON
     order = {
         "url": url,
         "allow_private": allow_private,
+        "seconds": seconds_for(len(messages)),
         "messages": [
             {
                 "title": each.title,
                 "body": each.body,
+                "key": each.key,
                 "picture": each.picture and base64.b64encode(each.picture).decode("ascii"),
             }
             for each in messages
         ],
     }
-    try:
-        done = subprocess.run(
+    why = "the sending process failed"
+    with diary.open("wb") as output:
+        sender = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.notify.sender"],
-            input=json.dumps(order),
             env={name: os.environ[name] for name in names if name in os.environ},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS + SECONDS_EACH * len(messages),
-            check=True,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
         )
-        results = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        return [Outcome(False, "Not delivered: the service took too long.")] * len(messages)
-    except (subprocess.CalledProcessError, ValueError):
-        return [Outcome(False, "Not delivered: the sending process failed.")] * len(messages)
-    return [Outcome(r["sent"], r.get("error"), r.get("final", False)) for r in results]
+        try:
+            sender.communicate(json.dumps(order).encode(), timeout=seconds_for(len(messages)) + 5)
+        except subprocess.TimeoutExpired:
+            why = "the service took too long"
+        finally:
+            sender.kill()
+            sender.wait()
+    known = read_diary(diary, len(messages))
+    return [each or Outcome(False, f"Not delivered: {why}.") for each in known.outcomes]
+
+
+@dataclass(frozen=True, slots=True)
+class Diary:
+    """What is known of each message: its outcome, or None. ``begun`` are the numbers of those whose sending began."""
+
+    outcomes: tuple[Outcome | None, ...]
+    begun: frozenset[int]
+
+
+def read_diary(path: Path, count: int) -> Diary:
+    """What the sending process wrote about ``count`` messages; a line that was cut off is left out."""
+    outcomes: list[Outcome | None] = [None] * count
+    begun: set[int] = set()
+    for line in path.read_bytes().splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if said.get("begins"):
+            begun.add(said["number"])
+        elif said["number"] < count:
+            outcomes[said["number"]] = Outcome(said["sent"], said.get("error"), said.get("final", False))
+    return Diary(tuple(outcomes), frozenset(begun))

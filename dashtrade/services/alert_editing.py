@@ -17,7 +17,7 @@ from dashtrade.domain.alerts import INTERVALS, WATCHLIST, AlertRule, Frequency, 
 from dashtrade.domain.market import HistoryRequest, Period, parse_interval, parse_symbol
 from dashtrade.errors import BadBars, DashTradeError, InvalidInput, NoDataInRange, NotFound
 from dashtrade.services.alert_conditions import BarsView, SignalCheck, check_of
-from dashtrade.services.alert_rules import LONGEST_COOLDOWN, get_alert
+from dashtrade.services.alert_rules import LONGEST_COOLDOWN, channels_of, get_alert
 from dashtrade.services.watchlists import list_id_of
 from dashtrade.services.work import working
 
@@ -75,6 +75,7 @@ def check_alert(new: NewAlert) -> NewAlert:
         name,
         new.source.strip()[:40],
         new.within,
+        new.channels,
     )
 
 
@@ -100,6 +101,7 @@ def update_alert(uow: UnitOfWork, user_id: int, alert_id: int, new: NewAlert) ->
             "expires_at": new.expires_at,
             "active_since": datetime.now(UTC),
             "list_id": list_id_of(work, user_id, new.within) if new.within else None,
+            "channel_ids": channels_of(work, user_id, new.channels),
         }
         work.session.execute(update(r).where(r.alert_id == alert_id).values(**details))
         work.commit()

@@ -219,7 +219,15 @@ def _write(
         _notify(uow, rule, row)
     for rule, error in off:
         title = f"The alert {rule.label} was switched off"
-        notify(uow, rule.user_id, "system", title, f"It cannot be evaluated: {error}", link="alerts")
+        notify(
+            uow,
+            rule.user_id,
+            "system",
+            title,
+            f"It cannot be evaluated: {error}",
+            link="alerts",
+            channels=rule.channels,
+        )
     return [as_event(row) for _, row in told]
 
 
@@ -297,7 +305,8 @@ def _event(
 def _notify(uow: UnitOfWork, rule: AlertRule, event: AlertEventRow) -> None:
     symbol = event.symbol
     link = None if symbol == WATCHLIST else f"analysis?symbol={quote(symbol)}&interval={rule.interval}"
-    notify(uow, rule.user_id, "alert", f"{symbol}: {rule.label}", _text(event), link=link, alert_event_id=event.id)
+    title = f"{symbol}: {rule.label}"
+    notify(uow, rule.user_id, "alert", title, _text(event), link=link, alert_event_id=event.id, channels=rule.channels)
 
 
 def _text(event: AlertEventRow) -> str:

@@ -18,7 +18,7 @@ from dashtrade.db.tables.alerts import (
     NotificationRow,
 )
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.domain.alerts import AlertEvent
+from dashtrade.domain.alerts import AGAIN, AlertEvent
 from dashtrade.errors import InvalidInput, NotFound
 from dashtrade.services import deliveries  # noqa: F401 - declares the job that sends, in a page's kernel too
 from dashtrade.services.alert_rules import as_event
@@ -29,7 +29,7 @@ from dashtrade.services.work import working
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An event's message in one channel; ``state`` is waiting, sent or dead."""
+    """An event's message in one channel; ``state`` is waiting, sending, sent, maybe or dead."""
 
     id: int
     channel: str
@@ -83,17 +83,17 @@ def alert_history(uow: UnitOfWork, user_id: int, *, limit: int = 200) -> list[To
 
 
 def retry_delivery(uow: UnitOfWork, user_id: int, delivery_id: int) -> None:
-    """Puts a message that was given up into the queue again, as if it were new."""
+    """Puts a message that was given up, or was perhaps not sent, into the queue again, as if it were new."""
     d = NotificationDeliveryRow
     with working(uow) as work:
         mine = select(d.state).where(d.user_id == user_id, d.id == delivery_id)
         state = work.session.scalar(mine)
         if state is None:
             raise NotFound("There is no such message.")
-        again = update(d).where(d.user_id == user_id, d.id == delivery_id, d.state == "dead")
-        values = {"state": "waiting", "attempts": 0, "next_try_at": datetime.now(UTC)}
+        again = update(d).where(d.user_id == user_id, d.id == delivery_id, d.state.in_(AGAIN))
+        values = {"state": "waiting", "attempts": 0, "next_try_at": datetime.now(UTC), "claim": None}
         if work.session.scalar(again.values(**values).returning(d.id)) is None:
-            raise InvalidInput("message", "only one that was given up can be sent again.")
+            raise InvalidInput("message", "only one that was given up, or perhaps not sent, can be sent again.")
         enqueue(work, SEND, once="now")
         work.commit()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Select, delete, func, select, update
 
 from dashtrade.db.tables.accounts import PriceAlertRow, UserRow
-from dashtrade.db.tables.alerts import AlertEventRow, AlertRuleRow
+from dashtrade.db.tables.alerts import AlertEventRow, AlertRuleRow, NotificationChannelRow
 from dashtrade.db.tables.portfolio import WatchlistNameRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.alerts import INTERVALS, WATCHLIST, AlertEvent, AlertRule, Frequency, NewAlert, Scope
@@ -60,10 +61,22 @@ def add_alert(uow: UnitOfWork, user_id: int, new: NewAlert) -> AlertRule:
                 expires_at=new.expires_at,
                 active_since=now,
                 list_id=list_id_of(work, user_id, new.within) if new.within else None,
+                channel_ids=channels_of(work, user_id, new.channels),
             )
         )
         work.commit()
         return get_alert(work, user_id, row.id)
+
+
+def channels_of(work: UnitOfWork, user_id: int, wanted: Sequence[int] | None) -> list[int] | None:
+    """The numbers in their order, each once; InvalidInput where one is no channel of this user."""
+    if wanted is None:
+        return None
+    c = NotificationChannelRow
+    known = set(work.session.scalars(select(c.id).where(c.user_id == user_id)))
+    if not known.issuperset(wanted):
+        raise InvalidInput("channels", "one of them is gone; choose again.")
+    return sorted(set(wanted))
 
 
 def rules_query() -> Select[PriceAlertRow, AlertRuleRow, str | None]:
@@ -91,6 +104,7 @@ def as_rule(alert: PriceAlertRow, details: AlertRuleRow | None, within: str | No
         expires_at=details.expires_at,
         within=within or "",
         list_id=details.list_id,
+        channels=None if details.channel_ids is None else tuple(details.channel_ids),
     )
 
 

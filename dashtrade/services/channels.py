@@ -45,7 +45,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message on its way through one channel; ``state`` is waiting, sent or dead."""
+    """One message on its way through one channel; ``state`` is waiting, sending, sent, maybe or dead."""
 
     id: int
     channel: str
@@ -131,11 +131,16 @@ def remove_channel(uow: UnitOfWork, user_id: int, channel_id: int) -> None:
 
 
 def test_channel(uow: UnitOfWork, user_id: int, channel_id: int) -> int:
-    """Queues a test message through this channel, whatever its quiet hours; returns the message's number."""
+    """Queues a test message through this channel, whatever its quiet hours; returns the message's number.
+
+    InvalidInput for a channel that is off.
+    """
     with working(uow) as work:
         channel = next((each for each in list_channels(work, user_id) if each.id == channel_id), None)
         if channel is None:
             raise NotFound("There is no such channel.")
+        if not channel.is_active:
+            raise InvalidInput("channel", f"{channel.name} is off, so nothing goes out through it; switch it on first.")
         text = f"This is a test of the channel {channel.name}. Alerts will arrive here."
         number = notify(work, user_id, "test", "Test message from DashTrade", text, channels=[channel_id])
         work.commit()

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.services import accounts
+from dashtrade.services.delivery_claims import delete_diaries
 from dashtrade.services.jobs import JobContext, job
 from dashtrade.settings import Settings
 
@@ -77,6 +78,7 @@ def delete_old_records(context: JobContext) -> int:
     A page of a report goes before its row, so that a worker that dies in between leaves a row for the next night.
     """
     now, gone = datetime.now(UTC), 0
+    delete_diaries(context.settings, now - timedelta(days=1))
     for kept in RETENTION:
         if not kept.old or not kept.setting:
             continue

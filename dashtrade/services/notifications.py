@@ -41,8 +41,8 @@ def notify(
 ) -> int:
     """Adds a message and its deliveries; the caller commits. Returns the message's number.
 
-    ``kind`` is alert, report, test or system. ``channels`` names the user's channels; None is every active one. The
-    job that sends is queued in the same transaction.
+    ``kind`` is alert, report, test or system. ``channels`` names some of the user's channels, None all; only those
+    that are on carry it. The job that sends is queued in the same transaction.
     """
     row = NotificationRow(
         user_id=user_id, kind=kind, title=title[:200], body=body, link=link, alert_event_id=alert_event_id
@@ -50,8 +50,9 @@ def notify(
     uow.session.add(row)
     uow.session.flush()
     channel = NotificationChannelRow
-    wanted = select(channel.user_id, literal(row.id), channel.id).where(channel.user_id == user_id)
-    wanted = wanted.where(channel.is_active) if channels is None else wanted.where(channel.id.in_(channels))
+    wanted = select(channel.user_id, literal(row.id), channel.id).where(channel.user_id == user_id, channel.is_active)
+    if channels is not None:
+        wanted = wanted.where(channel.id.in_(channels))
     query = insert(NotificationDeliveryRow).from_select(["user_id", "notification_id", "channel_id"], wanted)
     if uow.session.scalars(query.returning(NotificationDeliveryRow.id)).all():
         enqueue(uow, SEND, once="now")

@@ -137,6 +137,7 @@ def old_records(uow_factory, ada, tmp_path):
 KINDS = {
     "evaluate_alerts": (alerts, "alert_engine.notify"),
     "send_notifications": (messages, "deliveries.send"),
+    "send_notifications after the answer": (messages, "deliveries.claimed"),
     "run_scheduled_report": (report, "report_schedules.run_limited"),
     "delete_old_records": (old_records, "housekeeping._pages_kept"),
 }
@@ -146,6 +147,7 @@ KINDS = {
 def test_a_worker_killed_in_a_job(name, workers, uow_factory, ada, tmp_path):
     load_jobs()
     prepare, point = KINDS[name]
+    name = name.partition(" ")[0]
     done = prepare(uow_factory, ada, tmp_path)
     killed = workers(point, name)
     assert killed.stdout.readline() == "there\n"
@@ -155,6 +157,7 @@ def test_a_worker_killed_in_a_job(name, workers, uow_factory, ada, tmp_path):
         uow.session.execute(text("UPDATE jobs.procrastinate_workers SET last_heartbeat = now() - interval '5 minutes'"))
         lost = "UPDATE jobs.procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'"
         uow.session.execute(text(lost))
+        uow.session.execute(text("UPDATE notification_deliveries SET claimed_until = now() - interval '1 minute'"))
         uow.commit()
     others = [workers("", name), workers("", name)]
     defer_restart(uow_factory)

@@ -26,6 +26,12 @@ def test_alerts_from_the_command_line(database_url, tmp_path, make_user):
         database_url, tmp_path, "alert", "channel", "add", "hook", "-u", "ada", given="ntfy://my-secret-topic\n"
     )
     assert channel.returncode == 0 and "my-secret-topic" not in channel.stdout + channel.stderr, channel.stderr
+    few = run(database_url, tmp_path, "alert", "add", "price_above", "2", "-u", "ada", "--channel", "hook")
+    assert few.returncode == 0, few.stderr
+    second = few.stdout.split()[1].rstrip(":")
+    assert run(database_url, tmp_path, "alert", "remove", second, "-u", "ada").returncode == 0
+    bad = run(database_url, tmp_path, "alert", "add", "price_above", "2", "-u", "ada", "--channel", "fax")
+    assert bad.returncode == 1 and "'fax' is not known" in bad.stderr and "hook" in bad.stderr
     assert run(database_url, tmp_path, "alert", "remove", number, "-u", "ada").returncode == 0
     assert number not in run(database_url, tmp_path, "alert", "list", "-u", "ada").stdout
     wrong = run(database_url, tmp_path, "alert", "add", "price_above", "much", "-u", "ada", "--symbol", "AAPL")

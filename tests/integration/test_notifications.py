@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,11 +17,13 @@ from PIL import Image
 from sqlalchemy import select, text, update
 
 from dashtrade.auth.vault import Vault, new_key
-from dashtrade.db.tables.alerts import NotificationChannelRow, NotificationDeliveryRow
+from dashtrade.db.tables.alerts import NotificationChannelRow, NotificationDeliveryRow, NotificationRow
 from dashtrade.domain.alerts import NewAlert
 from dashtrade.errors import ConfigurationError, InvalidInput, NotFound
-from dashtrade.services import channels, deliveries
-from dashtrade.services.alert_engine import write_event
+from dashtrade.services import channels, deliveries, delivery_claims
+from dashtrade.services.alert_editing import update_alert
+from dashtrade.services.alert_engine import trigger, write_event
+from dashtrade.services.alert_history import retry_delivery
 from dashtrade.services.alert_rules import add_alert
 from dashtrade.services.notifications import list_notifications, mark_read, notify, unread_count
 from dashtrade.settings import Settings, load_settings
@@ -242,6 +245,86 @@ def test_two_workers_send_each_message_once(uow_factory, context, ada, channel, 
     for worker in workers:
         worker.join()
     assert sorted(m["title"] for m in server.got) == ["once a", "once b"]
+
+
+def test_each_try_of_a_message_has_the_same_key(uow_factory, context, ada, channel, server):
+    server.answers[:] = [503, 200, 200]
+    tell(uow_factory, ada, "first")
+    deliveries.send_notifications(context)
+    due_now(uow_factory)
+    deliveries.send_notifications(context)
+    tell(uow_factory, ada, "second")
+    deliveries.send_notifications(context)
+    first, again, other = (message["key"] for message in server.got)
+    assert first == again != other and first.startswith("dashtrade-")
+
+
+def claims(uow_factory, context, *lines, age=timedelta(minutes=1)):
+    """What a worker leaves that is killed while it sends: a claim that ran out, and what its diary says."""
+    with uow_factory() as uow:
+        due = uow.session.execute(
+            select(NotificationDeliveryRow, NotificationRow)
+            .join(NotificationRow, NotificationRow.id == NotificationDeliveryRow.notification_id)
+            .order_by(NotificationDeliveryRow.id)
+        ).all()
+        diary = delivery_claims.claim([[tuple(each)] for each in due], context.settings, datetime.now(UTC))
+        uow.session.execute(update(NotificationDeliveryRow).values(claimed_until=datetime.now(UTC) - age))
+        uow.commit()
+    diary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return diary
+
+
+def test_what_a_killed_worker_did_is_read_from_the_diary_of_its_sender(uow_factory, context, ada, channel, server):
+    tell(uow_factory, ada, "answered", "in doubt", "never begun")
+    begun = [{"number": 0, "begins": True}, {"number": 0, "sent": True}, {"number": 1, "begins": True}]
+    claims(uow_factory, context, *begun)
+    assert [deliveries.send_notifications(context) for _ in range(3)] == [1, 1, 0]
+    assert [m["title"] for m in server.got] == ["never begun", "Perhaps not delivered: in doubt"]
+    with uow_factory() as uow:
+        listed = {d.title: d for d in channels.list_deliveries(uow, ada)}
+        assert listed["answered"].state == "sent" and listed["answered"].sent_at is not None
+        assert listed["in doubt"].state == "maybe" and "nobody knows" in listed["in doubt"].error
+        retry_delivery(uow, ada, listed["in doubt"].id)
+    assert deliveries.send_notifications(context) == 1 and server.got[-1]["title"] == "in doubt"
+
+
+def test_a_claim_of_another_machine_waits_for_it_and_is_then_in_doubt(uow_factory, context, ada, channel, server):
+    tell(uow_factory, ada, "far away")
+    claims(uow_factory, context).unlink()
+    assert deliveries.send_notifications(context) == 0 and states(uow_factory, ada)[0][1] == "sending"
+    claims(uow_factory, context, age=timedelta(hours=1)).unlink()
+    assert [deliveries.send_notifications(context) for _ in range(3)] == [0, 1, 0]
+    assert [m["title"] for m in server.got] == ["Perhaps not delivered: far away"]
+    assert "maybe" in [state for _, state, _ in states(uow_factory, ada)]
+
+
+def test_a_claim_that_holds_is_left_alone(uow_factory, context, ada, channel, server):
+    tell(uow_factory, ada, "being sent")
+    claims(uow_factory, context, age=timedelta(minutes=-1))
+    tell(uow_factory, ada, "next")
+    assert deliveries.send_notifications(context) == 0 and server.got == []
+
+
+def test_a_rule_chooses_its_channels(uow_factory, context, ada, channel, key, server):
+    with uow_factory() as uow:
+        mail = channels.add_channel(uow, ada, Vault(key).seal, "mail", server.url)
+        off = channels.add_channel(uow, ada, Vault(key).seal, "off", server.url)
+        channels.update_channel(uow, ada, off.id, is_active=False)
+        for name, chosen in (("all", None), ("mail", (mail.id, off.id)), ("program", ())):
+            rule = add_alert(uow, ada, NewAlert("price_above", "1", SYMBOL, name=name, channels=chosen))
+            assert rule.channels == chosen
+            trigger(uow, ada, rule.id)
+        told = {d.title.split(": ")[1]: set() for d in channels.list_deliveries(uow, ada)}
+        for each in channels.list_deliveries(uow, ada):
+            told[each.title.split(": ")[1]].add(each.channel)
+        assert told == {"all": {"hook", "mail"}, "mail": {"mail"}}
+        assert len(list_notifications(uow, ada)) == 3, "the program is told always"
+        with pytest.raises(InvalidInput, match="channels"):
+            add_alert(uow, ada, NewAlert("price_above", "1", SYMBOL, channels=(999_999,)))
+        with pytest.raises(InvalidInput, match="is off"):
+            channels.test_channel(uow, ada, off.id)
+        changed = update_alert(uow, ada, rule.id, NewAlert("price_above", "1", SYMBOL, channels=(channel.id,)))
+        assert changed.channels == (channel.id,)
 
 
 def test_channels_of_others_do_not_exist(uow_factory, ada, channel, make_user):

@@ -302,6 +302,33 @@ def test_history_shows_what_fired_the_price_since_and_each_channel(house: House)
     assert house.view.channels.rows == []
 
 
+def test_a_rule_goes_through_the_channels_that_are_chosen(house: House) -> None:
+    view = house.view
+    view.symbol.value, view.params.controls["level"].value, view.through.value = SYMBOL, "101", "some"
+    assert "no channel yet" in view.pick_box.children[0].value and "choose one" in view.blocker.value
+    with house.uow() as work:
+        work.session.add_all(
+            NotificationChannelRow(user_id=house.user.id, name=name, service="ntfy", url_encrypted="x")
+            for name in ("phone", ATTACK)
+        )
+        work.commit()
+    house.model.refresh()
+    phone, attack = (c.id for c in sorted(house.model.overview.channels, key=lambda c: c.name != "phone"))
+    assert house.model.draft["channels"] == "some", "what was chosen is kept"
+    view.picks[phone].value = True
+    number = house.add(type="price_above", symbol=SYMBOL, level="101", interval="1h")
+    assert alert_rules.get_alert(house.uow(), house.user.id, number).channels == (phone,)
+    assert view.rules.rows[0]["channels"] == "program, phone" and "through phone" in house.said
+    house.press("rules", "edit", number)
+    assert view.through.value == "some" and view.picks[phone].value and not view.picks[attack].value
+    view.through.value = "program"
+    view.save.click()
+    assert alert_rules.get_alert(house.uow(), house.user.id, number).channels == ()
+    assert view.rules.rows[0]["channels"] == "program"
+    house.model.restore({"type": "price_above", "channels": "some 1; drop"})
+    assert "is not known" in house.view.blocker.value
+
+
 def test_a_channel_that_cannot_be_sealed_or_read_is_refused_without_its_address(house: House) -> None:
     house.view.channel_form.controls["name"].value = "phone"
     house.view.address.value = "ntfy://a-secret-topic"
@@ -312,6 +339,7 @@ def test_a_channel_that_cannot_be_sealed_or_read_is_refused_without_its_address(
     house.view.address.value = "nonsense-secret"
     house.view.add_channel.click()
     assert "is not a channel" in house.said and "secret" not in house.said
+    assert house.view.address.value == "nonsense-secret", "what was typed can be mended"
 
 
 def test_another_users_rules_and_messages_are_out_of_reach(house: House) -> None:

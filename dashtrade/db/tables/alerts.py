@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dashtrade.db.tables.base import Base, CreatedAt, PrimaryKey, Timestamp
@@ -38,6 +38,8 @@ class AlertRuleRow(Base):
     active_since: Mapped[CreatedAt]
     # of scope watchlist: this named list of it; without one, all of it
     list_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("watchlist_names.id"))
+    # the channels that carry what it tells: none named is every one, an empty list is the program alone
+    channel_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
 
 
 class AlertCursorRow(Base):
@@ -123,13 +125,15 @@ class NotificationChannelRow(Base):
 
 
 class NotificationDeliveryRow(Base):
-    """One notification on its way through one channel. ``dead``: given up, with the last error."""
+    """One notification on its way through one channel. ``sending``: claimed by a worker, until then; ``maybe``: its
+    worker ended before the service's answer was known; ``dead``: given up, with the last error."""
 
     __tablename__ = "notification_deliveries"
     __table_args__ = (
         UniqueConstraint("notification_id", "channel_id"),
-        CheckConstraint("state IN ('waiting', 'sent', 'dead')", name="state_known"),
+        CheckConstraint("state IN ('waiting', 'sending', 'sent', 'maybe', 'dead')", name="state_known"),
         Index("ix_notification_deliveries_due", "channel_id", "next_try_at", postgresql_where=sql("state = 'waiting'")),
+        Index("ix_notification_deliveries_claimed", "channel_id", postgresql_where=sql("state = 'sending'")),
     )
 
     id: Mapped[PrimaryKey]
@@ -140,4 +144,6 @@ class NotificationDeliveryRow(Base):
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     next_try_at: Mapped[CreatedAt]
     sent_at: Mapped[Timestamp | None] = mapped_column()
+    claim: Mapped[str | None] = mapped_column(String(32))
+    claimed_until: Mapped[Timestamp | None] = mapped_column()
     error: Mapped[str | None] = mapped_column(Text)

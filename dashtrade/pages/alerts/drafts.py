@@ -16,9 +16,11 @@ from dashtrade.pages.fields import shown
 SYMBOL, WATCHLIST = "symbol", "watchlist"
 LIST = "list:"
 """Before the name of a list, in the field ``watch``."""
+PROGRAM, SOME = "program", "some"
+"""In the field ``channels``: the program alone; ``some 1 3``: these channels. Nothing is every channel."""
 EMPTY: Mapping[str, str] = {
     "type": "price_above", "watch": SYMBOL, "symbol": "", "interval": "1d", "source": "", "frequency": "once",
-    "cooldown": "", "expires": "", "name": "",
+    "cooldown": "", "expires": "", "name": "", "channels": "",
 }  # fmt: skip
 FREQUENCIES = {
     Frequency.ONCE.value: "Once, then switch off",
@@ -64,6 +66,7 @@ def to_rule(draft: Mapping[str, str], known: Mapping[str, Kind], zone: str) -> N
         draft["name"].strip() or None,
         draft["source"],
         within,
+        through(draft["channels"]),
     )
 
 
@@ -85,6 +88,7 @@ def from_rule(rule: AlertRule, known: Mapping[str, Kind], zone: str) -> dict[str
         "cooldown": span_text(rule.cooldown),
         "expires": "" if rule.expires_at is None else rule.expires_at.astimezone(zone_of(zone)).date().isoformat(),
         "name": rule.name or "",
+        "channels": through_text(rule.channels),
         **raw,
     }
 
@@ -105,6 +109,25 @@ def with_defaults(draft: Mapping[str, str], known: Mapping[str, Kind]) -> dict[s
     full = {**EMPTY, **draft}
     kind = known.get(full["type"])
     return {**({f.name: shown(f.default) for f in kind.fields} if kind is not None else {}), **full}
+
+
+def through(text: str) -> tuple[int, ...] | None:
+    """Numbers of channels from the field: None for every one, nothing for the program alone."""
+    if not text:
+        return None
+    if text == PROGRAM:
+        return ()
+    word, *numbers = text.split()
+    if word != SOME or not all(number.isascii() and number.isdecimal() and len(number) < 19 for number in numbers):
+        raise InvalidInput("channels", f"{text[:40]!r} is not known.", allowed=("", PROGRAM, f"{SOME} 1 2"))
+    if not numbers:
+        raise InvalidInput("channels", "choose one at least, or let the program alone tell.")
+    return tuple(int(number) for number in numbers)
+
+
+def through_text(channels: tuple[int, ...] | None) -> str:
+    """The inverse of :func:`through`."""
+    return "" if channels is None else " ".join([SOME, *map(str, channels)]) if channels else PROGRAM
 
 
 def span(text: str) -> timedelta:

@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets as t
 
-from dashtrade.domain.alerts import AlertRule, NewAlert
+from dashtrade.domain.alerts import AGAIN, AlertRule, NewAlert
 from dashtrade.domain.market import Quote
 from dashtrade.errors import DashTradeError, InvalidInput, NotFound
 from dashtrade.pages.alerts import drafts
@@ -125,7 +125,10 @@ class AlertsModel(PageModel):
             if outcome.error is None:
                 if self._troubled:
                     self.say(Message("success", "Connected again."))
+                named = self.overview.channels != outcome.value.channels
                 self._troubled, self.overview, self.loaded = False, outcome.value, True
+                if named:  # the sentence names channels
+                    self.set_draft(self.draft)
             elif not self._troubled:
                 self._troubled = True
                 self.say(describe(outcome.error))
@@ -189,9 +192,16 @@ class AlertsModel(PageModel):
                 f"{drafts.SPOKEN[new.frequency]}."]  # fmt: skip
         if new.cooldown:
             said.append(f"At least {drafts.span_text(new.cooldown)} between two bars it tells about.")
+        if new.channels is not None:
+            said.append(f"Told in the program{self._through(new.channels)}.")
         if new.expires_at is not None:
             said.append(f"Watches until the end of {self.draft['expires']}.")
         return " ".join(said)
+
+    def _through(self, channels: Sequence[int]) -> str:
+        names = {c.id: c.name for c in self.overview.channels}
+        told = [names.get(number, "a channel that is gone") for number in channels]
+        return f" and through {', '.join(told)}" if told else " alone"
 
     def clear(self) -> None:
         self.editing = 0
@@ -267,12 +277,12 @@ class AlertsModel(PageModel):
         self.refresh()
 
     def told_action(self, name: str, row: str) -> None:
-        """Sends again what was given up of one event."""
+        """Sends again what was given up, or is in doubt, of one event."""
         told = next((each for each in self.overview.told if str(each.event.id) == row), None)
-        dead = [sent.id for sent in told.sent if sent.state == "dead"] if told is not None else []
-        if name != "again" or not dead:
+        failed = [sent.id for sent in told.sent if sent.state in AGAIN] if told is not None else []
+        if name != "again" or not failed:
             raise InvalidInput("action", "there is nothing to send again.")
-        for number in dead:
+        for number in failed:
             self._services.retry(number)
         self.say(Message("success", "Queued again. It is sent as soon as the jobs worker is free."))
         self.refresh()

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from dashtrade.domain.alerts import AlertRule, Scope
+from dashtrade.domain.alerts import AGAIN, AlertRule, Scope
 from dashtrade.pages.alerts.drafts import SHORT, span_text
 from dashtrade.pages.alerts.kinds import Kind, in_words
 from dashtrade.pages.alerts.model import Overview
@@ -23,7 +23,7 @@ RULES = (
     Column("actions", "Actions", "actions"),
     Column("cooldown", "Pause", help="Least time between two bars that it tells about"),
     Column("expires", "Until", "time"),
-    Column("channels", "Channels", help="The program itself always, and every channel that is on"),
+    Column("channels", "Channels", help="The program itself always, and the rule's channels that are on"),
     Column("title", "Name"),
     Column("source", "Prices from"),
     Column("remark", "Remark", help="Why its bars could not be read the last time"),
@@ -68,11 +68,11 @@ DELIVERIES = (
     Column("error", "Last error"),
     Column("actions", "Actions", "actions"),
 )
-_SENT = {"sent": ("✓ sent", "good"), "waiting": ("… waiting", "warn"), "dead": ("✕ given up", "bad")}
+_SENT = {"sent": ("✓ sent", "good"), "waiting": ("… waiting", "warn"), "sending": ("… being sent", "warn"),
+         "maybe": ("? perhaps sent", "warn"), "dead": ("✕ given up", "bad")}  # fmt: skip
 
 
 def rule_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]:
-    on = [c.name for c in seen.channels if c.is_active]
     rows = []
     for rule in seen.rules:
         words = in_words(known, rule.kind, rule.condition)
@@ -83,7 +83,7 @@ def rule_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
             "state": "● on" if rule.is_active else "○ off",
             "condition": words, "interval": rule.interval,
             "frequency": SHORT[rule.frequency.value], "cooldown": span_text(rule.cooldown),
-            "expires": rule.expires_at, "channels": ", ".join(["program", *on]), "told": rule.triggered_at,
+            "expires": rule.expires_at, "channels": _through(rule, seen), "told": rule.triggered_at,
             "source": rule.source, "remark": _problem(rule, seen),
             "tones": {"state": "good" if rule.is_active else "plain"},
             "actions": [
@@ -93,6 +93,14 @@ def rule_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
             ],
         })  # fmt: skip
     return rows
+
+
+def _through(rule: AlertRule, seen: Overview) -> str:
+    """The names of what carries the rule's messages now; one that is off is said to be."""
+    if rule.channels is None:
+        return ", ".join(["program", *(c.name for c in seen.channels if c.is_active)])
+    known = {c.id: c.name if c.is_active else f"{c.name} (off)" for c in seen.channels}
+    return ", ".join(["program", *(known.get(number, "a removed channel") for number in rule.channels)])
 
 
 def _watched(rule: AlertRule, seen: Overview) -> tuple[str, ...]:
@@ -122,7 +130,7 @@ def told_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
             "data": "SIMULATED" if made_up else "market",
             "tones": {"sent": tone, "data": "warn" if made_up else "plain"},
             "chart": _chart(event.symbol, event.interval, each.source),
-            "actions": [action("again", "Send again")] if any(s.state == "dead" for s in each.sent) else [],
+            "actions": [action("again", "Send again")] if any(s.state in AGAIN for s in each.sent) else [],
         })  # fmt: skip
     return rows
 
@@ -138,10 +146,10 @@ def _sent(sent: Sequence[Any]) -> tuple[str, str]:
     """All ways of one event in a line, and the worst of their tones."""
     parts = ["✓ program"]
     for one in sent:
-        text = {"sent": "✓", "waiting": "…", "dead": "✕"}[one.state]
-        parts.append(f"{text} {one.channel}" + (f" ({one.error})" if one.state == "dead" and one.error else ""))
+        text = _SENT[one.state][0][0]
+        parts.append(f"{text} {one.channel}" + (f" ({one.error})" if one.state in AGAIN and one.error else ""))
     states = {one.state for one in sent}
-    return " · ".join(parts), "bad" if "dead" in states else "warn" if "waiting" in states else "good"
+    return " · ".join(parts), "bad" if "dead" in states else "good" if states <= {"sent"} else "warn"
 
 
 def values_text(values: Mapping[str, Any]) -> str:
@@ -175,7 +183,7 @@ def delivery_rows(seen: Overview) -> list[dict[str, Any]]:
             "title": d.title, "attempts": d.attempts,
             "sent": d.sent_at, "next": d.next_try_at if d.state == "waiting" else None, "error": d.error,
             "tones": {"state": _SENT[d.state][1]},
-            "actions": [action("again", "Send again")] if d.state == "dead" else [],
+            "actions": [action("again", "Send again")] if d.state in AGAIN else [],
         }
         for d in seen.deliveries
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import ipywidgets as w
 
 from dashtrade.domain.alerts import INTERVALS
 from dashtrade.pages.alerts import rows
-from dashtrade.pages.alerts.drafts import BARS, FREQUENCIES, LIST, SYMBOL, WATCHLIST
+from dashtrade.pages.alerts.drafts import BARS, FREQUENCIES, LIST, PROGRAM, SOME, SYMBOL, WATCHLIST
 from dashtrade.pages.alerts.model import TABS, AlertsModel
 from dashtrade.pages.widgets.bits import (
     field,
@@ -34,6 +34,7 @@ NEW_CHANNEL = (
     FieldSpec("quiet_from", "Quiet from", "text", None, optional=True, help="Such as 22:00; left out: never quiet"),
     FieldSpec("quiet_until", "Quiet until", "text", None, optional=True, help="Such as 07:00"),
 )
+THROUGH = [("Every channel that is on", ""), ("The program alone", PROGRAM), ("Chosen channels", SOME)]
 EMPTY = {
     "rules": "No alert yet. Make one under New alert.",
     "told": "Nothing was told yet. Rules are looked at once a minute, at the close of their bars.",
@@ -72,6 +73,9 @@ class AlertsView(PageView):
         self.cooldown = w.Text(placeholder="none, or 30m, 4h, 2d")
         self.expires = w.DatePicker()
         self.name = w.Text(placeholder="what the message calls it")
+        self.through = w.Dropdown(options=THROUGH)
+        self.picks: dict[int, w.Checkbox] = {}
+        self.pick_box = row()
         self.spoken, self.blocker = html(""), html("")
         self.save = w.Button(button_style="primary")
         self.preview = w.Button(description="Try on the last year")
@@ -109,7 +113,9 @@ class AlertsView(PageView):
                 field("Pause between two", self.cooldown, "Least time between two bars that it tells about"),
                 field("Watch until", self.expires, "The end of that day; empty watches for ever"),
                 name,
+                field("Sent through", self.through, "The bell in the program is told always"),
             ),
+            self.pick_box,
             self.spoken,
             self.blocker,
             row(self.save, self.preview, self.clear),
@@ -138,7 +144,7 @@ class AlertsView(PageView):
         for key, button in self.tabs.items():
             self.click(button, partial(setattr, model, "tab", key))
         self.shell.observe(model.guard(self._zone), "zone")
-        for control in (*self._controls.values(), self.expires):
+        for control in (*self._controls.values(), self.expires, self.through):
             control.observe(model.guard(self._typed), "value")
         self.click(self.save, model.save)
         self.click(self.preview, model.preview)
@@ -168,6 +174,8 @@ class AlertsView(PageView):
             return
         raw = {name: str(control.value) for name, control in self._controls.items()}
         raw["expires"] = self.expires.value.isoformat() if isinstance(self.expires.value, date) else ""
+        chosen = [str(number) for number, pick in self.picks.items() if pick.value]
+        raw["channels"] = " ".join([SOME, *chosen]) if self.through.value == SOME else self.through.value
         if raw["type"] == self.model.draft.get("type"):
             raw.update({name: str(control.value) for name, control in self.params.controls.items()})
         elif "level" in self.params.controls and raw["type"].startswith("price_"):
@@ -176,9 +184,9 @@ class AlertsView(PageView):
 
     def _add_channel(self) -> None:
         values = self.channel_form.values()
-        address, self.address.value = self.address.value, ""
         zone = self.shell.zone or "America/New_York"
-        self.model.add_channel(values.pop("name"), address, timezone=zone, **values)
+        self.model.add_channel(values.pop("name"), self.address.value, timezone=zone, **values)
+        self.address.value = ""  # not before it is kept: what was refused can be mended
         self.channel_form.reset()
 
     # ------------------------------------------------------------------ to the controls
@@ -200,6 +208,7 @@ class AlertsView(PageView):
             expires = _date(draft["expires"])
             if self.expires.value != expires:
                 self.expires.value = expires
+            self._draw_picks(draft["channels"])
             if kind is not None:
                 if list(self.params.controls) != [f.name for f in kind.fields] or self._shown != kind.key:
                     self._shown = kind.key
@@ -217,6 +226,22 @@ class AlertsView(PageView):
         self.tabs["new"].description = "Edit alert" if editing else TABS["new"]
         self.save.description = "Save changes" if editing else "Save alert"
         self.clear.description = "Stop editing" if editing else "Clear"
+
+    def _draw_picks(self, text: str) -> None:
+        """A box for each channel where some are chosen; one that the rule names and that is gone keeps none."""
+        channels = self.model.overview.channels
+        shown = {number: pick.description for number, pick in self.picks.items()}
+        if shown != {c.id: c.name for c in channels} or not self.pick_box.children:
+            self.picks = {c.id: w.Checkbox(description=c.name, indent=False) for c in channels}
+            for pick in self.picks.values():
+                pick.observe(self.model.guard(self._typed), "value")
+            none = html('<p class="dt-muted">There is no channel yet. Add one under Channels.</p>')
+            self.pick_box.children = list(self.picks.values()) or [none]
+        word, *numbers = text.split() or [""]
+        self.through.value = word if word in (PROGRAM, SOME) else ""
+        for number, pick in self.picks.items():
+            pick.value = str(number) in numbers
+        show_if(self.pick_box, word == SOME)
 
     def _offer_lists(self, chosen: str) -> None:
         """The lists there are, and the one that the rule names even where it is gone."""
