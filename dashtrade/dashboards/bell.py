@@ -12,9 +12,12 @@ from tornado import web
 
 from dashtrade.dashboards.errors import Screens
 from dashtrade.dashboards.identity import SessionIdentity
+from dashtrade.dashboards.kernels import browser_zone
 from dashtrade.db.unit_of_work import UnitOfWork
+from dashtrade.domain.formats import NUMBERS, TIME_ZONE, Formats
 from dashtrade.errors import DatabaseUnavailable
 from dashtrade.services.notifications import list_notifications, mark_read, unread_count
+from dashtrade.services.preferences import get_preferences
 
 SHOWN = 12
 LONGEST_BODY = 400
@@ -41,7 +44,8 @@ class BellHandler(Screens, APIHandler):
         await self._answer(me)
 
     async def _answer(self, user_id: int) -> None:
-        found = await self._ask(lambda uow: _read(uow, user_id))
+        zone = browser_zone(self)
+        found = await self._ask(lambda uow: _read(uow, user_id, zone))
         self.set_header("Cache-Control", "no-store")
         self.finish(found)
 
@@ -66,7 +70,9 @@ def _wanted(body: bytes) -> list[int] | None:
     return ids
 
 
-def _read(uow: UnitOfWork, user_id: int) -> dict[str, Any]:
+def _read(uow: UnitOfWork, user_id: int, browser: str) -> dict[str, Any]:
+    kept = get_preferences(uow, user_id, (TIME_ZONE, NUMBERS))
+    here, abroad = Formats.of(kept.get(TIME_ZONE), kept.get(NUMBERS), browser), Formats.of("America/New_York", None)
     return {
         "unread": unread_count(uow, user_id),
         "items": [
@@ -76,7 +82,9 @@ def _read(uow: UnitOfWork, user_id: int) -> dict[str, Any]:
                 "title": each.title,
                 "body": each.body[:LONGEST_BODY],
                 "link": each.link if each.link and INNER_LINK.fullmatch(each.link) else None,
-                "at": each.created_at.timestamp(),
+                "at": each.created_at.isoformat(),
+                "when": here.when(each.created_at),
+                "hint": f"{here.zone} · New York {abroad.when(each.created_at)}",
                 "read": each.read_at is not None,
             }
             for each in list_notifications(uow, user_id, limit=SHOWN)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.base.call_context import CallContext
@@ -18,8 +19,10 @@ from tornado import web
 from traitlets import Dict, Integer, List, Unicode
 
 from dashtrade.dashboards.identity import SignedIn
+from dashtrade.domain.formats import known_zone
 from dashtrade.domain.users import Role
 
+ZONE_COOKIE = "dashtrade_zone"
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -40,6 +43,12 @@ class Ownership:
     token: str
     page: str
     since: float
+
+
+def browser_zone(handler: Any) -> str:
+    """The time zone that the browser says it is in, or nothing where it is none that is known here."""
+    name = unquote(handler.get_cookie(ZONE_COOKIE) or "")[:64]
+    return name if name and known_zone(name) else ""
 
 
 class OwnedKernelManager(AsyncMappingKernelManager):
@@ -72,21 +81,26 @@ class OwnedKernelManager(AsyncMappingKernelManager):
             user.user_id, user.username, user.role, user.token, page.slug, time.monotonic()
         )
         try:
-            await super().start_kernel(kernel_id=kernel_id, env=self._kernel_environment(env or {}, user), **kwargs)
+            await super().start_kernel(
+                kernel_id=kernel_id, env=self._kernel_environment(env or {}, user, browser_zone(handler)), **kwargs
+            )
         except BaseException:
             self.owners.pop(kernel_id, None)
             raise
         handler.kernel_id = kernel_id
         return kernel_id
 
-    def _kernel_environment(self, proposed: Mapping[str, str], user: SignedIn) -> dict[str, str]:
+    def _kernel_environment(self, proposed: Mapping[str, str], user: SignedIn, zone: str = "") -> dict[str, str]:
         """Names from the allow-list only; who the user is comes last, so that nothing can override it."""
         values = {name: os.environ[name] for name in self.inherited if name in os.environ}
         values.update({name: proposed[name] for name in ("QUERY_STRING", "SCRIPT_NAME") if name in proposed})
         values.update({name: text for name, text in proposed.items() if name in ("VOILA_BASE_URL", "VOILA_SERVER_URL")})
         values.update(self.environment)
         values.update(
-            DASHTRADE_USER_ID=str(user.user_id), DASHTRADE_USERNAME=user.username, DASHTRADE_ROLE=user.role.value
+            DASHTRADE_BROWSER_ZONE=zone,
+            DASHTRADE_USER_ID=str(user.user_id),
+            DASHTRADE_USERNAME=user.username,
+            DASHTRADE_ROLE=user.role.value,
         )
         return {name: text.replace("\0", "") for name, text in values.items()}
 

@@ -64,8 +64,9 @@ class Formats:
     numbers: NumberFormat = NUMBER_FORMATS["comma_point"]
 
     @classmethod
-    def of(cls, zone: str | None, numbers: str | None) -> Formats:
-        known = zone if zone and known_zone(zone) else "UTC"
+    def of(cls, zone: str | None, numbers: str | None, browser: str | None = None) -> Formats:
+        """``browser`` is the zone to take where the person has chosen none."""
+        known = next((name for name in (zone, browser) if name and known_zone(name)), "UTC")
         return cls(known, NUMBER_FORMATS.get(numbers or "", NUMBER_FORMATS["comma_point"]))
 
     def number(self, value: Number, places: int = 2, *, signed: bool = False) -> str:

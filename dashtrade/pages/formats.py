@@ -12,6 +12,8 @@ from dashtrade.errors import DashTradeError
 
 __all__ = ["Formats", "formats", "use", "use_preference"]
 
+BROWSER_ZONE = "DASHTRADE_BROWSER_ZONE"
+"""The zone of the browser that opened the page, as the dashboard server passes it on."""
 _chosen = [Formats()]
 
 
@@ -26,10 +28,11 @@ def use(chosen: Formats) -> None:
 
 
 def use_preference(user_id: int) -> None:
-    """Takes the user's choice; the defaults where none is kept or the database is away."""
+    """Takes the user's choice; where none is kept, or the database is away, the browser's zone and the defaults."""
     from dashtrade.pages.guard import log
 
-    use(Formats())
+    browser = os.environ.get(BROWSER_ZONE)
+    use(Formats.of(None, None, browser))
     if not os.environ.get("DATABASE_URL"):
         return
     from dashtrade.bootstrap import runtime
@@ -37,6 +40,6 @@ def use_preference(user_id: int) -> None:
 
     try:
         kept = get_preferences(runtime().uow(), user_id, (TIME_ZONE, NUMBERS))
-        use(Formats.of(kept.get(TIME_ZONE), kept.get(NUMBERS)))
+        use(Formats.of(kept.get(TIME_ZONE), kept.get(NUMBERS), browser))
     except DashTradeError as error:
         log.warning("the user's formats were not read: %s", error)

@@ -208,7 +208,7 @@ def test_the_address_fills_the_form_in_and_the_form_writes_the_address(house: Ho
 
 
 def test_a_watchlist_rule_needs_no_symbol_and_an_expiry_is_the_end_of_a_day(house: House) -> None:
-    house.view.shell.zone = "America/New_York"
+    house.model.zone = "America/New_York"
     house.view.watch.value, house.view.params.controls["level"].value = "watchlist", "10"
     house.view.expires.value = datetime(2100, 6, 30).date()
     house.view.save.click()
@@ -325,7 +325,7 @@ def test_a_rule_goes_through_the_channels_that_are_chosen(house: House) -> None:
     view.save.click()
     assert alert_rules.get_alert(house.uow(), house.user.id, number).channels == ()
     assert view.rules.rows[0]["channels"] == "program"
-    house.model.restore({"type": "price_above", "channels": "some 1; drop"})
+    house.model.restore({"symbol": SYMBOL, "level": "1", "channels": "some 1; drop"})
     assert "is not known" in house.view.blocker.value
 
 

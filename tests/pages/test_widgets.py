@@ -275,6 +275,6 @@ def test_the_shell_brings_the_chosen_colours(monkeypatch: pytest.MonkeyPatch) ->
     shell = PageShell()
     assert shell.palette_key == "blue_orange" and set(shell.palette) == {"up", "down"}
     monkeypatch.setattr(formats, "_chosen", [Formats(zone="Asia/Tokyo")])
-    assert PageShell().zone == "Asia/Tokyo"  # chosen by hand: the browser's does not replace it
+    assert PageShell().zone == DataTable([]).formats["zone"] == "Asia/Tokyo"
     with pytest.raises(InvalidInput, match="is not a palette"):
         palette.use("pink")

@@ -32,6 +32,9 @@ def test_numbers_in_each_format(key: str, text: str) -> None:
 
 def test_signs_zeros_and_what_is_missing() -> None:
     formats = Formats()
+    assert [Formats.of(own, None, there).zone for own in (None, "Asia/Tokyo") for there in ("Europe/Oslo", "../x")] == [
+        "Europe/Oslo", "UTC", "Asia/Tokyo", "Asia/Tokyo"
+    ]  # fmt: skip
     assert [formats.number(value, signed=True) for value in (1.005, -0.001, 0, -2)] == [
         "+1.00",
         "0.00",

@@ -4,8 +4,6 @@
   if (!bell) return;
   const summary = bell.querySelector("summary"), badge = bell.querySelector(".dt-bell-count"), list = bell.querySelector(".dt-bell-list"), all = bell.querySelector(".dt-bell-all");
   const base = bell.dataset.base, address = base + "api/notifications", PAUSE = 15000;
-  const stamp = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit" });
-  const abroad = new Intl.DateTimeFormat(undefined, { timeZone: "America/New_York", dateStyle: "medium", timeStyle: "short" });
   let timer = 0, before = null;
 
   const make = (tag, name, text) => { const node = document.createElement(tag); node.className = name; if (text) node.textContent = text; return node; };
@@ -17,8 +15,8 @@
       box.href = base + item.link;
       box.addEventListener("click", () => { if (!item.read) post({ ids: [item.id] }, true); });
     }
-    const time = make("time", "", stamp.format(new Date(item.at * 1000)));
-    time.dateTime = new Date(item.at * 1000).toISOString(); time.title = "New York " + abroad.format(new Date(item.at * 1000));
+    const time = make("time", "", item.when);
+    time.dateTime = item.at; time.title = item.hint;
     box.append(make("strong", "", item.title), make("span", "dt-bell-body", item.body), time);
     li.append(box);
     if (!item.read) {

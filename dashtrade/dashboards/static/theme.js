@@ -1,5 +1,8 @@
 // Runs before the first paint: the theme chosen last, else the one the system prefers.
 (() => {
+  // where the user has chosen no zone, times are written in this one
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  if (zone) document.cookie = "dashtrade_zone=" + encodeURIComponent(zone) + "; path=/; max-age=31536000; SameSite=Lax" + (location.protocol === "https:" ? "; Secure" : "");
   const KEY = "dashtrade-theme", root = document.documentElement;
   let chosen = null;
   try { chosen = localStorage.getItem(KEY); } catch (e) { /* storage is switched off */ }

@@ -143,7 +143,6 @@ class AlertsView(PageView):
         model = self.model
         for key, button in self.tabs.items():
             self.click(button, partial(setattr, model, "tab", key))
-        self.shell.observe(model.guard(self._zone), "zone")
         for control in (*self._controls.values(), self.expires, self.through):
             control.observe(model.guard(self._typed), "value")
         self.click(self.save, model.save)
@@ -154,6 +153,7 @@ class AlertsView(PageView):
         self.told.on_action(model.guard(model.told_action))
         self.channels.on_action(model.guard(model.channel_action))
         self.deliveries.on_action(model.guard(model.delivery_action))
+        model.zone = self.shell.zone
         self.follow("tab", self._draw_tab)
         self.follow(["draft", "editing"], self._draw_draft)
         self.follow("overview", self._draw_draft)
@@ -163,10 +163,6 @@ class AlertsView(PageView):
         self.follow("query", lambda: self.shell.write_query(model.query))
 
     # ------------------------------------------------------------------ from the controls
-
-    def _zone(self, change: Any) -> None:
-        self.model.zone = change["new"] or "UTC"
-        self.model.set_draft(self.model.draft)
 
     def _typed(self, _change: Any) -> None:
         """The form as it is now; another kind begins with its own fields, and keeps those of the same name."""
@@ -184,8 +180,7 @@ class AlertsView(PageView):
 
     def _add_channel(self) -> None:
         values = self.channel_form.values()
-        zone = self.shell.zone or "America/New_York"
-        self.model.add_channel(values.pop("name"), self.address.value, timezone=zone, **values)
+        self.model.add_channel(values.pop("name"), self.address.value, timezone=self.shell.zone, **values)
         self.address.value = ""  # not before it is kept: what was refused can be mended
         self.channel_form.reset()
 

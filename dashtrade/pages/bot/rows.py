@@ -32,7 +32,7 @@ BOTS = (
     Column("strategy", "Strategy"),
     Column("trades", "Trades", "number", 0),
     Column("signal", "Last signal"),
-    Column("signal_time", "At", "time"),
+    Column("signal_time", "At", "time", seconds=True),
 )
 POSITIONS = (
     Column("symbol", "Symbol"),
@@ -46,7 +46,7 @@ POSITIONS = (
     Column("opened_at", "Open since", "time"),
 )
 TRADES = (
-    Column("created_at", "Time", "time"),
+    Column("created_at", "Time", "time", seconds=True),
     Column("symbol", "Symbol"),
     Column("timeframe", "Timeframe"),
     Column("action", "Action", "badge"),
@@ -60,7 +60,7 @@ TRADES = (
     Column("order_id", "Order", "code"),
 )
 SIGNALS = (
-    Column("received_at", "Received", "time"),
+    Column("received_at", "Received", "time", seconds=True),
     Column("symbol", "Symbol"),
     Column("timeframe", "Timeframe"),
     Column("action", "Action", "badge"),
@@ -73,7 +73,7 @@ SIGNALS = (
     Column("payload", "Payload", "code"),
 )
 RISK = (
-    Column("created_at", "Time", "time"),
+    Column("created_at", "Time", "time", seconds=True),
     Column("event_type", "Event", "badge"),
     Column("symbol", "Symbol"),
     Column("timeframe", "Timeframe"),
@@ -114,7 +114,7 @@ COMPARED = (
     Column("actions", "Actions", "actions"),
 )
 FILLS = (
-    Column("time", "Time", "time"),
+    Column("time", "Time", "time", seconds=True),
     Column("state", "State", "badge"),
     Column("side", "Side", "badge"),
     Column("expected", "Backtest price", "money", 4, 2),
@@ -124,7 +124,7 @@ FILLS = (
     Column("qty", "Quantity", "number", 9, 0),
 )
 VERDICTS = (
-    Column("at", "Received", "time"),
+    Column("at", "Received", "time", seconds=True),
     Column("action", "Action", "badge"),
     Column("price", "Price", "money", 4, 2),
     Column("was", "Then", "badge", help="How the alert really ended"),

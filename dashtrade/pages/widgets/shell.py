@@ -15,8 +15,8 @@ from dashtrade.pages.widgets.static_text import static_text
 
 
 class PageShell(anywidget.AnyWidget):
-    """``query`` is written to the address bar; ``visible`` comes from the browser, and ``zone`` (IANA name) too where
-    the user has chosen none."""
+    """``query`` is written to the address bar; ``visible`` comes from the browser; ``zone`` (IANA name) is the
+    person's."""
 
     _esm = static_text("shell.js")
     _css = static_text("page.css")
@@ -33,9 +33,7 @@ class PageShell(anywidget.AnyWidget):
         colours = chosen()
         # the default's colours are those of the style sheet
         pairs = {} if colours.key == DEFAULT else {"up": list(colours.up), "down": list(colours.down)}
-        zone = formats().zone
-        # without a choice of one's own the browser's zone is taken
-        super().__init__(palette=pairs, palette_key=colours.key, **{"zone": "" if zone == "UTC" else zone, **traits})
+        super().__init__(palette=pairs, palette_key=colours.key, **{"zone": formats().zone, **traits})
 
     def toast(self, text: str, kind: Literal["info", "success", "error"] = "info") -> None:
         """A short notice in the corner that goes away by itself: for what needs no answer."""

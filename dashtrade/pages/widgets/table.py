@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import anywidget
 import traitlets as t
 
+from dashtrade.pages.formats import formats
 from dashtrade.pages.widgets.static_text import static_text
 
 ColumnKind = Literal[
@@ -22,7 +23,8 @@ ColumnKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``decimals`` are shown at most, ``min_decimals`` at least (None: the same). ``help`` is shown on hover."""
+    """``decimals`` are shown at most, ``min_decimals`` at least (None: the same). ``help`` is shown on hover. A time is
+    shown to the minute, with ``seconds`` to the second."""
 
     key: str
     label: str
@@ -30,10 +32,12 @@ class Column:
     decimals: int = 2
     min_decimals: int | None = None
     help: str = ""
+    seconds: bool = False
 
 
 class DataTable(anywidget.AnyWidget):
-    """Rows are mappings; a row's ``id`` names it in actions, ``tones`` maps badge columns to a Tone."""
+    """Rows are mappings; a row's ``id`` names it in actions, ``tones`` maps badge columns to a Tone. Numbers and times
+    are written as the person reads them; the CSV has plain numbers and UTC."""
 
     _esm = static_text("table.js")
 
@@ -45,9 +49,12 @@ class DataTable(anywidget.AnyWidget):
     sort = t.Unicode("").tag(sync=True)
     page_size = t.Int(15).tag(sync=True)
     disabled = t.Bool(False).tag(sync=True)
+    formats: Any = t.Dict({}).tag(sync=True)
 
     def __init__(self, columns: Iterable[Column], **traits: Any) -> None:
-        super().__init__(columns=[_column(c) for c in columns], **traits)
+        own = formats()
+        written = {"zone": own.zone, "group": own.numbers.group, "point": own.numbers.point}
+        super().__init__(columns=[_column(c) for c in columns], formats=written, **traits)
         self._on_action: Callable[[str, str], None] | None = None
         self.on_msg(self._receive)
 
@@ -88,7 +95,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.timestamp()
     if isinstance(value, date):
-        return datetime(value.year, value.month, value.day).astimezone().timestamp()
+        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, float):
@@ -120,4 +127,5 @@ def _column(column: Column) -> dict[str, Any]:
         "decimals": column.decimals,
         "min_decimals": column.min_decimals,
         "help": column.help,
+        "seconds": column.seconds,
     }

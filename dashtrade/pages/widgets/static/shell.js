@@ -34,7 +34,6 @@ function render({ model, el }) {
   model.on("change:query", address);
   model.on("change:title", title);
   document.addEventListener("visibilitychange", seen);
-  if (!model.get("zone")) model.set("zone", Intl.DateTimeFormat().resolvedOptions().timeZone || "");
   if (model.get("query")) address();
   title(); seen();
   const palette = () => {

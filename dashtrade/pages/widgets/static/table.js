@@ -2,18 +2,37 @@
 const make = (tag, className, text) => { const node = document.createElement(tag); if (className) node.className = className; if (text !== undefined) node.textContent = text; return node; };
 const isNumber = (kind) => ["number", "money", "percent", "signed"].includes(kind);
 
-function formatter(column) {
-  const places = column.decimals ?? 2;
-  const plain = new Intl.NumberFormat(undefined, { minimumFractionDigits: column.min_decimals ?? places, maximumFractionDigits: places });
-  const stamp = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  const date = new Intl.DateTimeFormat(undefined, { day: "2-digit", month: "short", year: "numeric", timeZone: "UTC" });
+// as dashtrade.domain.formats writes in the rest of the page: the person's own separators, zone and order of a date
+function writer(style) {
+  const zone = style.zone || "UTC", signs = { ",": style.group ?? ",", ".": style.point ?? ".", "-": "−" };
+  const parts = (timeZone) => new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const here = parts(zone), utc = parts("UTC"), abroad = parts("America/New_York"), plain = new Map();
+  const write = (form, seconds, withSeconds) => {
+    const p = Object.fromEntries(form.formatToParts(new Date(seconds * 1000)).map((x) => [x.type, x.value]));
+    return { day: `${p.year}-${p.month}-${p.day}`, clock: `${p.hour}:${p.minute}` + (withSeconds ? ":" + p.second : "") };
+  };
+  const both = ({ day, clock }) => `${day} ${clock}`;
+  return {
+    number(value, low, high) {
+      const key = `${low}/${high}`;
+      if (!plain.has(key)) plain.set(key, new Intl.NumberFormat("en-US", { minimumFractionDigits: low, maximumFractionDigits: high }));
+      const text = plain.get(key).format(value);
+      return (/[1-9]/.test(text) ? text : text.replace("-", "")).replace(/[,.-]/g, (c) => signs[c]);
+    },
+    time: (value, seconds) => both(write(here, value, seconds)),
+    day: (value) => write(utc, value).day,
+    hint: (value) => `${both(write(here, value, true))} ${zone} · ${both(write(utc, value, true))} UTC · ${both(write(abroad, value, true))} New York`,
+  };
+}
+
+function formatter(column, words) {
+  const places = column.decimals ?? 2, least = column.min_decimals ?? places;
   return (value) => {
     if (value === null || value === undefined || value === "") return "–";
     if (column.kind === "link") return String(value.text ?? "–");
-    if (column.kind === "percent") return plain.format(value) + " %";
-    if (isNumber(column.kind)) return plain.format(value);
-    if (column.kind === "time") return stamp.format(new Date(value * 1000));
-    if (column.kind === "date") return date.format(new Date(value * 1000));
+    if (isNumber(column.kind) && typeof value === "number") return words.number(value, least, places) + (column.kind === "percent" ? "\u202f%" : "");
+    if (column.kind === "time") return words.time(value, column.seconds);
+    if (column.kind === "date") return words.day(value);
     return String(value);
   };
 }
@@ -53,11 +72,12 @@ function render({ model, el }) {
   const foot = make("div", "dt-table-foot");
   root.append(bar, scroll, foot); el.appendChild(root);
   let sort = model.get("sort"), page = 0, confirming = null;
+  const words = writer(model.get("formats"));
 
   function chosen() {
-    const columns = model.get("columns"), words = filter.value.trim().toLowerCase();
+    const columns = model.get("columns"), wanted = filter.value.trim().toLowerCase();
     let rows = model.get("rows");
-    if (words) rows = rows.filter((r) => columns.some((c) => !["actions", "spark"].includes(c.kind) && formatter(c)(r[c.key]).toLowerCase().includes(words)));
+    if (wanted) rows = rows.filter((r) => columns.some((c) => !["actions", "spark"].includes(c.kind) && formatter(c, words)(r[c.key]).toLowerCase().includes(wanted)));
     const [key, direction] = [sort.replace(/^-/, ""), sort.startsWith("-") ? -1 : 1];
     if (columns.some((c) => c.key === key)) rows = [...rows].sort((a, b) => {
       const x = a[key], y = b[key];
@@ -102,7 +122,7 @@ function render({ model, el }) {
         const value = r[c.key], td = make("td", isNumber(c.kind) ? "dt-num" : "");
         td.dataset.label = c.label;
         if (c.kind === "actions") { td.className = "dt-actions"; (value || []).forEach((a) => button(td, r, a)); tr.append(td); return; }
-        const text = formatter(c)(value);
+        const text = formatter(c, words)(value);
         if (c.kind === "signed" && typeof value === "number") td.append(make("span", value > 0 ? "dt-up" : value < 0 ? "dt-down" : "", (value > 0 ? "▲ " : value < 0 ? "▼ " : "") + text));
         else if (c.kind === "badge") td.append(make("span", "dt-badge dt-badge-" + String((r.tones || {})[c.key] || "plain").replace(/[^a-z]/g, ""), text));
         else if (c.kind === "spark") { if (value?.length > 1) td.append(spark(value)); else td.textContent = "–"; }
@@ -114,7 +134,7 @@ function render({ model, el }) {
         }
         else if (c.kind === "code") td.append(make("code", "", text));
         else td.textContent = text;
-        if (c.kind === "time" && typeof value === "number") td.title = new Date(value * 1000).toISOString() + " (UTC) · New York " + new Intl.DateTimeFormat(undefined, { timeZone: "America/New_York", dateStyle: "medium", timeStyle: "medium" }).format(new Date(value * 1000));
+        if (c.kind === "time" && typeof value === "number") td.title = words.hint(value);
         tr.append(td);
       });
       return tr;
