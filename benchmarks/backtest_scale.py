@@ -76,15 +76,15 @@ def simulations(symbols: int, size: int, times: int) -> None:
 
     def ours() -> np.ndarray:
         grid = make_grid(request.bars)
-        _, records = orders_of(request, strategy, grid, signals, 0.0, layout, FREE)
-        return equity(records, grid, layout, request.cash)[0]
+        _, records, after = orders_of(request, strategy, grid, signals, 0.0, layout, FREE)
+        return equity(records, grid, layout, request.cash, after)[0]
 
     ready = make_grid(request.bars)
     flagged = make_flags(request, ready, signals)
 
     def prepared() -> np.ndarray:
-        records, _ = sparse.simulate(request, ready, flagged, 0.0)
-        return equity(records, ready, layout, request.cash)[0]
+        records, after = sparse.simulate(request, ready, flagged, 0.0)
+        return equity(records, ready, layout, request.cash, after)[0]
 
     index = next(iter(bars.values())).index
     opens, closes = (pd.DataFrame({s: f[n] for s, f in bars.items()}) for n in ("open", "close"))

@@ -26,16 +26,19 @@ from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.request import BacktestRequest, Cash, Fill, Percent, RiskPercent, Shares
 from dashtrade.backtest.stops import StopPlan, plan_stops
 from dashtrade.backtest.vectorbt_engine import AMOUNT, PERCENT, VALUE, Rows
+from dashtrade.domain.frames import numbers_of
 from dashtrade.domain.market import OHLCV
 from dashtrade.domain.strategy import Direction, Signals, Strategy
 from dashtrade.errors import BadBars
 
 Floats = NDArray[np.float64]
+_PRICES = OHLCV[:4]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """All symbols on one time axis: arrays of shape (bars, symbols), NaN where a symbol has no bar at a time.
+    """All symbols on one time axis: arrays of shape (bars, symbols), NaN where a symbol has no bar at a time. The bars of
+    a symbol lie side by side in memory.
 
     ``where[k]`` gives the place on the common axis of each of symbol k's own bars.
     """
@@ -58,11 +61,13 @@ class Grid:
         return np.where(index >= 0, np.take_along_axis(self.close, np.maximum(index, 0), axis=0), np.nan)
 
 
-def check_bars(symbol: str, bars: pd.DataFrame) -> Floats:
-    """Open, high, low and close as an array (bars, 4); BadBars where a frame cannot be backtested."""
+def check_bars(symbol: str, bars: pd.DataFrame) -> list[Floats]:
+    """Open, high, low and close of each bar; BadBars where a frame cannot be backtested."""
     if not isinstance(bars, pd.DataFrame):
         raise BadBars(f"The bars of {symbol} must be a DataFrame, not {type(bars).__name__}.")
-    missing = [c for c in OHLCV[:4] if c not in bars.columns]
+    numbers = numbers_of(bars)
+    names = bars.columns if numbers is None else numbers
+    missing = [c for c in _PRICES if c not in names]
     if missing:
         raise BadBars(f"The bars of {symbol} have no {', '.join(missing)}; they need {', '.join(OHLCV)}.")
     if not isinstance(bars.index, pd.DatetimeIndex):
@@ -71,42 +76,53 @@ def check_bars(symbol: str, bars: pd.DataFrame) -> Floats:
         raise BadBars(f"{symbol} has {len(bars)} bars; a backtest needs at least 2. Choose a longer period.")
     if not bars.index.is_monotonic_increasing or not bars.index.is_unique:
         raise BadBars(f"The bars of {symbol} must be sorted by time, without repeats.")
-    try:
-        values = bars.to_numpy()  # of numbers alone this is no copy; picking columns copies what is noted on the frame
-        if values.dtype == np.float64:
-            values = values[:, bars.columns.get_indexer(pd.Index(OHLCV[:4]))]
-        else:
-            values = bars[list(OHLCV[:4])].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError):
-        raise BadBars(f"The prices of {symbol} are not all numbers.") from None
-    if not np.isfinite(values).all() or (values <= 0).any():
+    if numbers is None:
+        try:
+            values = list(bars[list(_PRICES)].to_numpy(dtype=np.float64).T)
+        except (TypeError, ValueError):
+            raise BadBars(f"The prices of {symbol} are not all numbers.") from None
+    else:
+        values = [numbers[c] for c in _PRICES]
+    if not all(v.min() > 0 and v.max() < np.inf for v in values):  # a missing price is in neither range
         raise BadBars(f"{symbol} has prices that are infinite, at or below 0; remove or mend those bars.")
-    turned = values[:, 1] < values[:, 2]
+    turned = values[1] < values[2]
     if turned.any():
         when = bars.index[int(np.argmax(turned))]
         raise BadBars(f"{symbol} has a high below its low at {when}; mend or remove such bars.")
-    return np.asarray(values, dtype=np.float64)
+    return values
 
 
 def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
     symbols = tuple(bars)
     prices = [check_bars(symbol, bars[symbol]) for symbol in symbols]
-    if len({bars[s].index.tz is None for s in symbols}) > 1:  # type: ignore[attr-defined]
+    indices: list[pd.DatetimeIndex] = [bars[symbol].index for symbol in symbols]  # type: ignore[misc]
+    times = indices[0]
+    if len({index.tz is None for index in indices}) > 1:
         raise BadBars(f"Some of the bars of {', '.join(symbols)} have a time zone and some have none.")
-    times = bars[symbols[0]].index
-    alike = all(bars[s].index.equals(times) for s in symbols[1:])
+    alike = all(index.equals(times) for index in indices[1:])
     if alike:
         where = (np.arange(len(times)),) * len(symbols)
-        whole = np.stack(prices, axis=2)
+        whole = np.empty((4, len(symbols), len(times)))
+        for n in range(4):
+            np.stack([own[n] for own in prices], out=whole[n])
     else:
-        for symbol in symbols[1:]:
-            times = times.union(bars[symbol].index)
-        where = tuple(np.asarray(times.get_indexer(bars[s].index), dtype=np.int64) for s in symbols)
-        whole = np.full((len(times), 4, len(symbols)), np.nan)
+        times = _joined(indices)
+        where = tuple(np.asarray(times.get_indexer(index), dtype=np.int64) for index in indices)
+        whole = np.full((4, len(symbols), len(times)), np.nan)
         for k, own in enumerate(prices):
-            whole[where[k], :, k] = own
-    columns = {name: np.ascontiguousarray(whole[:, n, :]) for n, name in enumerate(OHLCV[:4])}
-    return Grid(pd.DatetimeIndex(times), symbols, **columns, where=where)
+            for n in range(4):
+                whole[n, k, where[k]] = own[n]
+    columns = {name: whole[n].T for n, name in enumerate(_PRICES)}
+    return Grid(times, symbols, **columns, where=where)
+
+
+def _joined(indices: Sequence[pd.DatetimeIndex]) -> pd.DatetimeIndex:
+    """All times of all indices. Equal ones are looked at once: joining costs the length of the whole each time."""
+    times = indices[0]
+    for n, index in enumerate(indices[1:], 1):
+        if not index.equals(indices[n - 1]) and not index.equals(times):
+            times = pd.DatetimeIndex(times.union(index))
+    return times
 
 
 def make_rows(

@@ -98,8 +98,8 @@ def _alone(
 ) -> Floats:  # fmt: skip
     """One strategy over all symbols, with its own path rules."""
     found = {s: signals(strategy, operands[s]) for s in grid.symbols}
-    _, records = orders_of(request, strategy, grid, found, slippage, layout, control)
-    values, positions = equity_of(records, grid, layout, request.cash)
+    _, records, after = orders_of(request, strategy, grid, found, slippage, layout, control)
+    values, positions = equity_of(records, grid, layout, request.cash, after)
     held = (positions != 0).any(axis=1)
     pnl = [_trade_pnl(records[records["col"] == k]) for k in range(len(grid.symbols))]
     return measures(records, values[None, :], held[None, :], 1, request, factor, np.concatenate(pnl))[0]

@@ -178,62 +178,113 @@ def _order(state, side, size, kind, price, commission, fixed, slippage, granular
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _column(le, lx, se, sx, price, cash, size, kind, costs, locked, layout, col, orders, after, start):  # type: ignore[no-untyped-def]
-    """Simulates one column; puts its orders into ``orders`` and the shares held after each into ``after``, from
-    ``start`` on. Gives the place after the last."""
+def _act(  # type: ignore[no-untyped-def]
+    enter_long, leave_long, enter_short, leave_short, t, price, state, size, kind, costs, locked, layout, col, orders,
+    after, n,
+):  # fmt: skip
+    """What was decided for bar ``t``, at ``price``: puts its orders at place ``n`` of ``orders`` and the shares held
+    after each into ``after``. Gives the place after the last, or -1 where there is no room."""
     commission, fixed, slippage, granularity = costs[0], costs[1], costs[2], costs[3]
     per, exit_row, entry_row = layout[0], layout[1], layout[2]
-    state = np.array([cash, 0.0, 0.0, cash])
     apart = entry_row != exit_row
+    for phase in range(2):
+        entering = phase == 1
+        if not apart and not entering:
+            continue
+        position = state[1]
+        row = t * per + (entry_row if entering else exit_row)
+        may_leave = not entering or not apart
+        filled, amount, paid, fees, side = False, 0.0, 0.0, 0.0, 0
+        if position > 0:
+            if may_leave and leave_long and not (enter_long and not apart):
+                side = -1
+                filled, amount, paid, fees = _order(
+                    state, -1, position, _AMOUNT, price, commission, fixed, slippage, granularity,
+                    locked and entering and (enter_long or enter_short), 1,
+                )  # fmt: skip
+        elif position < 0:
+            if may_leave and leave_short and not (enter_short and not apart):
+                side = 1
+                filled, amount, paid, fees = _order(
+                    state, 1, -position, _AMOUNT, price, commission, fixed, slippage, granularity,
+                    locked and entering and (enter_long or enter_short), -1,
+                )  # fmt: skip
+        elif entering:
+            long_now = enter_long and not (leave_long and not apart)
+            short_now = enter_short and not (leave_short and not apart)
+            if long_now != short_now:
+                side = 1 if long_now else -1
+                filled, amount, paid, fees = _order(
+                    state, side, size, kind, price, commission, fixed, slippage, granularity, locked, 0
+                )
+        if filled and amount > 0:
+            if n == len(orders):
+                return -1
+            order = orders[n]
+            order["id"], order["col"], order["idx"] = n, col, row
+            order["size"], order["price"], order["fees"] = amount, paid, fees
+            order["side"] = 0 if side > 0 else 1
+            after[n] = state[1]
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _column(le, lx, se, sx, price, cash, size, kind, costs, locked, layout, col, orders, after, start):  # type: ignore[no-untyped-def]
+    """Simulates one column of flags; see ``_act``, whose orders stand from ``start`` on."""
+    state = np.array([cash, 0.0, 0.0, cash])
     has_short = len(se) > 0
     has_long = len(le) > 0
     n = start
-    bars = len(price)
-    for t in range(bars):
+    for t in range(len(price)):
         enter_long, leave_long = has_long and le[t], has_long and lx[t]
         enter_short, leave_short = has_short and se[t], has_short and sx[t]
-        if not (enter_long or leave_long or enter_short or leave_short):
-            continue
-        for phase in range(2):
-            entering = phase == 1
-            if not apart and not entering:
-                continue
-            position = state[1]
-            row = t * per + (entry_row if entering else exit_row)
-            may_leave = not entering or not apart
-            filled, amount, paid, fees, side = False, 0.0, 0.0, 0.0, 0
-            if position > 0:
-                if may_leave and leave_long and not (enter_long and not apart):
-                    side = -1
-                    filled, amount, paid, fees = _order(
-                        state, -1, position, _AMOUNT, price[t], commission, fixed, slippage, granularity,
-                        locked and entering and (enter_long or enter_short), 1,
-                    )  # fmt: skip
-            elif position < 0:
-                if may_leave and leave_short and not (enter_short and not apart):
-                    side = 1
-                    filled, amount, paid, fees = _order(
-                        state, 1, -position, _AMOUNT, price[t], commission, fixed, slippage, granularity,
-                        locked and entering and (enter_long or enter_short), -1,
-                    )  # fmt: skip
-            elif entering:
-                long_now = enter_long and not (leave_long and not apart)
-                short_now = enter_short and not (leave_short and not apart)
-                if long_now != short_now:
-                    side = 1 if long_now else -1
-                    filled, amount, paid, fees = _order(
-                        state, side, size, kind, price[t], commission, fixed, slippage, granularity, locked, 0
-                    )
-            if filled and amount > 0:
-                if n == len(orders):
-                    return -1
-                order = orders[n]
-                order["id"], order["col"], order["idx"] = n, col, row
-                order["size"], order["price"], order["fees"] = amount, paid, fees
-                order["side"] = 0 if side > 0 else 1
-                after[n] = state[1]
-                n += 1
+        if enter_long or leave_long or enter_short or leave_short:
+            n = _act(
+                enter_long, leave_long, enter_short, leave_short, t, price[t], state, size, kind, costs, locked, layout,
+                col, orders, after, n,
+            )  # fmt: skip
+            if n < 0:
+                return n
     return n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _events_column(  # type: ignore[no-untyped-def]
+    le, lx, se, sx, has_long, has_short, price, cash, size, kind, costs, locked, layout, col, orders, after
+):
+    """The same from the bars at which each rule came true, in order of time."""
+    state = np.array([cash, 0.0, 0.0, cash])
+    bars = len(price)
+    n, a, b, c, d = 0, 0, 0, 0, 0
+    while True:
+        t = bars
+        if a < len(le):
+            t = min(t, le[a])
+        if b < len(lx):
+            t = min(t, lx[b])
+        if c < len(se):
+            t = min(t, se[c])
+        if d < len(sx):
+            t = min(t, sx[d])
+        if t == bars:
+            return n
+        enter_long, leave_long = a < len(le) and le[a] == t, b < len(lx) and lx[b] == t
+        enter_short, leave_short = c < len(se) and se[c] == t, d < len(sx) and sx[d] == t
+        a, b, c, d = a + enter_long, b + leave_long, c + enter_short, d + leave_short
+        enter_long = enter_long and not leave_long  # an exit forbids the entry of its side
+        enter_short = enter_short and not leave_short
+        if has_long and has_short:  # entries to both sides cancel each other; one to the other side leaves first
+            if enter_long and enter_short:
+                enter_long = enter_short = False
+            leave_long = leave_long or enter_short
+            leave_short = leave_short or enter_long
+        n = _act(
+            enter_long, leave_long, enter_short, leave_short, t, price[t], state, size, kind, costs, locked, layout,
+            col, orders, after, n,
+        )  # fmt: skip
+        if n < 0:
+            return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -254,23 +305,57 @@ def simulate(le, lx, se, sx, price, cash, size, kind, costs, locked, layout, ord
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def compare(operator, left, right, lag, out):  # type: ignore[no-untyped-def]
-    """Where a comparison of two lines came true at a bar's close, put ``lag`` bars later; unknown values are false."""
-    bars = len(out)
-    out[:lag] = False
+def value(orders, after, per, marks, cash, values, held):  # type: ignore[no-untyped-def]
+    """Account value at each bar's close into ``values``, and shares into ``held``, of shape (columns, bars) as ``marks``;
+    ``orders`` are by column and time."""
+    bars = len(values)
+    values[:] = 0.0
+    worth = np.zeros(bars)
+    for n in range(len(orders)):
+        order = orders[n]
+        signed = order["size"] if order["side"] == 0 else -order["size"]
+        values[order["idx"] // per] += -signed * order["price"] - order["fees"]
+    n = 0
+    while n < len(orders):
+        col = orders[n]["col"]
+        shares = after[n]
+        start = orders[n]["idx"] // per
+        n += 1
+        until = bars
+        if n < len(orders) and orders[n]["col"] == col:
+            until = orders[n]["idx"] // per
+        if shares != 0.0:
+            for t in range(start, until):
+                held[col, t] = shares
+                worth[t] += shares * marks[col, t]
+    flow = 0.0
+    for t in range(bars):
+        flow += values[t]
+        values[t] = cash + flow + worth[t]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _events(operator, left, right, lag, out):  # type: ignore[no-untyped-def]
+    """The bars, ``lag`` later, at whose close a comparison of two lines came true, into ``out``; unknown values are
+    false. Gives their number."""
     sign = -1.0 if operator in (CROSSES_BELOW, BELOW, AT_MOST) else 1.0
+    n = 0
     if operator <= CROSSES_BELOW:
         before = False  # known, and not beyond, one bar earlier
-        for t in range(bars - lag):
+        for t in range(len(left) - lag):
             a, b = sign * left[t], sign * right[t]
-            out[t + lag] = a > b and before
+            out[n] = t + lag
+            n += (a > b) & before
             before = a <= b
     elif operator <= BELOW:
-        for t in range(bars - lag):
-            out[t + lag] = sign * left[t] > sign * right[t]
+        for t in range(len(left) - lag):
+            out[n] = t + lag
+            n += sign * left[t] > sign * right[t]
     else:
-        for t in range(bars - lag):
-            out[t + lag] = sign * left[t] >= sign * right[t]
+        for t in range(len(left) - lag):
+            out[n] = t + lag
+            n += sign * left[t] >= sign * right[t]
+    return n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -423,55 +508,30 @@ def measure_flags(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def measure_lines(  # type: ignore[no-untyped-def]
-    lines,
-    picks,
-    operators,
-    lag,
-    price,
-    marks,
-    cash,
-    size,
-    kind,
-    costs,
-    locked,
-    layout,
-    factor,
-    free,
-    orders,
-    after,
-    out,
-):
+    lines, picks, slots, operators, lag, price, marks, cash, size, kind, costs, locked, layout, factor, free, orders,
+    after, events, out,
+):  # fmt: skip
     """Statistics of every combination into ``out``. ``picks`` (combinations, 4, 2) names the two of ``lines`` that each
     rule compares: entry and exit of the long side, then of the short; ``operators`` says how, -1 where there is no
-    rule."""
-    bars = len(marks)
-    scratch = np.empty(bars)
-    flags = np.zeros((4, bars), dtype=np.bool_)
-    none = np.zeros(0, dtype=np.bool_)
+    rule. ``events`` (4, places, bars) keeps the bars at which a rule came true; rules with the same number of a place
+    in ``slots`` (combinations, 4) are the same, and -1 stands for one that is not kept."""
+    scratch = np.empty(len(marks))
+    known = np.full((4, events.shape[1]), -1)
+    at, upto = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
     for col in range(len(out)):
         for rule in range(4):
-            if operators[rule] >= 0:
-                compare(operators[rule], lines[picks[col, rule, 0]], lines[picks[col, rule, 1]], lag, flags[rule])
-            elif col:
-                flags[rule] = False  # the last combination may have written there
-        has_long, has_short = operators[0] >= 0, operators[2] >= 0
-        if has_long:
-            for t in range(bars):  # an exit forbids the entry of its side
-                flags[0, t] &= not flags[1, t]
-        if has_short:
-            for t in range(bars):
-                flags[2, t] &= not flags[3, t]
-        if has_long and has_short:
-            for t in range(bars):  # entries to both sides cancel each other; one to the other side leaves first
-                both = flags[0, t] and flags[2, t]
-                flags[0, t] &= not both
-                flags[2, t] &= not both
-                flags[1, t] |= flags[2, t]
-                flags[3, t] |= flags[0, t]
-        n = _column(
-            flags[0] if has_long else none, flags[1] if has_long else none,
-            flags[2] if has_short else none, flags[3] if has_short else none,
-            price, cash, size, kind, costs, locked, layout, col, orders, after, 0,
+            if operators[rule] < 0:
+                continue
+            slot = max(slots[col, rule], 0)
+            if known[rule, slot] < 0 or slots[col, rule] < 0:
+                known[rule, slot] = _events(
+                    operators[rule], lines[picks[col, rule, 0]], lines[picks[col, rule, 1]], lag, events[rule, slot]
+                )
+            at[rule], upto[rule] = slot, known[rule, slot]
+        n = _events_column(
+            events[0, at[0], : upto[0]], events[1, at[1], : upto[1]], events[2, at[2], : upto[2]],
+            events[3, at[3], : upto[3]], operators[0] >= 0, operators[2] >= 0,
+            price, cash, size, kind, costs, locked, layout, col, orders, after,
         )  # fmt: skip
         if n < 0:
             return False

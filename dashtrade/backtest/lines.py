@@ -27,6 +27,8 @@ _OPERATORS = {
 """Numbers of the comparisons in ``dashtrade.backtest.kernels``."""
 _RULES = ("long_entry", "long_exit", "short_entry", "short_exit")
 _MOST_BYTES = 128_000_000
+_KEPT = 256
+"""Different rules of a block that are kept at most."""
 _BATCH = 16
 """Lines computed before what they were computed from is let go."""
 
@@ -99,11 +101,25 @@ class Lines:
         price = sparse.fills(request, grid)[0]
         lag = 1 if request.fill == Fill.NEXT_OPEN else 0
         orders, after = np.empty(2 * len(price), dtype=ORDER_DTYPE), np.empty(2 * len(price))
+        pairs = self.picks(picks)
+        slots = self._slots(pairs)
+        events = np.empty((4, max(1, int(slots.max()) + 1), len(price)), dtype=np.int32)  # only what is used is touched
         kernels.measure_lines(  # type: ignore[call-arg]
-            self.values, self.picks(picks), self.operators, lag, price, np.ascontiguousarray(grid.close[:, 0]),
-            *account.arguments, factor, sparse.bar_rate(request, factor), orders, after, out,
+            self.values, pairs, slots, self.operators, lag, price, np.ascontiguousarray(grid.close[:, 0]),
+            *account.arguments, factor, sparse.bar_rate(request, factor), orders, after, events, out,
         )  # fmt: skip
         return out
+
+    def _slots(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A number for each rule of each combination, the same where the rule is; -1 where a rule repeats too seldom
+        to be kept."""
+        slots = np.full(pairs.shape[:2], -1, dtype=np.int64)
+        for rule in np.flatnonzero(self.operators >= 0):
+            names = pairs[:, rule, 0] * len(self.values) + pairs[:, rule, 1]
+            distinct, place = np.unique(names, return_inverse=True)
+            if len(distinct) <= min(_KEPT, len(pairs) // 2):
+                slots[:, rule] = place
+        return slots
 
 
 def _checked(template: Template, settings: Mapping[str, Any]) -> dict[str, Any]:

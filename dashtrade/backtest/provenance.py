@@ -17,6 +17,7 @@ import pandas as pd
 import dashtrade
 from dashtrade.backtest.rebalance import Rebalance
 from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Percent, RiskPercent, Shares
+from dashtrade.domain.frames import numbers_of
 from dashtrade.domain.market import OHLCV
 from dashtrade.domain.strategy import Strategy
 from dashtrade.errors import InvalidInput
@@ -31,11 +32,13 @@ def bars_hash(bars: Mapping[str, pd.DataFrame]) -> str:
     for symbol, frame in bars.items():
         digest.update(symbol.encode())
         digest.update(
-            np.ascontiguousarray(frame.index.asi8 if isinstance(frame.index, pd.DatetimeIndex) else 0).tobytes()
+            np.ascontiguousarray(frame.index.asi8 if isinstance(frame.index, pd.DatetimeIndex) else 0).data
         )
+        numbers = numbers_of(frame)
         for name in OHLCV:
-            if name in frame:
-                digest.update(np.ascontiguousarray(frame[name].to_numpy(dtype=np.float64)).tobytes())
+            if name in (frame.columns if numbers is None else numbers):
+                column = frame[name].to_numpy(dtype=np.float64) if numbers is None else numbers[name]
+                digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
 
 
@@ -120,6 +123,8 @@ def source_fields(request: BacktestRequest) -> dict[str, Any]:
     """Where the bars come from and which they are; ``simulated`` is True where any of the prices are made up."""
     first = next(iter(request.bars.values()))
     attributes = [frame.attrs for frame in request.bars.values()]
+    indices: list[pd.DatetimeIndex] = [frame.index for frame in request.bars.values()]  # type: ignore[misc]
+    spans = {(index.dtype, int(index.asi8[0]), int(index.asi8[-1])): index for index in indices}
     return {
         "bars_hash": bars_hash(request.bars),
         "source": str(first.attrs.get("source", "unknown")),
@@ -128,7 +133,7 @@ def source_fields(request: BacktestRequest) -> dict[str, Any]:
         "simulated": any(bool(a.get("simulated")) for a in attributes),
         "delay_seconds": max(int(a.get("delay_seconds") or 0) for a in attributes),
         "fetched_at": min((str(a["fetched_at"]) for a in attributes if a.get("fetched_at")), default="unknown"),
-        "first_bar": str(min(f.index[0] for f in request.bars.values())),
-        "last_bar": str(max(f.index[-1] for f in request.bars.values())),
+        "first_bar": str(min(index[0] for index in spans.values())),
+        "last_bar": str(max(index[-1] for index in spans.values())),
         "bars": {symbol: len(frame) for symbol, frame in request.bars.items()},
     }

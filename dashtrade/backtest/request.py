@@ -7,14 +7,15 @@ import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
 
 from dashtrade.backtest.rebalance import Rebalance
+from dashtrade.domain.frames import numbers_of
 from dashtrade.domain.strategy import Direction, Stops, Strategy
 from dashtrade.errors import InvalidInput
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -180,6 +181,10 @@ def _complete(frame: Any) -> Any:
     A bar without an open cannot be filled at, and one without a close cannot be decided on. Left in, a decision to
     leave would be lost on it.
     """
+    if isinstance(frame, pd.DataFrame):
+        numbers = numbers_of(frame) or {}
+        if all(name in numbers and not np.isnan(numbers[name]).any() for name in _PRICES):
+            return frame
     columns = getattr(frame, "columns", ())
     if not all(name in columns for name in _PRICES):
         return frame

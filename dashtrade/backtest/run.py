@@ -58,14 +58,14 @@ def backtest(
         signals = {}
         for n, (symbol, bars) in enumerate(request.bars.items()):
             control.step(0.4 * n / len(request.bars), f"Deciding on {symbol}")
-            signals[symbol] = signals_of(strategy, Operands(bars, interval_of(bars)))
+            signals[symbol] = signals_of(strategy, Operands(bars, interval_of(bars)), request.direction)
     control.step(0.4, "Simulating")
     first = next(iter(request.bars.values()))
     slippage = request.costs.per_side(str(first.attrs.get("source", "")))
     layout = Layout.of(request)
-    rows, records = orders_of(request, strategy, grid, signals, slippage, layout, control)
+    rows, records, after = orders_of(request, strategy, grid, signals, slippage, layout, control)
     control.step(0.7, "Measuring")
-    values, positions = equity_of(records, grid, layout, request.cash)
+    values, positions = equity_of(records, grid, layout, request.cash, after)
     if rows is not None:
         reasons = why(records, rows, layout)
     elif request.rebalance is not None:
@@ -108,15 +108,16 @@ def orders_of(
     slippage: float,
     layout: Layout,
     control: Control,
-) -> tuple[Rows | None, NDArray[Any]]:
-    """(the engine's rows, order records); no rows where the symbols are rebalanced, or where none were needed."""
+) -> tuple[Rows | None, NDArray[Any], NDArray[np.float64] | None]:
+    """(the engine's rows, order records, shares held after each order); no rows where the symbols are rebalanced, or
+    where the compiled loops needed none, which alone know what is held."""
     if request.rebalance is not None:
-        return None, rebalance(request, strategy, grid, signals, slippage, layout.per_bar, control)
+        return None, rebalance(request, strategy, grid, signals, slippage, layout.per_bar, control), None
     if sparse.worth(request, strategy, grid.close.size):
         control.check()
-        return None, sparse.simulate(request, grid, make_flags(request, grid, signals), slippage)[0]
+        return None, *sparse.simulate(request, grid, make_flags(request, grid, signals), slippage)
     rows = make_rows(request, strategy, grid, signals, slippage, control)
-    return settle(rows, strategy, layout, grid, control)
+    return *settle(rows, strategy, layout, grid, control), None
 
 
 def resolve(request: BacktestRequest) -> Strategy:
@@ -137,11 +138,12 @@ def buy_and_hold(grid: Grid, cash: float) -> NDArray[np.float64]:
     """Equity of equal parts bought at each symbol's first open and kept; without costs."""
     part = cash / len(grid.symbols)
     marks = grid.marks
-    total = np.zeros(len(grid.times))
-    for k, own in enumerate(grid.where):
-        shares = part / grid.open[own[0], k]
-        total += np.where(np.isfinite(marks[:, k]), shares * marks[:, k], part)
-    return total
+    first = np.array([own[0] for own in grid.where])
+    shares = part / grid.open[first, np.arange(len(first))]
+    worth = marks * shares
+    if (first > 0).any():
+        worth = np.where(np.isfinite(marks), worth, part)
+    return np.asarray(worth.sum(axis=1))
 
 
 def summary(
@@ -222,10 +224,8 @@ def _monthly(values: NDArray[np.float64], times: pd.DatetimeIndex, cash: float) 
 
 
 def _contribution(trades: pd.DataFrame, symbols: tuple[str, ...]) -> dict[str, float]:
-    found = dict.fromkeys(symbols, 0.0)
-    for symbol, pnl in zip(trades["symbol"], trades["pnl"], strict=True):
-        found[symbol] += float(pnl)
-    return found
+    places = pd.Index(symbols).get_indexer(trades["symbol"])
+    return dict(zip(symbols, np.bincount(places, trades["pnl"], len(symbols)).tolist(), strict=True))
 
 
 def _warnings(

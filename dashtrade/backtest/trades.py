@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,17 @@ _CLOSE_ENOUGH = 1e-9
 
 
 def equity(
-    records: NDArray[Any], grid: Grid, layout: Layout, cash: float
+    records: NDArray[Any], grid: Grid, layout: Layout, cash: float, after: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(equity, positions): account value at each bar's close, and shares held, of shapes (bars,) and (bars,
-    symbols)."""
+    symbols). With ``after``, the shares held after each order, it is a compiled loop that adds them up."""
     bars, count = grid.close.shape
+    if after is not None:
+        from dashtrade.backtest import kernels
+
+        values, held = np.empty(bars), np.zeros((count, bars))
+        kernels.value(records, after, layout.per_bar, np.ascontiguousarray(grid.marks.T), cash, values, held)  # type: ignore[call-arg]
+        return values, held.T
     bar = records["idx"] // layout.per_bar
     signed = np.where(records["side"] == 0, records["size"], -records["size"])
     paid = -signed * records["price"] - records["fees"]
@@ -80,8 +86,8 @@ def order_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
     return pd.DataFrame(
         {
             "time": grid.times[own["idx"] // layout.per_bar],
-            "symbol": np.array(grid.symbols, dtype=object)[own["col"]],
-            "side": np.where(own["side"] == 0, "buy", "sell"),
+            "symbol": _words(grid.symbols, own["col"]),
+            "side": _words(("buy", "sell"), own["side"]),
             "price": own["price"],
             "qty": own["size"],
             "fees": own["fees"],
@@ -89,6 +95,11 @@ def order_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
         },
         columns=list(ORDER_COLUMNS),
     )
+
+
+def _words(words: Sequence[str], which: NDArray[Any]) -> Any:
+    """A column of words that repeat: chosen from a few, which pandas need not look at one by one."""
+    return pd.Index(words).array.take(which)
 
 
 def why(records: NDArray[Any], rows: Rows, layout: Layout) -> NDArray[Any]:
@@ -143,6 +154,50 @@ def trade_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
 
     ``pnl`` is money after all fees; ``return`` is pnl over the entry's value; ``bars`` counts bars from entry to exit.
     """
+    cells = _in_pairs(records, reasons, grid, layout)
+    if cells is None:
+        trades = _one_by_one(records, reasons, grid, layout)
+        trades.sort(key=lambda t: t[2])
+        columns = zip(*trades, strict=True) if trades else ((),) * len(TRADE_COLUMNS)
+        cells = dict(zip(TRADE_COLUMNS, columns, strict=True))
+    for name in ("entry_time", "exit_time"):
+        cells[name] = grid.times[np.array(cells[name], dtype=np.int64)]
+    return pd.DataFrame(cells, columns=list(TRADE_COLUMNS))
+
+
+def _in_pairs(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout: Layout) -> dict[str, Any] | None:
+    """The columns of the table where every position is entered by one order and left whole by the next; else None."""
+    own = np.argsort(records["col"], kind="stable")
+    column = records["col"][own]
+    place = np.arange(len(own)) - np.searchsorted(column, column)
+    first = own[place % 2 == 0]
+    closed = np.append(column[1:] == column[:-1], False)[place % 2 == 0] if len(own) else np.zeros(0, dtype=bool)
+    size, side, price, fees, bar = (records[n] for n in ("size", "side", "price", "fees", "idx"))
+    bar = bar // layout.per_bar
+    last = own[place % 2 == 1]
+    if not len(own) or not (
+        (size[last] == size[first[closed]]) & (side[last] != side[first[closed]]) & (size[last] > 0)
+    ).all():
+        return None
+    col, sign = records["col"][first], np.where(side[first] == 0, 1.0, -1.0)
+    left, bars, reason = grid.marks[-1][col], np.full(len(first), len(grid.times) - 1), np.full(len(first), "open", object)
+    paid = fees[first].astype(np.float64)
+    left[closed], bars[closed], reason[closed] = price[last], bar[last], reasons[last]
+    paid[closed] += fees[last]
+    # in the order of the loop below, so that both give the same last bit
+    cost, proceeds = size[first] * price[first], size[first] * left
+    pnl = sign * (proceeds - cost) - paid
+    order = np.argsort(bar[first], kind="stable")
+    cells = (
+        _words(grid.symbols, col), _words(("long", "short"), side[first]), bar[first],
+        cost / size[first], bars, proceeds / size[first], size[first], paid, pnl, pnl / cost, bars - bar[first],
+        reason, _words(("open", "closed"), closed.astype(np.int64)),
+    )  # fmt: skip
+    return {name: values[order] for name, values in zip(TRADE_COLUMNS, cells, strict=True)}
+
+
+def _one_by_one(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout: Layout) -> list[tuple[Any, ...]]:
+    """Rows of the table, times as numbers of bars, by symbol; positions may be built and left in parts."""
     trades: list[tuple[Any, ...]] = []
     marks = grid.marks[-1]
     last = len(grid.times) - 1
@@ -163,12 +218,7 @@ def trade_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
         if state is not None:
             state.leave(state.held, float(marks[column]), 0.0)
             trades.append(state.row(symbol, last, "open", "open"))
-    trades.sort(key=lambda t: t[2])
-    cells = zip(*trades, strict=True) if trades else ((),) * len(TRADE_COLUMNS)
-    columns: dict[str, Any] = dict(zip(TRADE_COLUMNS, cells, strict=True))
-    for name in ("entry_time", "exit_time"):
-        columns[name] = grid.times[np.array(columns[name], dtype=np.int64)]
-    return pd.DataFrame(columns)
+    return trades
 
 
 class _Open:

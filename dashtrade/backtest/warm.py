@@ -17,9 +17,11 @@ def warm() -> float:
     start = time.monotonic()
     from dashtrade.backtest import sparse
     from dashtrade.backtest.bars import Flags, make_grid
+    from dashtrade.backtest.layout import Layout
     from dashtrade.backtest.lines import Lines
     from dashtrade.backtest.request import BacktestRequest
     from dashtrade.backtest.space import Space, Template
+    from dashtrade.backtest.trades import equity
 
     prices = np.linspace(100.0, 110.0, 60)
     index = pd.date_range("2020-01-01", periods=60, freq="D", tz="UTC", name="time")
@@ -27,7 +29,8 @@ def warm() -> float:
     bars.attrs["interval"] = "1d"
     request = BacktestRequest("ema_cross", {"X": bars})
     grid, flags = make_grid(request.bars), Flags.empty(60, 1)
-    sparse.simulate(request, grid, flags, 0.0)
+    orders, after = sparse.simulate(request, grid, flags, 0.0)
+    equity(orders, grid, Layout.of(request), 100.0, after)
     sparse.measure(request, grid, flags, 0.0, 252.0)
     space = Space(Template("ema_cross"), {"fast": [3], "slow": [5]})
     lines = Lines.of(request, space, 60)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dashtrade.domain.frames import numbers_of
 from dashtrade.errors import BadBars
 from dashtrade.indicators.catalogue import REGISTRY, Indicator
 
@@ -33,6 +34,7 @@ class Columns(Mapping[str, np.ndarray]):
         self.index = bars.index
         self.size = len(bars)
         self._bars = bars
+        self._numbers: dict[str, np.ndarray] | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._whole: dict[str, bool] = {}
 
@@ -49,6 +51,10 @@ class Columns(Mapping[str, np.ndarray]):
         return len(self._bars.columns)
 
     def _column(self, name: str) -> np.ndarray:
+        if self._numbers is None:
+            self._numbers = numbers_of(self._bars) or {}
+        if name in self._numbers:
+            return np.array(self._numbers[name])  # a copy: compiled loops were made for arrays that may be written
         if name not in self._bars.columns:
             have = ", ".join(str(c) for c in self._bars.columns) or "none"
             raise BadBars(

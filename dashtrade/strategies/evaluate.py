@@ -13,6 +13,7 @@ from dashtrade.domain.strategy import (
     AllOf,
     AnyOf,
     Condition,
+    Direction,
     Expression,
     NotOf,
     Operator,
@@ -27,16 +28,17 @@ from dashtrade.strategies.operands import Operands, Values
 Flags = NDArray[np.bool_]
 
 
-def signals(strategy: Strategy, bars: pd.DataFrame | Operands) -> Signals:
-    """Entries and exits of both sides, one boolean a bar.
+def signals(strategy: Strategy, bars: pd.DataFrame | Operands, direction: Direction | str = "long_short") -> Signals:
+    """Entries and exits of both sides, one boolean a bar; all False for a side that ``direction`` does not trade.
 
     A condition over an undefined value is not true, and neither is its negation. An exit that is true forbids the
     entry of the same side. The session filter bears on entries only.
     """
     operands = bars if isinstance(bars, Operands) else Operands(bars)
+    skipped = {Direction.LONG_ONLY: "short", Direction.SHORT_ONLY: "long"}.get(Direction(direction), "none")
     long_entry, long_exit, short_entry, short_exit = (
-        evaluate(rule, operands)
-        for rule in (strategy.long_entry, strategy.long_exit, strategy.short_entry, strategy.short_exit)
+        evaluate(None if name.startswith(skipped) else getattr(strategy, name), operands)
+        for name in Signals.__slots__
     )
     if strategy.session is not None:
         inside = in_session(strategy.session, operands.bars)
