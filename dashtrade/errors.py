@@ -50,8 +50,14 @@ class UnknownOption(InvalidInput):
     """A name is not in a registry; the options are listed."""
 
     def __init__(self, kind: str, name: str, options: Iterable[str]) -> None:
+        from difflib import get_close_matches
+
         self.name = name
-        super().__init__(kind, f"{name!r} is not known.", allowed=sorted(options))
+        known = sorted(options)
+        near = get_close_matches(str(name), known, 1)
+        super().__init__(
+            kind, f"{name!r} is not known" + (f"; did you mean {near[0]}?" if near else "."), allowed=known
+        )
 
 
 class NotFound(DashTradeError):

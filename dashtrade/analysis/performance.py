@@ -155,13 +155,17 @@ def information_ratio(returns: Floats, benchmark: Floats) -> float:
 
 
 def skewness(returns: Floats) -> float:
-    """Third standardised moment (population)."""
-    return _moment(returns, 3)
+    """G₁ = √(n (n − 1)) / (n − 2) × m₃ / m₂^1.5, the sample's estimate. Joanes & Gill (1998), The Statistician
+    47(1)."""
+    n = len(_clean(returns))
+    return math.sqrt(n * (n - 1)) / (n - 2) * _moment(returns, 3) if n > 2 else math.nan
 
 
 def kurtosis(returns: Floats) -> float:
-    """Fourth standardised moment (population); 3 for a normal distribution."""
-    return _moment(returns, 4)
+    """G₂ = (n − 1) / ((n − 2)(n − 3)) × ((n + 1)(m₄ / m₂² − 3) + 6), the sample's estimate of the excess over a normal
+    distribution, which has 0. Joanes & Gill (1998), The Statistician 47(1)."""
+    n = len(_clean(returns))
+    return (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * (_moment(returns, 4) - 3) + 6) if n > 3 else math.nan
 
 
 def probabilistic_sharpe(returns: Floats, benchmark_sharpe: float = 0.0) -> float:
@@ -173,7 +177,7 @@ def probabilistic_sharpe(returns: Floats, benchmark_sharpe: float = 0.0) -> floa
     observed = sharpe(r, 1.0)
     if math.isnan(observed) or len(r) < 3:
         return math.nan
-    spread = 1 - skewness(r) * observed + (kurtosis(r) - 1) / 4 * observed**2
+    spread = 1 - _moment(r, 3) * observed + (_moment(r, 4) - 1) / 4 * observed**2
     if spread <= 0:
         return math.nan
     return _NORMAL.cdf((observed - benchmark_sharpe) * math.sqrt(len(r) - 1) / math.sqrt(spread))
@@ -240,6 +244,7 @@ def _varies(deviation: float | np.floating[Any], values: Floats) -> bool:
 
 
 def _moment(values: Floats, order: int) -> float:
+    """A standardised moment of the values themselves."""
     r = _clean(values)
     deviation = np.std(r) if len(r) else 0.0
     if not _varies(deviation, r):

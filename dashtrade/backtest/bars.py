@@ -37,8 +37,8 @@ _PRICES = OHLCV[:4]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """All symbols on one time axis: arrays of shape (bars, symbols), NaN where a symbol has no bar at a time. The bars of
-    a symbol lie side by side in memory.
+    """All symbols on one time axis: arrays of shape (bars, symbols), NaN where a symbol has no bar at a time. The
+    bars of a symbol lie side by side in memory.
 
     ``where[k]`` gives the place on the common axis of each of symbol k's own bars.
     """
@@ -61,8 +61,8 @@ class Grid:
         return np.where(index >= 0, np.take_along_axis(self.close, np.maximum(index, 0), axis=0), np.nan)
 
 
-def check_bars(symbol: str, bars: pd.DataFrame) -> list[Floats]:
-    """Open, high, low and close of each bar; BadBars where a frame cannot be backtested."""
+def prices_of(symbol: str, bars: pd.DataFrame) -> list[Floats]:
+    """Open, high, low and close of each bar; BadBars where a frame is not one of bars."""
     if not isinstance(bars, pd.DataFrame):
         raise BadBars(f"The bars of {symbol} must be a DataFrame, not {type(bars).__name__}.")
     numbers = numbers_of(bars)
@@ -83,18 +83,22 @@ def check_bars(symbol: str, bars: pd.DataFrame) -> list[Floats]:
             raise BadBars(f"The prices of {symbol} are not all numbers.") from None
     else:
         values = [numbers[c] for c in _PRICES]
+    return values
+
+
+def check_prices(symbol: str, times: pd.DatetimeIndex, values: Sequence[Floats]) -> None:
+    """BadBars where no bar can have such an open, high, low and close."""
     if not all(v.min() > 0 and v.max() < np.inf for v in values):  # a missing price is in neither range
         raise BadBars(f"{symbol} has prices that are infinite, at or below 0; remove or mend those bars.")
     turned = values[1] < values[2]
     if turned.any():
-        when = bars.index[int(np.argmax(turned))]
+        when = times[int(np.argmax(turned))]
         raise BadBars(f"{symbol} has a high below its low at {when}; mend or remove such bars.")
-    return values
 
 
 def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
     symbols = tuple(bars)
-    prices = [check_bars(symbol, bars[symbol]) for symbol in symbols]
+    prices = [prices_of(symbol, bars[symbol]) for symbol in symbols]
     indices: list[pd.DatetimeIndex] = [bars[symbol].index for symbol in symbols]  # type: ignore[misc]
     times = indices[0]
     if len({index.tz is None for index in indices}) > 1:
@@ -105,13 +109,18 @@ def make_grid(bars: Mapping[str, pd.DataFrame]) -> Grid:
         whole = np.empty((4, len(symbols), len(times)))
         for n in range(4):
             np.stack([own[n] for own in prices], out=whole[n])
+        sound = whole.min() > 0 and whole.max() < np.inf and not (whole[1] < whole[2]).any()
     else:
+        sound = False
         times = _joined(indices)
         where = tuple(np.asarray(times.get_indexer(index), dtype=np.int64) for index in indices)
         whole = np.full((4, len(symbols), len(times)), np.nan)
         for k, own in enumerate(prices):
             for n in range(4):
                 whole[n, k, where[k]] = own[n]
+    if not sound:  # all at once is quicker, one by one says which
+        for symbol, index, own in zip(symbols, indices, prices, strict=True):
+            check_prices(symbol, index, own)
     columns = {name: whole[n].T for n, name in enumerate(_PRICES)}
     return Grid(times, symbols, **columns, where=where)
 

@@ -22,6 +22,7 @@ from dashtrade.backtest.provenance import hash_of
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.space import Space, Template
 from dashtrade.backtest.sparse import ENOUGH
+from dashtrade.errors import InvalidInput
 from dashtrade.strategies import Operands
 
 if TYPE_CHECKING:
@@ -126,6 +127,13 @@ class Runner:
     def __init__(self, job: Job, options: SweepOptions, control: Control, key: str) -> None:
         self._job, self._options, self._control, self._key = job, options, control, key
         self._size = job.block(options.block)
+        if options.resume is not None:
+            try:
+                options.resume.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(
+                    "resume", f"{options.resume} is no folder that can be used ({error.strerror})."
+                ) from None
         self._stack = ExitStack()
         self._made: Place | None = None
 
@@ -203,7 +211,6 @@ class Runner:
         path = self._file(picks)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_suffix(".part")
         with half.open("wb") as file:
             np.save(file, values)

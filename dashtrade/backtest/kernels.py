@@ -306,8 +306,8 @@ def simulate(le, lx, se, sx, price, cash, size, kind, costs, locked, layout, ord
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def value(orders, after, per, marks, cash, values, held):  # type: ignore[no-untyped-def]
-    """Account value at each bar's close into ``values``, and shares into ``held``, of shape (columns, bars) as ``marks``;
-    ``orders`` are by column and time."""
+    """Account value at each bar's close into ``values``, and shares into ``held``, of shape (columns, bars) as
+    ``marks``; ``orders`` are by column and time."""
     bars = len(values)
     values[:] = 0.0
     worth = np.zeros(bars)

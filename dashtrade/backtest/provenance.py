@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
@@ -31,15 +32,23 @@ def bars_hash(bars: Mapping[str, pd.DataFrame]) -> str:
     digest = hashlib.sha256()
     for symbol, frame in bars.items():
         digest.update(symbol.encode())
-        digest.update(
-            np.ascontiguousarray(frame.index.asi8 if isinstance(frame.index, pd.DatetimeIndex) else 0).data
-        )
+        digest.update(np.ascontiguousarray(frame.index.asi8 if isinstance(frame.index, pd.DatetimeIndex) else 0).data)
         numbers = numbers_of(frame)
         for name in OHLCV:
             if name in (frame.columns if numbers is None else numbers):
                 column = frame[name].to_numpy(dtype=np.float64) if numbers is None else numbers[name]
                 digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
+
+
+def hashing(bars: Mapping[str, pd.DataFrame], aside: bool) -> Callable[[], str]:
+    """Gives ``bars_hash``; ``aside`` works it out in a thread meanwhile, which large ones are worth."""
+    if not aside:
+        return lambda: bars_hash(bars)
+    pool = ThreadPoolExecutor(1, "hash of the bars")
+    found = pool.submit(bars_hash, bars)
+    pool.shutdown(wait=False)
+    return found.result
 
 
 def request_fields(request: BacktestRequest, strategy: Strategy) -> dict[str, Any]:
@@ -98,7 +107,13 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def provenance(
-    request: BacktestRequest, strategy: Strategy, slippage: float, basis: str, factor: float, orders: Any
+    request: BacktestRequest,
+    strategy: Strategy,
+    slippage: float,
+    basis: str,
+    factor: float,
+    orders: Any,
+    bars_hash: str,
 ) -> dict[str, Any]:
     """How to make a result again, as plain values."""
     fields = request_fields(request, strategy)
@@ -106,7 +121,7 @@ def provenance(
         "request_hash": hash_of(fields),
         "result_hash": hashlib.sha256(np.ascontiguousarray(orders).tobytes()).hexdigest(),
         "request": fields,
-        **source_fields(request),
+        **source_fields(request, bars_hash),
         "slippage_per_side": slippage,
         "annualisation": {"bars_per_year": factor, "basis": basis},
         "versions": versions(),
@@ -119,14 +134,14 @@ def versions() -> dict[str, str]:
     return dict(_versions())
 
 
-def source_fields(request: BacktestRequest) -> dict[str, Any]:
+def source_fields(request: BacktestRequest, hashed: str) -> dict[str, Any]:
     """Where the bars come from and which they are; ``simulated`` is True where any of the prices are made up."""
     first = next(iter(request.bars.values()))
     attributes = [frame.attrs for frame in request.bars.values()]
     indices: list[pd.DatetimeIndex] = [frame.index for frame in request.bars.values()]  # type: ignore[misc]
     spans = {(index.dtype, int(index.asi8[0]), int(index.asi8[-1])): index for index in indices}
     return {
-        "bars_hash": bars_hash(request.bars),
+        "bars_hash": hashed,
         "source": str(first.attrs.get("source", "unknown")),
         "interval": str(first.attrs.get("interval", "unknown")),
         "adjustment": str(first.attrs.get("adjustment", "unknown")),

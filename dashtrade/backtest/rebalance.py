@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-REASON = "rebalance"
 _LEAST = 1e-9
 """Orders of less than this share of the equity are not worth sending."""
 

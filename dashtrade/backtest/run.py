@@ -19,13 +19,14 @@ from dashtrade.backtest.bars import Grid, make_flags, make_grid, make_rows
 from dashtrade.backtest.control import Cancel, Control, Progress
 from dashtrade.backtest.layout import Layout
 from dashtrade.backtest.path import settle
-from dashtrade.backtest.provenance import provenance
-from dashtrade.backtest.rebalance import REASON, check, rebalance
+from dashtrade.backtest.provenance import hashing, provenance
+from dashtrade.backtest.rebalance import check, rebalance
 from dashtrade.backtest.request import LEFT_OUT, BacktestRequest, Fill, RiskPercent
 from dashtrade.backtest.result import BacktestResult
+from dashtrade.backtest.trades import REBALANCE, order_table, sides_of, trade_table, why
 from dashtrade.backtest.trades import equity as equity_of
-from dashtrade.backtest.trades import order_table, sides_of, trade_table, why
 from dashtrade.backtest.vectorbt_engine import Rows
+from dashtrade.domain.market import MENDED, described
 from dashtrade.domain.strategy import Direction, Signals, Strategy
 from dashtrade.errors import InvalidInput
 from dashtrade.strategies import Operands, preset, with_stops
@@ -54,6 +55,7 @@ def backtest(
     control = Control(cancel, progress)
     strategy = resolve(request)
     grid = make_grid(request.bars)
+    hashed = hashing(request.bars, aside=grid.close.size >= sparse.ENOUGH)
     if signals is None:
         signals = {}
         for n, (symbol, bars) in enumerate(request.bars.items()):
@@ -69,7 +71,7 @@ def backtest(
     if rows is not None:
         reasons = why(records, rows, layout)
     elif request.rebalance is not None:
-        reasons = np.full(len(records), REASON, dtype=object)
+        reasons = np.full(len(records), REBALANCE)
     else:
         reasons = sides_of(records)
     control.check()
@@ -94,7 +96,7 @@ def backtest(
         },
         contribution=_contribution(trades, grid.symbols),
         warnings=_warnings(request, strategy, values, times, trades, first),
-        provenance=provenance(request, strategy, slippage, annual.basis, annual.factor, records),
+        provenance=provenance(request, strategy, slippage, annual.basis, annual.factor, records, hashed()),
         rows=rows if rows is not None or request.rebalance is not None else later,
         rows_per_bar=layout.per_bar,
     )
@@ -248,6 +250,8 @@ def _warnings(
     for symbol, frame in request.bars.items():
         if frame.attrs.get(LEFT_OUT):
             out.append(f"{frame.attrs[LEFT_OUT]} bars of {symbol} had not all four prices and were left out.")
+        if mended := described(frame.attrs.get("quality") or {}, MENDED):
+            out.append(f"The bars of {symbol} were mended: {mended}.")
     last = max(frame.index[-1] for frame in request.bars.values())
     for symbol in trades.loc[trades["status"] == "open", "symbol"]:
         if (ends := request.bars[symbol].index[-1]) < last:

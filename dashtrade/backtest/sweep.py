@@ -22,7 +22,7 @@ from dashtrade.analysis import performance as measure
 from dashtrade.backtest.block import METRICS
 from dashtrade.backtest.blocks import BLOCK, Job, Runner
 from dashtrade.backtest.control import Cancel, Control, Progress
-from dashtrade.backtest.provenance import hash_of, request_fields, source_fields, versions
+from dashtrade.backtest.provenance import bars_hash, hash_of, request_fields, source_fields, versions
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.result import BacktestResult
 from dashtrade.backtest.run import backtest
@@ -209,7 +209,7 @@ def sweep(
         "objective": options.objective,
     }
     made: dict[str, Any] = {
-        **source_fields(request),
+        **source_fields(request, bars_hash(request.bars)),
         "request_hash": hash_of(fields),
         "request": fields,
         "slippage_per_side": job.slippage,

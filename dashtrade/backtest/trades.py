@@ -18,6 +18,9 @@ TRADE_COLUMNS = (
     "symbol", "direction", "entry_time", "entry_price", "exit_time", "exit_price", "qty", "fees", "pnl", "return",
     "bars", "reason", "status",
 )  # fmt: skip
+REASONS = ("entry", "exit", "stop", "trail", "target", "rebalance", "open")
+"""Why an order was given; ``open`` stands for a trade without its last order."""
+ENTRY, EXIT, STOP, TRAIL, TARGET, REBALANCE, OPEN = range(7)
 _CLOSE_ENOUGH = 1e-9
 
 
@@ -91,7 +94,7 @@ def order_table(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
             "price": own["price"],
             "qty": own["size"],
             "fees": own["fees"],
-            "reason": reasons[order],
+            "reason": _words(REASONS, reasons[order]),
         },
         columns=list(ORDER_COLUMNS),
     )
@@ -103,8 +106,8 @@ def _words(words: Sequence[str], which: NDArray[Any]) -> Any:
 
 
 def why(records: NDArray[Any], rows: Rows, layout: Layout) -> NDArray[Any]:
-    """The reason of each order: ``entry``, ``exit`` (a signal or the time stop), ``stop``, ``trail`` or ``target``."""
-    reasons = np.full(len(records), "entry", dtype=object)
+    """The reason of each order, its place in ``REASONS``: an exit is a signal or the time stop."""
+    reasons = np.full(len(records), ENTRY)
     slip = rows.slippage
     for column in range(rows.shape[1]):
         position = 0.0
@@ -120,11 +123,11 @@ def why(records: NDArray[Any], rows: Rows, layout: Layout) -> NDArray[Any]:
                 target = _at(rows.profit, entry_row, column)
                 close = rows.close[row, column]
                 if exits[row, column] and abs(raw - close) <= 1e-12 * close:
-                    reasons[n] = "exit"
+                    reasons[n] = EXIT
                 elif side * (raw - entry_price * (1 + side * target)) >= -_CLOSE_ENOUGH * raw:
-                    reasons[n] = "target"
+                    reasons[n] = TARGET
                 else:
-                    reasons[n] = "trail" if _at(rows.trailing, entry_row, column) else "stop"
+                    reasons[n] = TRAIL if _at(rows.trailing, entry_row, column) else STOP
             position += signed
             if abs(position) < _CLOSE_ENOUGH * size:
                 position = 0.0
@@ -132,10 +135,10 @@ def why(records: NDArray[Any], rows: Rows, layout: Layout) -> NDArray[Any]:
 
 
 def sides_of(records: NDArray[Any]) -> NDArray[Any]:
-    """The reason of each order where there are no stops: ``entry`` or ``exit``."""
+    """The reason of each order where there are no stops, its place in ``REASONS``."""
     after = held_after(records)
     bought = records["side"] == 0
-    return np.where((after != 0) & ((after > 0) == bought), "entry", "exit").astype(object)
+    return np.where((after != 0) & ((after > 0) == bought), ENTRY, EXIT)
 
 
 def _of_column(records: NDArray[Any], column: int) -> Iterator[tuple[int, int, float, float, float, int]]:
@@ -175,12 +178,13 @@ def _in_pairs(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout: 
     size, side, price, fees, bar = (records[n] for n in ("size", "side", "price", "fees", "idx"))
     bar = bar // layout.per_bar
     last = own[place % 2 == 1]
-    if not len(own) or not (
-        (size[last] == size[first[closed]]) & (side[last] != side[first[closed]]) & (size[last] > 0)
-    ).all():
+    if (
+        not len(own)
+        or not ((size[last] == size[first[closed]]) & (side[last] != side[first[closed]]) & (size[last] > 0)).all()
+    ):
         return None
     col, sign = records["col"][first], np.where(side[first] == 0, 1.0, -1.0)
-    left, bars, reason = grid.marks[-1][col], np.full(len(first), len(grid.times) - 1), np.full(len(first), "open", object)
+    left, bars, reason = grid.marks[-1][col], np.full(len(first), len(grid.times) - 1), np.full(len(first), OPEN)
     paid = fees[first].astype(np.float64)
     left[closed], bars[closed], reason[closed] = price[last], bar[last], reasons[last]
     paid[closed] += fees[last]
@@ -191,7 +195,7 @@ def _in_pairs(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout: 
     cells = (
         _words(grid.symbols, col), _words(("long", "short"), side[first]), bar[first],
         cost / size[first], bars, proceeds / size[first], size[first], paid, pnl, pnl / cost, bars - bar[first],
-        reason, _words(("open", "closed"), closed.astype(np.int64)),
+        _words(REASONS, reason), _words(("open", "closed"), closed.astype(np.int64)),
     )  # fmt: skip
     return {name: values[order] for name, values in zip(TRADE_COLUMNS, cells, strict=True)}
 
@@ -213,11 +217,11 @@ def _one_by_one(records: NDArray[Any], reasons: NDArray[Any], grid: Grid, layout
             else:
                 state.leave(size, price, fees)
             if state.held <= _CLOSE_ENOUGH * size:
-                trades.append(state.row(symbol, bar, str(reasons[n]), "closed"))
+                trades.append(state.row(symbol, bar, REASONS[reasons[n]], "closed"))
                 state = None
         if state is not None:
             state.leave(state.held, float(marks[column]), 0.0)
-            trades.append(state.row(symbol, last, "open", "open"))
+            trades.append(state.row(symbol, last, REASONS[OPEN], "open"))
     return trades
 
 

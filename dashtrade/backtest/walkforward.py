@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dashtrade.analysis import performance as measure
 from dashtrade.analysis.annualisation import annualisation
 from dashtrade.backtest.control import Cancel, Control, Progress
-from dashtrade.backtest.provenance import hash_of, source_fields
+from dashtrade.backtest.provenance import bars_hash, hash_of, source_fields
 from dashtrade.backtest.request import BacktestRequest
 from dashtrade.backtest.run import backtest
 from dashtrade.backtest.space import Template
@@ -228,7 +228,7 @@ def walk_forward(
         efficiency=outside / within if within > 0 else float("nan"),
         provenance={
             **found.provenance,
-            **source_fields(request),
+            **source_fields(request, bars_hash(request.bars)),
             "request": fields,
             "request_hash": hash_of(fields),
             "result_hash": digest.hexdigest(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -77,6 +78,26 @@ class SearchOptions:
     resume: Annotated[str | None, typer.Option(help="Folder for finished blocks; run again to go on.")] = None
 
 
+_RULES = ("entry", "exit", "short_entry", "short_exit")
+_OPTIONS = {
+    "loss": "stop-loss", "atr_loss": "stop-loss", "profit": "take-profit", "atr_profit": "take-profit",
+    "atr_trail": "trail", "bars": "time-stop", "fixed": "fixed-fee", "risk_free": "risk-free",
+}  # fmt: skip
+"""Fields of a request by the names of their options, where those differ."""
+
+
+@contextmanager
+def _naming(option: str = "") -> Iterator[None]:
+    """What is wrong, under the name that was typed: ``option``, or the one that stands for the field."""
+    try:
+        yield
+    except InvalidInput as error:
+        name = option.replace("_", "-") or _OPTIONS.get(error.field)
+        if name is None:
+            raise
+        raise InvalidInput(name, str(error).removeprefix(f"{error.field}: ")) from None
+
+
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
     """Every parameter that is a dataclass of options becomes those options on the command line."""
     hints = get_type_hints(command, include_extras=True)
@@ -146,22 +167,31 @@ def request_of(
 ) -> RunRequest:
     """What is asked for; ``rules`` are ``settings`` of a preset and conditions as text."""
     from dashtrade.services import backtests as service
+    from dashtrade.strategies import parse_condition
 
+    for name in ("period", "source"):
+        if run.file is not None and getattr(run, name):
+            raise InvalidInput(name, "is for price sources; the bars of --file are taken as they are. Leave one out.")
     names = ("cash", "size", "direction", "fill", "time_stop", "commission", "fixed_fee", "whole_shares", "risk_free")
     texts: dict[str, Any] = {
         n: getattr(run, n) or "" for n in ("source", "stop_loss", "take_profit", "trail", "slippage", "spread")
     }
     if weights is not None:
         texts |= {n: getattr(weights, n) or "" for n in ("rebalance", "every", "band")} | {"window": weights.window}
-    request = service.from_text(
-        symbols=" ".join(symbols),
-        strategy=chosen if isinstance(chosen, str) else "custom",
-        period=run.period or period,
-        interval=run.interval or "1d",
-        **{n: getattr(run, n) for n in names},
-        **texts,
-        **rules,
-    )
+    for name, text in rules.items():
+        if name in _RULES and text.strip():
+            with _naming(name):
+                parse_condition(text)
+    with _naming():
+        request = service.from_text(
+            symbols=" ".join(symbols),
+            strategy=chosen if isinstance(chosen, str) else "custom",
+            period=run.period or period,
+            interval=run.interval or "1d",
+            **{n: getattr(run, n) for n in names},
+            **texts,
+            **rules,
+        )
     request = replace(request, seed=run.seed)
     return request if isinstance(chosen, str) else replace(request, strategy=chosen)
 

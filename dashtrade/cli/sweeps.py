@@ -47,6 +47,8 @@ def sweep(
     from dashtrade.backtest import sweep as start
     from dashtrade.backtest.result import plain, records
 
+    if top < 1:
+        raise InvalidInput("top", f"{top} rows cannot be shown; use 1 or more.")
     owner, objective = owner_of(run), search.objective
     request = _request(strategy, symbols or [], run, owner, weights)
     result = start(request, ranges(search.param or []), _options(search), progress=None if run.json else _show)
@@ -60,9 +62,8 @@ def sweep(
         counted = record_sweep(runtime().uow(), owner, result)
         tries, deflated = counted.count, result.deflated_sharpe(counted.count, counted.variance)
     if run.json:
-        best = result.best
         found = {
-            "best": plain(best),
+            "best": plain(result.best) if table[objective].notna().any() else None,
             "objective": objective,
             "combinations": len(result.table),
             "skipped": result.skipped,

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from dashtrade.domain.market import OHLCV, QUALITY_COUNTS, Adjustment, Interval
+from dashtrade.domain.market import OHLCV, QUALITY_COUNTS, Adjustment, Interval, described
 from dashtrade.errors import BadBars
 
 PRICES = list(OHLCV[:4])
@@ -224,5 +224,5 @@ def stamp(
 
 def describe(quality: dict[str, int]) -> str:
     """One sentence on what was mended, for pages and the command line; empty where nothing was."""
-    words = [f"{quality[name]} {rule}" for name, rule in QUALITY_COUNTS.items() if quality.get(name)]
-    return "; ".join(words) + "." if words else ""
+    words = described(quality, tuple(QUALITY_COUNTS))
+    return words + "." if words else ""

@@ -11,6 +11,7 @@ date at 00:00 UTC: a week with its Monday, a month with its first day. ``bars.at
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -32,7 +33,14 @@ QUALITY_COUNTS = {
     "missing_sessions": "trading days of the exchange (or halves around lunch) without a bar: left as they are",
     "off_session": "daily bars on a day the exchange was closed: kept as they are",
 }
+MENDED = ("unordered", "duplicates", "empty_rows", "empty_cells", "non_positive", "not_enclosing")
+"""Those of them that change prices or leave bars out."""
 _SYMBOL = re.compile(r"^[A-Z0-9^][A-Z0-9.\-=^/_]{0,19}$")
+
+
+def described(quality: Mapping[str, int], names: Sequence[str]) -> str:
+    """What was mended, those of ``names`` that occurred, in words; empty where nothing was."""
+    return "; ".join(f"{quality[name]} {QUALITY_COUNTS[name]}" for name in names if quality.get(name))
 
 
 class Interval(StrEnum):

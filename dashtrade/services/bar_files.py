@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dashtrade.data.quality import check_bars
-from dashtrade.domain.market import OHLCV
+from dashtrade.domain.market import OHLCV, Interval, parse_interval
 from dashtrade.errors import BadBars, InvalidInput
 
 _TIME_NAMES = ("time", "date", "datetime", "timestamp", "")
@@ -37,7 +37,8 @@ def read_bars(path: str | Path, symbol: str = "", interval: str | None = None) -
         else:
             index = pd.to_datetime(times, utc=True, format="ISO8601")
     except (ValueError, TypeError) as error:
-        raise BadBars(f"{file.name}: the column {names[0]!r} holds something that is not a time ({error}).") from None
+        said = str(error).split(". You might")[0].split(", at position")[0]
+        raise BadBars(f"{file.name}: the column {names[0]!r} holds something that is not a time ({said}).") from None
     missing = [c for c in OHLCV[:4] if c not in frame.columns]
     if missing:
         raise BadBars(f"{file.name} has no column {', '.join(missing)}; it needs time, open, high, low, close, volume.")
@@ -50,14 +51,31 @@ def read_bars(path: str | Path, symbol: str = "", interval: str | None = None) -
     checked = check_bars(bars)
     if not len(checked):
         raise BadBars(f"{file.name} holds no bars.")
+    if interval:
+        _check_interval(file, checked, parse_interval(interval))
     return checked
+
+
+def _check_interval(file: Path, bars: pd.DataFrame, interval: Interval) -> None:
+    """InvalidInput where the bars are far closer together, or farther apart, than the interval says: every yearly
+    figure would be wrong."""
+    if len(bars) < 3:
+        return
+    step = pd.Series(bars.index).diff().median()
+    if not 0.9 <= step / interval.length <= 4:
+        known = [i.value for i in Interval if 0.9 <= step / i.length <= 1.6]
+        apart = str(step).removesuffix(" 00:00:00")
+        raise InvalidInput(
+            "interval", f"the bars of {file.name} are {apart} apart, not {interval.value}.", allowed=known
+        )
 
 
 def _read(file: Path) -> pd.DataFrame:
     try:
         if file.suffix == ".parquet":
             return pd.read_parquet(file).reset_index()
-        return pd.read_csv(file)
+        frame = pd.read_csv(file)
+        return pd.read_csv(file, sep=";") if len(frame.columns) == 1 and ";" in str(frame.columns[0]) else frame
     except (ValueError, UnicodeDecodeError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadBars(f"{file.name} cannot be read as a table: {first}.") from None

@@ -37,8 +37,7 @@ def signals(strategy: Strategy, bars: pd.DataFrame | Operands, direction: Direct
     operands = bars if isinstance(bars, Operands) else Operands(bars)
     skipped = {Direction.LONG_ONLY: "short", Direction.SHORT_ONLY: "long"}.get(Direction(direction), "none")
     long_entry, long_exit, short_entry, short_exit = (
-        evaluate(None if name.startswith(skipped) else getattr(strategy, name), operands)
-        for name in Signals.__slots__
+        evaluate(None if name.startswith(skipped) else getattr(strategy, name), operands) for name in Signals.__slots__
     )
     if strategy.session is not None:
         inside = in_session(strategy.session, operands.bars)

@@ -220,6 +220,8 @@ class _Parser:
         if isinstance(left, Operand) and names.is_flag(left.name):
             return Condition(left, Operator.OCCURS)
         near = get_close_matches(word, [*OPERATORS, *_WORDS], 1) if word else []
+        if word.startswith("cross"):
+            near = ["crosses_above"]
         hint = f"{self.now.text!r} is not an operator" if self.now.kind != "end" else "an operator is missing"
         raise self._error(hint + (f"; did you mean {near[0]}?" if near else ""), allowed=(*OPERATORS, *_WORDS[:3]))
 
@@ -280,7 +282,8 @@ class _Parser:
         try:
             return names.resolve(token.text.lower(), positional, named, output, offset, timeframe)
         except InvalidInput as error:
-            raise RuleSyntaxError(self.text, token.at, str(error).rstrip(".")) from None
+            said = str(error).split(" Allowed: ")[0].rstrip(".")  # the place comes before the long list
+            raise RuleSyntaxError(self.text, token.at, said, error.allowed) from None
 
     def _setting(self, positional: list[Setting], named: dict[str, Setting]) -> None:
         name = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -183,3 +184,91 @@ def test_symbols_are_rebalanced():
     assert len({round(o["price"] * o["qty"]) for o in first}) == 1
     with pytest.raises(InvalidInput, match="inverse_volatility"):
         call("backtest", *words, "--rebalance", "cap")
+
+
+def written(bars: pd.DataFrame, path) -> str:
+    bars.to_csv(path, index_label="time")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def bars() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    closes = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, 200)))
+    index = pd.date_range("2020-01-01", periods=200, freq="D", tz="UTC")
+    return pd.DataFrame(
+        {"open": closes, "high": closes * 1.01, "low": closes * 0.99, "close": closes, "volume": 1.0}, index
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--stop-loss", "abc"], "stop-loss: 'abc' is not understood; write for example 0.02"),
+        (["--take-profit", "-1"], "take-profit: -1.0 is not a distance"),
+        (["--time-stop", "0"], "time-stop: 0 is not a time stop"),
+        (["--fixed-fee", "-1"], "fixed-fee: -1.0 is not an allowed"),
+        (["--exit", "rsii < 3"], "exit: indicator: 'rsii' is not known; did you mean rsi? (character 1: '⟶rsii < 3')"),
+        (["--entry", "ema(9) crossing ema(20)"], "entry: 'crossing' is not an operator; did you mean crosses_above?"),
+        (["--interval", "1h"], "interval: the bars of bars.csv are 1 days apart, not 1h. Allowed: 1d."),
+        (["--period", "zzz"], "period: is for price sources"),
+    ],
+)
+def test_what_is_wrong_is_named_as_it_was_typed(bars, tmp_path, words, says):
+    file = written(bars, tmp_path / "bars.csv")
+    rules = {"--entry": "ema(3) > ema(9)", "--exit": "ema(3) < ema(9)"} | dict(
+        zip(words[::2], words[1::2], strict=True)
+    )
+    with pytest.raises(InvalidInput) as raised:
+        call("backtest", "--file", file, *(w for pair in rules.items() for w in pair))
+    assert str(raised.value).startswith(says)
+
+
+def test_mended_bars_are_told(bars, tmp_path):
+    awkward = pd.concat([bars.iloc[:50], bars.iloc[40:]]).iloc[::-1].copy()
+    awkward.iloc[7, 3] = np.nan
+    rules = ("--entry", "ema(3) > ema(9)", "--exit", "ema(3) < ema(9)", "--json")
+    found = json.loads(call("backtest", "--file", written(awkward, tmp_path / "bars.csv"), *rules))
+    notes = " ".join(found["warnings"])
+    assert "bars out of order" in notes and "10 bars with a time seen before" in notes and "1 bars without" in notes
+    assert found["provenance"]["bars"] == {"BARS": 199}
+    clean = json.loads(call("backtest", "--file", written(bars.drop(awkward.index[7]), tmp_path / "bars.csv"), *rules))
+    assert clean["orders"] == found["orders"] and not [w for w in clean["warnings"] if "mended" in w]
+
+
+def test_a_sweep_that_never_trades_and_one_that_cannot_keep_its_blocks(bars, tmp_path):
+    file = written(bars, tmp_path / "bars.csv")
+    found = json.loads(call("sweep", "rsi_reversal", "--file", file, "-p", "low=1,2", "--json"))
+    assert found["best"] is None and [row["trades"] for row in found["rows"]] == [0, 0]
+    with pytest.raises(InvalidInput, match=r"resume: .*no folder"):
+        call("sweep", "ema_cross", "--file", file, "-p", "fast=3,5", "--resume", file)
+    with pytest.raises(InvalidInput, match="top: -1"):
+        call("sweep", "ema_cross", "--file", file, "-p", "fast=3,5", "--top", "-1")
+
+
+def test_a_table_with_semicolons_is_read(bars, tmp_path):
+    bars.to_csv(tmp_path / "bars.csv", sep=";", index_label="time")
+    assert len(read_bars(tmp_path / "bars.csv")) == 200
+
+
+@pytest.mark.shared
+def test_the_published_rows_from_a_file():
+    shared = Path(__file__).parents[3].parent / "shared" / "data"
+    file, reference = (
+        shared / "daily" / "backtestingpy_GOOG_daily.csv.gz",
+        shared / "backtests" / "backtestingpy_GOOG.json",
+    )
+    if not file.is_file():
+        pytest.skip("the recorded data is not beside the checkout")
+    for row in json.loads(reference.read_text())["backtestingpy_GOOG_SmaCross_0.6.6"]["rows"]:
+        up, down = (f"sma({row['n1']}) crosses_{way} sma({row['n2']})" for way in ("above", "below"))
+        found = json.loads(
+            call(
+                "backtest", "--file", str(file), "--entry", up, "--exit", down, "--short-entry", down,
+                "--short-exit", up, "--direction", "long_short", "--whole-shares", "--commission", str(row["fee"]), "--slippage", "0",
+                "--json",
+            )
+        )  # fmt: skip
+        assert found["final_equity"] == pytest.approx(row["equity_final"], abs=1e-6)
+        assert found["statistics"]["trades"] == row["trades"]
+        assert 100 * found["statistics"]["max_drawdown"] == pytest.approx(row["max_dd_pct"], abs=1e-6)
