@@ -226,7 +226,7 @@ def _monthly(values: NDArray[np.float64], times: pd.DatetimeIndex, cash: float) 
 
 
 def _contribution(trades: pd.DataFrame, symbols: tuple[str, ...]) -> dict[str, float]:
-    places = pd.Index(symbols).get_indexer(trades["symbol"])
+    places = pd.Index(symbols).get_indexer(pd.Index(trades["symbol"]))
     return dict(zip(symbols, np.bincount(places, trades["pnl"], len(symbols)).tolist(), strict=True))
 
 

@@ -34,7 +34,7 @@ def equity(
         from dashtrade.backtest import kernels
 
         values, held = np.empty(bars), np.zeros((count, bars))
-        kernels.value(records, after, layout.per_bar, np.ascontiguousarray(grid.marks.T), cash, values, held)  # type: ignore[call-arg]
+        kernels.value(records, after, layout.per_bar, np.ascontiguousarray(grid.marks.T), cash, values, held)
         return values, held.T
     bar = records["idx"] // layout.per_bar
     signed = np.where(records["side"] == 0, records["size"], -records["size"])

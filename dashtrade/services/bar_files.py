@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dashtrade.data.quality import check_bars
+from dashtrade.data.quality import check_bars, nanoseconds
 from dashtrade.domain.market import OHLCV, Interval, parse_interval
 from dashtrade.errors import BadBars, InvalidInput
 
@@ -61,10 +62,10 @@ def _check_interval(file: Path, bars: pd.DataFrame, interval: Interval) -> None:
     figure would be wrong."""
     if len(bars) < 3:
         return
-    step = pd.Series(bars.index).diff().median()
+    step = timedelta(microseconds=int(np.median(np.diff(nanoseconds(bars)))) // 1_000)
     if not 0.9 <= step / interval.length <= 4:
         known = [i.value for i in Interval if 0.9 <= step / i.length <= 1.6]
-        apart = str(step).removesuffix(" 00:00:00")
+        apart = str(step).removesuffix(", 0:00:00")
         raise InvalidInput(
             "interval", f"the bars of {file.name} are {apart} apart, not {interval.value}.", allowed=known
         )

@@ -210,7 +210,7 @@ def bars() -> pd.DataFrame:
         (["--fixed-fee", "-1"], "fixed-fee: -1.0 is not an allowed"),
         (["--exit", "rsii < 3"], "exit: indicator: 'rsii' is not known; did you mean rsi? (character 1: '⟶rsii < 3')"),
         (["--entry", "ema(9) crossing ema(20)"], "entry: 'crossing' is not an operator; did you mean crosses_above?"),
-        (["--interval", "1h"], "interval: the bars of bars.csv are 1 days apart, not 1h. Allowed: 1d."),
+        (["--interval", "1h"], "interval: the bars of bars.csv are 1 day apart, not 1h. Allowed: 1d."),
         (["--period", "zzz"], "period: is for price sources"),
     ],
 )
@@ -265,8 +265,8 @@ def test_the_published_rows_from_a_file():
         found = json.loads(
             call(
                 "backtest", "--file", str(file), "--entry", up, "--exit", down, "--short-entry", down,
-                "--short-exit", up, "--direction", "long_short", "--whole-shares", "--commission", str(row["fee"]), "--slippage", "0",
-                "--json",
+                "--short-exit", up, "--direction", "long_short", "--whole-shares",
+                "--commission", str(row["fee"]), "--slippage", "0", "--json",
             )
         )  # fmt: skip
         assert found["final_equity"] == pytest.approx(row["equity_final"], abs=1e-6)
