@@ -68,16 +68,21 @@ class PgProxy:
             threading.Thread(target=self._pump, args=(server, client, answer_is_lost, False), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, lost: threading.Event, upward: bool) -> None:
-        meant = False
+        meant = in_transaction = False
         with suppress(OSError):
             while data := source.recv(65536):
                 self.flowing.wait()
                 meant = meant or (upward and self.swallow_of in data)
-                if upward and b"COMMIT\x00" in data:
+                if upward and b"BEGIN" in data:
+                    in_transaction = True
+                # outside a transaction each statement commits by itself
+                if upward and (b"COMMIT\x00" in data or (meant and not in_transaction)):
                     if meant and self.swallow_commits > 0:
                         self.swallow_commits -= 1
                         lost.set()
-                    meant = False
+                    meant = in_transaction = False
+                if upward and b"ROLLBACK\x00" in data:
+                    in_transaction = False
                 if not upward and lost.is_set():
                     break  # the server has committed; its answer never arrives
                 sink.sendall(data)

@@ -170,7 +170,8 @@ class Webhook:
                 body = await self.in_pool(min(left(), 1.0), look)
                 if body["status"] != "accepted":
                     return body
-        return await self.board.wait(stored.alert_id, max(min(seconds, left()), 0.0)) or accepted
+        patience = min(seconds, left())
+        return accepted if patience <= 0 else await self.board.wait(stored.alert_id, patience) or accepted
 
     def _answer(
         self, started: float, request: Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import exists, func, insert, select, text, update
+from sqlalchemy import Engine, exists, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from dashtrade.auth.passphrases import passphrase_matches
@@ -93,6 +93,7 @@ _INSERT = text(
     SELECT id FROM new
     """
 )
+_NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS notice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,9 @@ class Stored:
 
 def receive(uow: UnitOfWork, arrival: Arrival) -> Stored:
     """Store an alert, or raise the error to answer with; either way the request is on the Signals log."""
+    stored = _store_at_once(uow.engine, arrival)
+    if stored is not None:
+        return stored
     with uow:
         caller: Caller | None = None
         try:
@@ -131,14 +135,36 @@ def receive(uow: UnitOfWork, arrival: Arrival) -> Stored:
         return stored
 
 
+def _store_at_once(engine: Engine, arrival: Arrival) -> Stored | None:
+    """The usual alert, new and with an id or a time: one question, and one statement that stores it and commits.
+
+    None for everything else, which then takes the long way. Of the five trips to the database that two statements in
+    a transaction take, three are left; under load they are what an answer waits for.
+    """
+    content = arrival.content
+    if isinstance(content, DashTradeError) or not arrival.token or len(arrival.token) > 200:
+        return None
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        rows = connection.execute(_LOOK_UP, _looked_for(arrival.token, content)).all()
+        if len(rows) != 1 or rows[0][4] is None:
+            return None
+        token_id, user_id, token_bot_id, addresses = tuple(rows[0])[:4]
+        bot = _Bot(*tuple(rows[0])[4:])
+        key, rule = _dedupe(bot, content, arrival.received_at)
+        if addresses or bot.passphrase_hash or not bot.is_active or rule == "body-60s":
+            return None
+        caller = Caller(token_id, user_id, token_bot_id)
+        alert_id = connection.execute(_INSERT, _new_row(caller, bot, arrival, content, key, rule)).scalar()
+    if alert_id is None:
+        return None
+    return Stored(alert_id, user_id, bot.id, token_id, bot.account_mode, duplicate=False)
+
+
 def tell_trader(uow: UnitOfWork, accounts: Iterable[tuple[int, str]]) -> None:
     """Wake the traders of these accounts (user id and mode). A lost notice costs time only: traders also poll."""
     with uow:
-        for user_id, mode in accounts:
-            notice = json.dumps({"user": user_id, "mode": mode})
-            uow.session.execute(
-                text("SELECT pg_notify(:channel, :notice)"), {"channel": ALERTS_CHANNEL, "notice": notice}
-            )
+        notices = [json.dumps({"user": user_id, "mode": mode}) for user_id, mode in accounts]
+        uow.session.execute(_NOTIFY, {"channel": ALERTS_CHANNEL, "notices": notices})
         uow.commit()
 
 
@@ -191,18 +217,22 @@ def _recognise(session: Session, arrival: Arrival) -> tuple[Caller, list[_Bot]]:
     """The caller and the bots an alert may mean, among the caller's own only; one question for both."""
     if not arrival.token or len(arrival.token) > 200:
         raise AuthFailed(REFUSED_CALLER)
-    alert = arrival.content.alert if isinstance(arrival.content, IncomingAlert) else None
-    values = {
-        "digest": token_digest(arrival.token).hex(),
-        "symbol": alert.symbol if alert else "",
-        "timeframe": alert.timeframe.value if alert and alert.timeframe else None,
-    }
-    rows = session.execute(_LOOK_UP, values).all()
+    content = arrival.content if isinstance(arrival.content, IncomingAlert) else None
+    rows = session.execute(_LOOK_UP, _looked_for(arrival.token, content)).all()
     if not rows:
         raise AuthFailed(REFUSED_CALLER)
     token_id, user_id, bot_id, addresses = tuple(rows[0])[:4]
     caller = _caller(token_id, user_id, bot_id, addresses, arrival.source_address)
     return caller, [_Bot(*tuple(row)[4:]) for row in rows if row[4] is not None]
+
+
+def _looked_for(token: str, content: IncomingAlert | None) -> dict[str, Any]:
+    alert = content.alert if content else None
+    return {
+        "digest": token_digest(token).hex(),
+        "symbol": alert.symbol if alert else "",
+        "timeframe": alert.timeframe.value if alert and alert.timeframe else None,
+    }
 
 
 def _caller(
@@ -247,19 +277,7 @@ def _store(session: Session, caller: Caller, bot: _Bot, arrival: Arrival, conten
     key, rule = _dedupe(bot, content, arrival.received_at)
     original = _earlier_by_body(session, bot, caller.user_id, content, arrival) if rule == "body-60s" else None
     if original is None:
-        values = {
-            "user": caller.user_id,
-            "bot": bot.id,
-            "token": caller.token_id,
-            "key": key,
-            "rule": rule,
-            "hash": content.body_hash,
-            "payload": json.dumps({**alert_to_json(content.alert), "extra": content.extra}),
-            "received": arrival.received_at,
-            "address": arrival.source_address,
-            "shown": arrival.shown,
-            "latency": _latency(arrival),
-        }
+        values = _new_row(caller, bot, arrival, content, key, rule)
         alert_id = session.execute(_INSERT, values).scalar()
         if alert_id is not None:
             return Stored(alert_id, caller.user_id, bot.id, caller.token_id, bot.account_mode, duplicate=False)
@@ -276,6 +294,24 @@ def _store(session: Session, caller: Caller, bot: _Bot, arrival: Arrival, conten
     why = {"id": "the same id", "body": "the same body and time", "body-60s": "the same body within 60 s"}[rule]
     _log(session, arrival, caller, 200, "DUPLICATE", f"A repeat of signal {original}: {why}.", original)
     return Stored(original, caller.user_id, bot.id, caller.token_id, bot.account_mode, duplicate=True)
+
+
+def _new_row(
+    caller: Caller, bot: _Bot, arrival: Arrival, content: IncomingAlert, key: str, rule: str
+) -> dict[str, Any]:
+    return {
+        "user": caller.user_id,
+        "bot": bot.id,
+        "token": caller.token_id,
+        "key": key,
+        "rule": rule,
+        "hash": content.body_hash,
+        "payload": json.dumps({**alert_to_json(content.alert), "extra": content.extra}),
+        "received": arrival.received_at,
+        "address": arrival.source_address,
+        "shown": arrival.shown,
+        "latency": _latency(arrival),
+    }
 
 
 def _dedupe(bot: _Bot, content: IncomingAlert, received_at: datetime) -> tuple[str, str]:
