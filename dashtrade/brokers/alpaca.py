@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 PAGE = 100
 MAX_PAGES = 500
+QUESTION_SECONDS = 3.0
 
 
 class AlpacaBroker:
@@ -125,6 +126,10 @@ class AlpacaBroker:
             raise
         self._remember(placed)
         return placed
+
+    def entry_turn(self) -> float:
+        """Seconds until the budget of requests has room for an entry; 0 where it has now."""
+        return self._budget.wait(Priority.ENTRY)
 
     def cancel(self, broker_order_id: str) -> None:
         """Ask to cancel. OrderRefused of kind ALREADY_ENDED or ORDER_NOT_FOUND says that there is nothing to do."""
@@ -233,7 +238,9 @@ class AlpacaBroker:
 
     def _ask(self, call: Callable[[], Any], priority: Priority) -> Answer:
         """One request. Exceptions end here: theirs carry the request, and with it the secret."""
-        if not self._budget.acquire(priority, self._turn_timeout):
+        # a question gives up soon: whoever asks it has exits to send, too
+        patience = min(self._turn_timeout, QUESTION_SECONDS) if priority is Priority.RECONCILE else self._turn_timeout
+        if not self._budget.acquire(priority, patience):
             return Answer(failure="the budget of requests per minute is used up; nothing was sent")
         try:
             return Answer(payload=call(), status=200)

@@ -64,6 +64,11 @@ class RateBudget:
                 heapq.heapify(self._waiting)
                 self._changed.notify_all()
 
+    def wait(self, priority: Priority) -> float:
+        """Seconds until a request of this priority could have its turn, if nobody else asks; 0 for now."""
+        with self._changed:
+            return max(self._room_in(priority, self._clock()), 0.0)
+
     def pause(self, seconds: float) -> None:
         """The broker asked to wait."""
         with self._changed:
@@ -77,12 +82,15 @@ class RateBudget:
             return len(self._used)
 
     def _wait_for(self, ticket: tuple[int, int], now: float) -> float:
-        self._forget(now)
         if self._waiting[0] != ticket:
             return self.window
+        return self._room_in(Priority(ticket[0]), now)
+
+    def _room_in(self, priority: Priority, now: float) -> float:
+        self._forget(now)
         if now < self._paused_until:
             return self._paused_until - now
-        allowed = max(1, int(self.limit * _SHARE[Priority(ticket[0])]))
+        allowed = max(1, int(self.limit * _SHARE[priority]))
         if len(self._used) < allowed:
             return 0.0
         # the oldest request whose end of window makes room

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, DateTime, and_, cast, exists, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, DateTime, Select, and_, cast, exists, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from dashtrade.db.tables.trading import (
@@ -38,10 +38,16 @@ def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
 
     The oldest, but one that gives up a position goes before other symbols' entries. Within a symbol the order stays.
     """
+    query = _undecided(account).order_by(_leaves().desc(), InboxRow.received_at, InboxRow.id).limit(1)
+    return session.scalars(query).first()
+
+
+def _undecided(account: AccountRow) -> Select[InboxRow]:
+    """Alerts of an account that can be decided now."""
     busy = exists().where(
         IntentRow.account_id == account.id, IntentRow.symbol == BotRow.symbol, IntentRow.state.in_(NOT_ENDED)
     )
-    query = (
+    return (
         select(InboxRow)
         .join(BotRow, BotRow.id == InboxRow.bot_id)
         .where(
@@ -51,10 +57,7 @@ def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
             or_(InboxRow.not_before.is_(None), InboxRow.not_before <= func.now()),
             ~busy,
         )
-        .order_by(_leaves().desc(), InboxRow.received_at, InboxRow.id)
-        .limit(1)
     )
-    return session.scalars(query).first()
 
 
 def _leaves() -> ColumnElement[bool]:
@@ -112,6 +115,17 @@ def open_intents(
     if due is not None:
         query = query.where(or_(IntentRow.next_check_at.is_(None), IntentRow.next_check_at <= due))
     return list(session.scalars(query.order_by(IntentRow.purpose.desc(), IntentRow.id)))
+
+
+def next_checks(session: Session, account_id: int) -> list[datetime | None]:
+    """When each of the account's orders on their way must be looked at again; None means now."""
+    query = select(IntentRow.next_check_at).where(IntentRow.account_id == account_id, IntentRow.state.in_(IN_FLIGHT))
+    return list(session.scalars(query))
+
+
+def exit_waits(session: Session, account: AccountRow) -> bool:
+    """Whether an alert that gives up a position could be followed now."""
+    return bool(session.scalar(select(exists(_undecided(account).with_only_columns(InboxRow.id).where(_leaves())))))
 
 
 def intent_of(

@@ -103,6 +103,9 @@ class Broker(Protocol):
 
     def submit(self, request: OrderRequest) -> BrokerOrder: ...
 
+    def entry_turn(self) -> float:
+        """Seconds until the budget of requests has room for an entry; 0 where it has now."""
+
     def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
         """None only where the broker says it has no such order."""
 

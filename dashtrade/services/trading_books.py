@@ -218,7 +218,10 @@ def watch_losses(
         account = hold(uow.session, lease)
         bots = uow.session.scalars(
             select(BotRow).where(
-                BotRow.user_id == account.user_id, BotRow.account_mode == account.mode, BotRow.is_active
+                BotRow.user_id == account.user_id,
+                BotRow.account_mode == account.mode,
+                BotRow.is_active,
+                or_(BotRow.daily_loss_limit.is_not(None), BotRow.max_drawdown.is_not(None)),
             )
         )
         flattening = []
@@ -231,6 +234,17 @@ def watch_losses(
                 flattening += [] if intent is None else [intent.id]
         uow.commit()
         return flattening
+
+
+def reaches_limit(uow: UnitOfWork, lease: Lease, bot_id: int, symbol: str, price: Decimal, now: datetime) -> bool:
+    """Whether a bot reaches one of its limits on losses at the price of a fill, by what our own books know of it."""
+    with uow:
+        account = uow.session.get_one(AccountRow, lease.account_id)
+        bot = uow.session.get_one(BotRow, bot_id)
+        if not bot.is_active or (bot.daily_loss_limit is None and bot.max_drawdown is None):
+            return False
+        picture = _losses(uow.session, account, bot, {symbol: price}, now)
+        return check_losses(to_config(bot).limits, picture) is not None
 
 
 def _losses(

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from sqlalchemy import func, select
+from sqlalchemy import update as change
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
@@ -51,7 +52,7 @@ def record_update(
     now: datetime,
     checkpoint: Callable[[str], None] = lambda name: None,
 ) -> int | None:
-    """One event of the broker's stream. Returns the id of the intent it is about, None for an order not ours."""
+    """One event of the broker's stream. Returns the id of the bot it is about, None for an order not ours."""
     with uow:
         account = lock_account(uow.session, account_id)
         account.stream_at = now
@@ -64,7 +65,7 @@ def record_update(
         if update.execution is not None:
             checkpoint("fill_uncommitted")
         uow.commit()
-        return intent.id if intent is not None else None
+        return intent.bot_id if intent is not None else None
 
 
 def record_executions(
@@ -72,13 +73,34 @@ def record_executions(
 ) -> int:
     """Fills that the broker lists, in the order of their times; returns how many were new. They are authoritative."""
     new = 0
-    for execution in sorted(executions, key=lambda item: (item.time, item.execution_id)):
+    for execution in _new_ones(uow, account_id, executions):
         with uow:
             account = lock_account(uow.session, account_id)
             if _record(uow.session, account, execution, source, now):
                 new += 1
             uow.commit()
     return new
+
+
+def _new_ones(uow: UnitOfWork, account_id: int, executions: list[Execution]) -> list[Execution]:
+    """Those that the ledger does not have yet, in the order of their times; the others are confirmed in one go.
+
+    Lists overlap, so that nearly all of one is known: a transaction for each of those would keep alerts waiting.
+    """
+    if not executions:
+        return []
+    listed = [
+        ExecutionRow.account_id == account_id,
+        ExecutionRow.execution_id.in_([execution.execution_id for execution in executions]),
+    ]
+    with uow:
+        query = select(ExecutionRow.execution_id, ExecutionRow.provisional).where(*listed)
+        known = dict(uow.session.execute(query).tuples().all())
+        if any(known.values()):
+            uow.session.execute(change(ExecutionRow).where(*listed, ExecutionRow.provisional).values(provisional=False))
+            uow.commit()
+    found = [execution for execution in executions if execution.execution_id not in known]
+    return sorted(found, key=lambda item: (item.time, item.execution_id))
 
 
 def _record(session: Session, account: AccountRow, execution: Execution, source: str, now: datetime) -> bool:

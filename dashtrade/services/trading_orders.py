@@ -6,6 +6,7 @@ Every function holds the account's row for one short transaction; none of them t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dashtrade.db.tables.trading import AccountRow, BotRow, BotTradeRow, InboxRow, IntentRow
-from dashtrade.db.trading_repository import add_event, open_halt
+from dashtrade.db.trading_repository import add_event, exit_waits, open_halt
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import AlertState, IntentState, Purpose
 from dashtrade.domain.orders import BrokerOrder, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
@@ -55,8 +56,14 @@ class Submission:
     first: bool = True
 
 
-def begin_submit(uow: UnitOfWork, lease: Lease, intent_id: int, now: datetime) -> Submission | None:
-    """T2: mark as sending. None where it must not be sent: too late, stopped meanwhile, or no longer waiting."""
+def begin_submit(
+    uow: UnitOfWork, lease: Lease, intent_id: int, now: datetime, entry_turn: Callable[[], float] = lambda: 0.0
+) -> Submission | None:
+    """T2: mark as sending. None where it must not be sent: too late, stopped meanwhile, no longer waiting, or later.
+
+    An entry is sent later while an alert that gives up a position waits, and while ``entry_turn()`` says how many
+    seconds the broker's budget has no room for it: whoever waited for that would let an exit wait behind.
+    """
     with uow:
         account = hold(uow.session, lease)
         intent = uow.session.get(IntentRow, intent_id, populate_existing=True)
@@ -73,6 +80,12 @@ def begin_submit(uow: UnitOfWork, lease: Lease, intent_id: int, now: datetime) -
         elif now > intent.deadline:
             return None
         first = intent.state == IntentState.PLANNED
+        if intent.purpose == Purpose.ENTRY:
+            wait = entry_turn()
+            if wait > 0 or (first and exit_waits(uow.session, account)):
+                intent.next_check_at = now + timedelta(seconds=min(wait, 1.0))
+                uow.commit()
+                return None
         set_state(uow.session, intent, IntentState.SUBMITTING)
         intent.epoch, intent.lease = lease.epoch, lease.owner
         intent.submitted_at = intent.submitted_at or now

@@ -15,11 +15,12 @@ from sqlalchemy import text
 from trading_house import RAISING, House, TraderProcess, running_trader, trader_settings, wait_for
 
 from dashtrade.auth.vault import Vault, new_key
+from dashtrade.brokers.rate_limit import Priority
 from dashtrade.db.engine import make_engine
 from dashtrade.db.tables.accounts import UserApiKeyRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import AccountMode
-from dashtrade.domain.orders import BrokerOrder, Execution, OrderRequest, Side
+from dashtrade.domain.orders import BrokerOrder, Execution, OrderRequest, OrderUpdate, Side
 from dashtrade.errors import AuthFailed, ConfigurationError, Forbidden
 from dashtrade.processes.trader.access import open_broker
 from dashtrade.processes.trader.agent import AccountAgent, Tools
@@ -410,3 +411,84 @@ def test_an_order_is_filled_although_the_simulator_forgot_the_alerts_price(house
     ended = "SELECT 1 FROM alert_inbox WHERE ended_at IS NOT NULL"
     wait_for(lambda: (agent.step(), house.rows(ended))[1], "not done")
     assert house.outcome(signal)["status"] == "success"
+
+
+def test_an_entry_without_room_in_the_budget_keeps_no_exit_waiting(house: House) -> None:
+    """An account has one trader: where it waited for an entry's turn, an exit would wait behind it."""
+    for symbol in ("AAPL", "MSFT"):
+        house.bot(symbol, size="100")
+    agent = agent_for(house, "first")
+    house.post(id="hold")
+    wait_for(lambda: (agent.step(), house.ledger_positions())[1], "no position")
+    budget = agent.tools.broker._budget  # type: ignore[attr-defined]
+    while budget.acquire(Priority.ENTRY, timeout=0):
+        pass
+    entry = house.post(symbol="MSFT", id="entry").json()["signal_id"]
+    closing = house.post(action="SELL", id="exit").json()["signal_id"]
+    wait_for(lambda: (agent.step(), not house.broker_positions())[1], "the exit was not sent")
+    assert house.rows("SELECT state FROM order_intents WHERE alert_id = :a", a=entry) == [("planned",)]
+    budget._used.clear()
+    open_alerts = "SELECT 1 FROM alert_inbox WHERE ended_at IS NULL"
+    wait_for(lambda: (agent.step(), not house.rows(open_alerts))[1], "the entry was not sent")
+    assert [house.outcome(signal)["status"] for signal in (entry, closing)] == ["success", "success"]
+
+
+def test_an_exit_that_comes_while_an_entry_is_planned_goes_first(house: House) -> None:
+    for symbol in ("AAPL", "MSFT"):
+        house.bot(symbol, size="100")
+    came: list[int] = []
+
+    def at(point: str) -> None:
+        if point == "planned" and holding and not came:
+            came.append(house.post(action="SELL", id="exit").json()["signal_id"])
+
+    holding: list[bool] = []
+    agent = agent_for(house, "first", checkpoint=at)
+    house.post(id="hold")
+    wait_for(lambda: (agent.step(), house.ledger_positions())[1], "no position")
+    holding.append(True)
+    house.post(symbol="MSFT", id="entry")
+    wait_for(lambda: (agent.step(), set(house.broker_positions()) == {"MSFT"})[1], "not both were sent")
+    sent = "SELECT purpose FROM order_intents WHERE submitted_at IS NOT NULL ORDER BY submitted_at"
+    assert [row[0] for row in house.rows(sent)] == ["entry", "exit", "entry"]
+
+
+def test_an_alert_that_comes_while_the_books_are_compared_does_not_wait_for_the_end(house: House) -> None:
+    house.bot()
+    agent = agent_for(house, "first")
+    agent.step()
+    broker, seen = agent.tools.broker, []
+    ask = broker.activities
+
+    def activities(after: datetime) -> object:
+        house.post()
+        agent.wake()
+        return ask(after)
+
+    def open_orders() -> list[BrokerOrder]:
+        seen.append(len(house.broker_orders()))
+        return []
+
+    broker.activities, broker.open_orders = activities, open_orders  # type: ignore[method-assign, assignment]
+    agent.reconcile()
+    assert seen == [1]
+
+
+def test_a_fill_that_reaches_a_limit_is_acted_on_at_once(house: House) -> None:
+    """Between the looks at the account every few seconds our own books tell."""
+    house.bot(daily_loss_limit=Decimal(50))
+    agent = agent_for(house, "first")
+    house.post()
+    wait_for(lambda: (agent.step(), house.ledger_positions())[1], "no position")
+    house.set_price("AAPL", 130)
+    house.post(action="SELL", price=130, id="out")
+    wait_for(lambda: (agent.step(), not house.broker_positions())[1], "not closed")
+    later = time.monotonic() + 3600
+    agent._watch_at = later
+    for execution in agent.tools.broker.executions():
+        order = agent.tools.broker.order_by_client_id(execution.client_order_id)
+        assert order is not None
+        agent.on_update(OrderUpdate("fill", order, execution.time, execution))
+        if execution.side is Side.BUY:
+            assert agent._watch_at > 0
+    assert agent._watch_at == 0, "the loss is looked at now"

@@ -73,6 +73,18 @@ def test_a_waiting_exit_overtakes_entries_that_came_before() -> None:
     assert order[1:] == ["entry 1", "entry 2"]
 
 
+def test_how_long_there_is_no_room_is_known_without_waiting() -> None:
+    clock = Clock()
+    budget = RateBudget(20, window=60, clock=clock)
+    assert budget.wait(Priority.ENTRY) == 0
+    take_all(budget, Priority.ENTRY)
+    clock.time += 15
+    assert budget.wait(Priority.ENTRY) == 45 and budget.wait(Priority.EXIT) == 0
+    budget.pause(5)
+    assert budget.wait(Priority.EXIT) == 5
+    assert budget.used == 17, "nothing was taken"
+
+
 def test_a_pause_holds_everything() -> None:
     clock = Clock()
     budget = RateBudget(10, clock=clock)

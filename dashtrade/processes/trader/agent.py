@@ -6,6 +6,7 @@ Everything an order goes through is written down before the next step, so that a
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from dashtrade.bots.reconcile import position_drifts
-from dashtrade.db.trading_repository import open_intents
+from dashtrade.db.trading_repository import next_checks, open_intents
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IntentState, SessionRule
 from dashtrade.domain.market import Quote
@@ -47,10 +48,11 @@ from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_wor
 log = structlog.get_logger("trader")
 RECONCILE_SECONDS = 30.0
 WATCH_SECONDS = 5.0
+FILL_WATCH_SECONDS = 3.0  # a look takes three of the broker's 200 requests a minute, so not one for each fill
 RENEW_SECONDS = 5.0
 LEAVE_SECONDS = 60.0
 IDLE_SECONDS = 2.0
-BUSY_SECONDS = 0.1
+SHORT_SECONDS = 0.02
 POLLS = (0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
 BLOCKED = frozenset({Refusal.HELD_FOR_ORDERS, Refusal.WASH_TRADE})
 SETTLE = timedelta(minutes=2)
@@ -84,6 +86,9 @@ class AccountAgent:
         self.lease = lease
         self.tools = tools
         self._wake = threading.Event()
+        self._alerts = threading.Event()
+        self._due: datetime | None = None
+        self._again_at = math.inf
         self._polls: dict[int, int] = {}
         self._reconcile_at = 0.0
         self._watch_at = 0.0
@@ -96,27 +101,34 @@ class AccountAgent:
         self.stream_heard: datetime | None = None
 
     def wake(self) -> None:
+        self._alerts.set()
         self._wake.set()
 
     def reconcile_soon(self) -> None:
         """Compare the books at the next step, from any thread."""
         self._reconcile_at = 0.0
-        self.wake()
+        self._wake.set()
 
     # the broker's stream, on its own thread
 
     def on_update(self, update: OrderUpdate) -> None:
         self.tools.checkpoint("fill_received")
         now = self.tools.now()
-        trading_fills.record_update(self.tools.uow(), self.lease.account_id, update, now, self.tools.checkpoint)
+        uow, execution = self.tools.uow, update.execution
+        bot_id = trading_fills.record_update(uow(), self.lease.account_id, update, now, self.tools.checkpoint)
         if update.replaces is not None:
             trading_outside.take_back(self.tools.uow(), self.lease.account_id, update.replaces, now, update.execution)
             self.reconcile_soon()
         self.stream_heard = now
         self.tools.checkpoint("fill_recorded")
-        if update.execution is not None:
-            self._watch_at = 0.0
-        self.wake()
+        if execution is not None:
+            lost = bot_id is not None and trading_books.reaches_limit(
+                uow(), self.lease, bot_id, execution.symbol, execution.price, now
+            )
+            soon = 0.0 if lost else self._watched_at + FILL_WATCH_SECONDS
+            self._watch_at = min(self._watch_at, soon)
+        if execution is not None or update.order.status.ended:  # its symbol may be free for the next alert
+            self.wake()
 
     def on_gap(self, gap: StreamGap) -> None:
         log.info("stream_gap", account=self.lease.account_id, gap=gap.value)
@@ -144,8 +156,18 @@ class AccountAgent:
                 look_again = time.monotonic() + LEAVE_SECONDS
                 if not self._needed():
                     return
-            self._wake.wait(BUSY_SECONDS if busy else IDLE_SECONDS)
+            self._wake.wait(self._pause())
             self._wake.clear()
+
+    def _pause(self) -> float:
+        """Seconds until something is due, if nobody wakes us before."""
+        now = time.monotonic()
+        pause = min(IDLE_SECONDS, self._renew_at - now, self._reconcile_at - now, self._again_at - now)
+        if self._reconciled:
+            pause = min(pause, self._watch_at - now)
+        if self._due is not None:
+            pause = min(pause, (self._due - self.tools.now()).total_seconds())
+        return max(pause, SHORT_SECONDS)
 
     def _needed(self) -> bool:
         try:
@@ -158,7 +180,8 @@ class AccountAgent:
         if time.monotonic() >= self._renew_at:
             renew_lease(self.tools.uow(), self.lease)
             self._renew_at = time.monotonic() + RENEW_SECONDS
-        busy = self._drive()
+        self._drive()
+        busy = False
         now = self.tools.now()
         if now >= self._edge or now < self._began:  # the session opens or closes, or a rehearsal went back in time
             self._edge, self._began, self._reconcile_at = self.tools.next_edge(now), now, 0.0
@@ -168,14 +191,29 @@ class AccountAgent:
             busy = self._decide() or busy
             if time.monotonic() >= self._watch_at:
                 self._watch()
-        return busy
+        with self.tools.uow() as uow:
+            checks = next_checks(uow.session, self.lease.account_id)
+        self._due = min((at or self.tools.now() for at in checks), default=None)
+        if not checks:
+            self._polls.clear()
+        return busy or bool(checks)
 
-    def _decide(self) -> bool:
+    def _let_alerts_pass(self) -> None:
+        """Between two questions about the books: an alert that came meanwhile must not wait for all of them."""
+        if self._reconciled and self._alerts.is_set():
+            self._decide(one=True)
+
+    def _decide(self, *, one: bool = False) -> bool:
         """Alerts that wait, as long as nothing else is due; then exits that stand behind a resting entry."""
+        self._alerts.clear()
+        self._again_at = math.inf
         busy, retries = False, 0
         uow = self.tools.uow
         looked = False
-        while not (looked and self._else_due()) and (waiting := trading.peek(uow(), self.lease)) is not None:
+        while (waiting := trading.peek(uow(), self.lease)) is not None:
+            if looked and (one or self._else_due()):
+                self._wake.set()  # to come back to the rest at once
+                break
             looked = True
             quote = self._quote(waiting.symbol) if waiting.needs_quote else None
             try:
@@ -210,6 +248,7 @@ class AccountAgent:
                 if not self._stand_down(planned.guards):
                     until = self.tools.now() + timedelta(seconds=1)
                     trading.put_off(uow(), self.lease, planned.alert_id, until)
+                    self._again_at = time.monotonic() + 1.0
                     busy = True
                 continue
             log.info("decided", alert=planned.alert_id, state=planned.state.value, why=planned.explanation)
@@ -243,7 +282,7 @@ class AccountAgent:
     def submit(self, intent_id: int) -> None:
         """T2, the request, T3."""
         uow, now = self.tools.uow, self.tools.now
-        submission = trading_orders.begin_submit(uow(), self.lease, intent_id, now())
+        submission = trading_orders.begin_submit(uow(), self.lease, intent_id, now(), self.tools.broker.entry_turn)
         if submission is None:
             return
         self.tools.checkpoint("submitting")
@@ -380,13 +419,12 @@ class AccountAgent:
 
     # orders on their way
 
-    def _drive(self) -> bool:
-        """Take every order that is not ended one step further, exits first. Returns whether there are any."""
+    def _drive(self) -> None:
+        """Take every order whose next look is due one step further, exits first."""
         with self.tools.uow() as uow:
             due = None if self._first else self.tools.now()
             intents = open_intents(uow.session, self.lease.account_id, due=due)
             states = [(i.id, IntentState(i.state), i.client_order_id, i.submitted_at) for i in intents]
-            any_open = bool(states) or bool(open_intents(uow.session, self.lease.account_id))
         self._first = False
         for intent_id, state, client_order_id, submitted_at in states:
             if state is IntentState.PLANNED:
@@ -395,9 +433,6 @@ class AccountAgent:
                 self._resolve(intent_id, client_order_id)
             else:
                 self._poll(intent_id, client_order_id, submitted_at)
-        if not any_open:
-            self._polls.clear()
-        return any_open
 
     def _poll(self, intent_id: int, client_order_id: str, submitted_at: datetime | None) -> None:
         """The stream was silent: ask for the order, and for fills that the ledger lacks."""
@@ -431,11 +466,14 @@ class AccountAgent:
         self._reconcile_at = time.monotonic() + (RECONCILE_SECONDS if self._reconciled else 2.0)
         asked_at = tools.now()
         trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
+        self._let_alerts_pass()
         pending = self._note_activities()
+        self._let_alerts_pass()
         cursor = trading_fills.cursor(tools.uow(), lease.account_id)
         cursor = min(cursor, self._adopt_legs() or cursor, tools.now())  # a rehearsal's clock can run behind
         executions = tools.broker.executions(cursor - SETTLE)
         trading_fills.record_executions(tools.uow(), lease.account_id, executions, tools.now())
+        self._let_alerts_pass()
         open_orders = tools.broker.open_orders()
         for broker_order_id in trading_books.note_orders(tools.uow(), lease, open_orders):
             self._cancel(broker_order_id)
@@ -484,7 +522,9 @@ class AccountAgent:
                 positions = tools.broker.positions()
                 prices = {p.symbol: p.market_price for p in positions if p.market_price is not None}
                 at_broker = {p.symbol: p.qty for p in positions}
+                self._let_alerts_pass()
                 trading_books.note_account(tools.uow(), lease, tools.broker.account(), asked_at)
+                self._let_alerts_pass()
                 self._note_activities()  # or a withdrawal would be taken for a loss
             except BrokerError as error:
                 log.warning("not_watched", account=lease.account_id, reason=str(error))
