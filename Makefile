@@ -9,7 +9,7 @@ WORKERS ?= 2
 # Compiled modules make every start seconds faster, so an environment that forbids them is overruled here.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test lint types contracts check bench lab doctor docs constraints release-setup wheel licences sbom audit release-checks clean
+.PHONY: help setup run test lint types contracts check bench lab doctor docs deploy-checks constraints release-setup wheel licences sbom audit release-checks clean
 
 help:
 	@echo "make run      set up and start the workbench (dashboards, webhook, trader, jobs, simulator)"
@@ -17,6 +17,7 @@ help:
 	@echo "make check    lint, types, import contracts, tests"
 	@echo "make lab      JupyterLab on notebooks/"
 	@echo "make doctor   check this machine and say what to do"
+	@echo "make deploy-checks   the files of deploy/ by the tools that will read them"
 	@echo "make release-checks  wheel, licences, bill of materials, known weaknesses"
 	@echo "make bench    measured comparisons"
 	@echo "make docs     build the documentation into docs/_build/html"
@@ -71,8 +72,16 @@ docs: setup $(VENV)/.docs
 	@! grep -rlE '<(script|img|link|iframe)[^>]+(src|href)="(https?:)?//' docs/_build/html --include='*.html' || { echo "These pages load something from another host."; exit 1; }
 	@echo "Open docs/_build/html/index.html"
 
-# The pins are the versions of the current environment, by name and version only.
-constraints: setup
+# The linters of deploy/ come from the package index; promtool, caddy and systemd-analyze are used where they are installed.
+$(VENV)/.deploy: pyproject.toml constraints.txt | $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[deploy]'
+	@touch $@
+
+deploy-checks: setup $(VENV)/.deploy
+	$(BIN)/python -m pytest -rs -p no:randomly tests/unit/test_deploy_files.py tests/unit/test_deploy_tools.py tests/integration/test_behind_a_proxy.py $(ARGS)
+
+# The pins are the versions of the current environment, by name and version only; everything optional is installed for it.
+constraints: release-setup $(VENV)/.docs $(VENV)/.deploy
 	$(BIN)/python -m pip freeze --all --exclude pip --exclude wheel --exclude-editable --exclude dashtrade --disable-pip-version-check | LC_ALL=C sort -f > constraints.txt
 
 # What goes with a release, in dist/: wheel and sdist, licences, known weaknesses, bill of materials.
@@ -98,7 +107,7 @@ sbom: licences
 audit: release-setup
 	@$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip || { echo "pip-audit found something, or no index of weaknesses answered; see above."; $(if $(STRICT),exit 1,true); }
 
-release-checks: check wheel licences sbom audit
+release-checks: check deploy-checks wheel licences sbom audit
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache artifacts docs/_build docs/generated

@@ -19,7 +19,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.bot_soak import Stage, at_broker, rows, settled
+from benchmarks._ledger import SimulatedBroker, rows
+from benchmarks.bot_soak import SECRET, Stage, settled
 from benchmarks.webhook_round_trip import percentile
 from dashtrade.db.tables.accounts import UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -91,7 +92,9 @@ def main() -> None:
         # an entry that went out while an exit of its account was stored and had not gone out yet
         overtaken = sum(any(e[2] < row[3] < e[3] for e in exits.get(row[0], [])) for row in sent if row[1] == "entry")
         orders = [
-            order for user_id, _ in users for order in at_broker(stage, user_id, "/v2/orders?status=all&limit=500")
+            order
+            for user_id, _ in users
+            for order in SimulatedBroker(stage.simulator_port, SECRET).get(user_id, "/v2/orders?status=all&limit=500")
         ]
         print(json.dumps({
             "alerts": len(buys) + len(sells), "statuses": {str(s): statuses.count(s) for s in sorted(set(statuses))},

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
+from benchmarks._ledger import OPEN_WORK, SimulatedBroker, comparison, rows
 from benchmarks.webhook_round_trip import free_ports
 from dashtrade.db.embedded import EmbeddedPostgres
 from dashtrade.db.engine import make_engine
@@ -37,8 +37,6 @@ from dashtrade.db.migrate import upgrade
 from dashtrade.db.tables.accounts import UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import NewBot
-from dashtrade.domain.simulated import simulated_credentials
-from dashtrade.errors import DashTradeError
 from dashtrade.services import bots
 
 SECRET = "benchmark-session-secret-of-more-than-32-characters"
@@ -114,15 +112,6 @@ class Stage:
         self.server.stop()
 
 
-def rows(engine: Engine, query: str) -> list[Any]:
-    while True:
-        try:
-            with engine.connect() as connection:
-                return [tuple(row) for row in connection.execute(text(query))]
-        except (SQLAlchemyError, DashTradeError):
-            time.sleep(0.2)
-
-
 def make_users(engine: Engine) -> list[tuple[int, str]]:
     made = []
     for number in range(USERS):
@@ -154,34 +143,13 @@ def send(client: httpx.Client, token: str, body: dict[str, Any]) -> int | None:
 
 
 def settled(stage: Stage, seconds: float) -> bool:
-    open_work = "SELECT (SELECT count(*) FROM alert_inbox WHERE ended_at IS NULL), (SELECT count(*) FROM order_intents"
-    open_work += " WHERE state IN ('waiting', 'planned', 'submitting', 'unknown', 'live'))"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         stage.mend()
-        if rows(stage.engine, open_work) == [(0, 0)]:
+        if rows(stage.engine, OPEN_WORK) == [(0, 0)]:
             return True
         time.sleep(0.5)
     return False
-
-
-def at_broker(stage: Stage, user_id: int, path: str) -> Any:
-    key, secret = simulated_credentials(SECRET, user_id)
-    headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
-    url = f"http://127.0.0.1:{stage.simulator_port}{path}"
-    return httpx.get(url, headers=headers, timeout=30, trust_env=False).raise_for_status().json()
-
-
-def all_orders(stage: Stage, user_id: int) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    until = ""
-    while True:
-        page = at_broker(stage, user_id, f"/v2/orders?status=all&limit=500&direction=desc{until}")
-        new = [order for order in page if order["id"] not in found]
-        found.update({order["id"]: order for order in new})
-        if len(page) < 500 or not new:
-            return list(found.values())
-        until = f"&until={page[-1]['submitted_at'].replace('+', '%2B')}"
 
 
 def main() -> None:
@@ -237,31 +205,13 @@ def report(
     kept = {row[0] for row in rows(stage.engine, "SELECT id FROM alert_inbox WHERE ended_at IS NOT NULL")}
     states = dict(rows(stage.engine, "SELECT state, count(*) FROM alert_inbox GROUP BY 1"))
     codes = dict(rows(stage.engine, "SELECT code, count(*) FROM alert_inbox WHERE code IS NOT NULL GROUP BY 1"))
-    legs: Counter[str] = Counter()
-    filled_there: dict[str, Decimal] = {}
-    held_there: dict[tuple[int, str], Decimal] = {}
-    for user_id, _ in users:
-        for order in all_orders(stage, user_id):
-            filled_there[order["client_order_id"]] = Decimal(order["filled_qty"])
-            if Decimal(order["filled_qty"]):
-                legs[order["client_order_id"].rpartition("-")[0]] += 1
-        for position in at_broker(stage, user_id, "/v2/positions"):
-            held_there[user_id, position["symbol"]] = Decimal(position["qty"])
-    fills = "SELECT client_order_id, filled_qty FROM order_intents WHERE filled_qty > 0"
-    filled_here = dict(rows(stage.engine, fills))
-    lots = "SELECT user_id, symbol, sum(open_qty) FROM lots WHERE open_qty <> 0 GROUP BY 1, 2"
-    held_here = {(row[0], row[1]): row[2] for row in rows(stage.engine, lots)}
     return {
         "alerts": len(acknowledged),
         "acknowledged": len(ids),
         "kills": dict(stage.kills),
         "lost": len(set(ids) - kept),
         "stored_twice": len(ids) - len(set(ids)),
-        "orders_filled": len(filled_here),
-        "doubled": sum(count - 1 for count in legs.values()),
-        "orders_equal": filled_here == {name: qty for name, qty in filled_there.items() if qty},
-        "positions_equal": held_here == held_there,
-        "reserved_left": str(rows(stage.engine, "SELECT sum(reserved_exposure) FROM account_state")[0][0]),
+        **comparison(stage.engine, SimulatedBroker(stage.simulator_port, SECRET), [user_id for user_id, _ in users]),
         "states": states,
         "codes": codes,
         "quiet": quiet,

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from tornado.websocket import WebSocketProtocol
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 #: What a page may send. Not: execute, input, shutdown, interrupt, debug, history, completion.
@@ -61,6 +62,14 @@ class KernelSocket(VoilaKernelWebsocketHandler):
     """
 
     refused = False
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Jupyter asks for signs of life by itself, with settings in milliseconds that Tornado would take for
+        seconds."""
+        protocol: Any = super().get_websocket_protocol()
+        if protocol is not None:
+            protocol.params.ping_interval = protocol.params.ping_timeout = 0
+        return protocol  # type: ignore[no-any-return]
 
     def on_message(self, ws_message: str | bytes) -> None:
         if self.connection is None or self.refused:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import tornado.httpserver
 import tornado.web
 from jupyter_server.base.call_context import CallContext
 from jupyter_server.utils import url_path_join
@@ -38,6 +37,7 @@ from dashtrade.dashboards.login import LoginHandler, LogoutHandler
 from dashtrade.dashboards.notebooks import PageNotebooks
 from dashtrade.dashboards.office.routes import office_routes
 from dashtrade.dashboards.office.shell import shell_context
+from dashtrade.dashboards.proxied import ProxiedServer
 from dashtrade.dashboards.rendering import use_caching_exporter
 from dashtrade.dashboards.report_files import ReportFileHandler
 from dashtrade.dashboards.second_step import SecondStepHandler
@@ -50,6 +50,9 @@ PACKAGE = Path(__file__).resolve().parent
 KERNEL_ID = r"(?P<kernel_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 BODY_LIMIT = 64 * 1024  # bytes: forms only
 MESSAGE_LIMIT = 16 * 1024 * 1024  # bytes: a file picked in an upload widget comes as one message
+#: Milliseconds. Jupyter looks for an answer just before it asks again, so that a limit of one interval would end every
+#: socket at the first look; a browser that is gone is noticed after three.
+PING_INTERVAL, PING_TIMEOUT = 30_000, 90_000
 
 
 class Dashboards(Voila):
@@ -109,7 +112,8 @@ class Dashboards(Voila):
             headers=security_headers(secure),
             default_handler_class=NotFoundHandler,
             websocket_max_message_size=MESSAGE_LIMIT,
-            ws_ping_timeout=30_000,
+            ws_ping_interval=PING_INTERVAL,
+            ws_ping_timeout=PING_TIMEOUT,
             contents_manager=PageNotebooks(self.catalogue),
             dashtrade_catalogue=self.catalogue,
             dashtrade_screens=screens,
@@ -207,7 +211,7 @@ class Dashboards(Voila):
         given = self.options.settings
         local = given.host in ("127.0.0.1", "::1", "localhost")
         behind_proxy = given.behind_proxy or (given.secure_cookies and local)
-        server = tornado.httpserver.HTTPServer(self.app, xheaders=behind_proxy, max_body_size=BODY_LIMIT)
+        server = ProxiedServer(self.app, xheaders=behind_proxy, max_body_size=BODY_LIMIT)
         try:
             server.listen(self.port, self.ip)
         except OSError as error:

@@ -12,14 +12,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 PR_SET_PDEATHSIG = 1
+#: Pages and their sweeps use what trading, alerts and the doors leave: all may run on one machine.
+NICENESS = 10
 
 
 def die_with_parent() -> None:
     """Ask the kernel of the system to kill this process when the thread that made it ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def step_back() -> None:
+    """Give way to the other services. Where the system shares out time by session first, a process's own niceness
+    counts inside of its session only, so that the session is told, too."""
+    os.nice(NICENESS)
+    try:
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
+    except OSError:
+        pass  # this system does not share by session
 
 
 def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, zygote: int) -> None:
@@ -28,6 +41,7 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, z
     if os.getppid() != zygote:  # it ended before we asked
         os._exit(1)
     os.setsid()
+    step_back()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
