@@ -69,7 +69,7 @@ class KernelSocket(VoilaKernelWebsocketHandler):
         protocol: Any = super().get_websocket_protocol()
         if protocol is not None:
             protocol.params.ping_interval = protocol.params.ping_timeout = 0
-        return protocol  # type: ignore[no-any-return]
+        return protocol
 
     def on_message(self, ws_message: str | bytes) -> None:
         if self.connection is None or self.refused:
