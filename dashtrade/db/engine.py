@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
@@ -90,6 +92,22 @@ def make_engine(url: str, **kw: Any) -> Engine:
             ) from None
 
     return engine
+
+
+@contextmanager
+def each_commits(engine: Engine) -> Iterator[Connection]:
+    """A connection on which every statement is a transaction of its own, without the trips for BEGIN and COMMIT.
+
+    The driver's own switch is used: SQLAlchemy's ``AUTOCOMMIT`` sends a SET each time the connection is given back.
+    """
+    with engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
 
 
 def limit_idle(engine: Engine, seconds: float = IDLE_LIMIT) -> None:

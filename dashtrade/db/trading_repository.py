@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, DateTime, Select, and_, cast, exists, false, func, or_, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Select,
+    String,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Session, aliased
 
 from dashtrade.db.tables.trading import (
@@ -20,7 +36,7 @@ from dashtrade.db.tables.trading import (
     LotRow,
     OrderEventRow,
 )
-from dashtrade.domain.bots import AlertState, HaltCause, IntentState
+from dashtrade.domain.bots import AlertState, Direction, HaltCause, IntentState
 
 ZERO = Decimal(0)
 IN_FLIGHT = (IntentState.PLANNED, IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.LIVE)
@@ -33,27 +49,21 @@ def lock_account(session: Session, account_id: int) -> AccountRow:
     return session.scalars(query.execution_options(populate_existing=True)).one()
 
 
-def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
-    """The next undecided alert whose symbol has no order on its way in this account; not locked.
-
-    The oldest, but one that gives up a position goes before other symbols' entries. Within a symbol the order stays.
-    """
-    query = _undecided(account).order_by(_leaves().desc(), InboxRow.received_at, InboxRow.id).limit(1)
-    return session.scalars(query).first()
-
-
-def _undecided(account: AccountRow) -> Select[InboxRow]:
-    """Alerts of an account that can be decided now."""
+def _undecided(*columns: Any) -> Select[Any]:
+    """Alerts of an account that can be decided now: their symbol has no order on its way."""
+    account, user = bindparam("account", type_=BigInteger), bindparam("user", type_=BigInteger)
+    mode = bindparam("mode", type_=String)
     busy = exists().where(
-        IntentRow.account_id == account.id, IntentRow.symbol == BotRow.symbol, IntentRow.state.in_(NOT_ENDED)
+        IntentRow.account_id == account, IntentRow.symbol == BotRow.symbol, IntentRow.state.in_(NOT_ENDED)
     )
     return (
-        select(InboxRow)
+        select(*columns)
+        .select_from(InboxRow)
         .join(BotRow, BotRow.id == InboxRow.bot_id)
         .where(
             InboxRow.state == AlertState.RECEIVED,
-            InboxRow.user_id == account.user_id,
-            BotRow.account_mode == account.mode,
+            InboxRow.user_id == user,
+            BotRow.account_mode == mode,
             or_(InboxRow.not_before.is_(None), InboxRow.not_before <= func.now()),
             ~busy,
         )
@@ -84,11 +94,70 @@ def _leaves() -> ColumnElement[bool]:
     return and_(func.coalesce(leaves, false()), ~earlier)
 
 
-def newest_followed(session: Session, bot_id: int) -> datetime | None:
-    """When the latest-sent of the bot's decided alerts was sent, by its own clock; None where none said so."""
+# The trader asks these at every step, and to put such a statement together takes longer than to answer it: so once.
+_IN_TURN = (_leaves().desc(), InboxRow.received_at, InboxRow.id)
+_NEXT_ALERT = _undecided(InboxRow).order_by(*_IN_TURN).limit(1)
+_NEXT_UP = (
+    _undecided(
+        InboxRow.id,
+        BotRow.symbol,
+        InboxRow.payload.has_key("price"),
+        or_(BotRow.allow_quantity, ~BotRow.fractional, BotRow.direction != Direction.LONG_ONLY),
+        exists().where(
+            HaltRow.account_id == bindparam("account", type_=BigInteger),
+            HaltRow.symbol == BotRow.symbol,
+            HaltRow.cause == HaltCause.DRIFT,
+            HaltRow.cleared_at.is_(None),
+        ),
+    )
+    .order_by(*_IN_TURN)
+    .limit(1)
+)
+_EXIT_WAITS = select(exists(_undecided(InboxRow.id).where(_leaves())))
+
+
+class NextUp(NamedTuple):
+    """The alert that is next: whether it names a price, its bot counts shares, its symbol's books are in doubt."""
+
+    alert_id: int
+    symbol: str
+    names_price: bool
+    by_shares: bool
+    drifted: bool
+
+
+def next_alert(session: Session, account: AccountRow) -> InboxRow | None:
+    """The next undecided alert whose symbol has no order on its way in this account; not locked.
+
+    The oldest, but one that gives up a position goes before other symbols' entries. Within a symbol the order stays.
+    """
+    return session.scalars(_NEXT_ALERT, _whose(account.id, account.user_id, account.mode)).first()
+
+
+def next_up(session: Session, account_id: int, user_id: int, mode: str) -> NextUp | None:
+    """What must be known of that alert before it is decided."""
+    row = session.execute(_NEXT_UP, _whose(account_id, user_id, mode)).first()
+    return None if row is None else NextUp(*row)
+
+
+def exit_waits(session: Session, account: AccountRow) -> bool:
+    """Whether an alert that gives up a position could be followed now."""
+    return bool(session.scalar(_EXIT_WAITS, _whose(account.id, account.user_id, account.mode)))
+
+
+def _whose(account_id: int, user_id: int, mode: str) -> dict[str, Any]:
+    return {"account": account_id, "user": user_id, "mode": str(mode)}
+
+
+def newest_followed(session: Session, alert: InboxRow, since: datetime) -> datetime | None:
+    """When the latest-sent of the decided alerts of the alert's bot was sent, by its own clock; None where none said
+    so. Looked for among what was received after ``since``, or each alert would read all before it."""
     sent = cast(InboxRow.payload["sent_at"].astext, DateTime(timezone=True))
     query = select(func.max(sent)).where(
-        InboxRow.bot_id == bot_id, InboxRow.state.in_((AlertState.PLANNED, AlertState.DONE, AlertState.IGNORED))
+        InboxRow.user_id == alert.user_id,
+        InboxRow.received_at > since,
+        InboxRow.bot_id == alert.bot_id,
+        InboxRow.state.in_((AlertState.PLANNED, AlertState.DONE, AlertState.IGNORED)),
     )
     return session.scalar(query)
 
@@ -121,11 +190,6 @@ def next_checks(session: Session, account_id: int) -> list[datetime | None]:
     """When each of the account's orders on their way must be looked at again; None means now."""
     query = select(IntentRow.next_check_at).where(IntentRow.account_id == account_id, IntentRow.state.in_(IN_FLIGHT))
     return list(session.scalars(query))
-
-
-def exit_waits(session: Session, account: AccountRow) -> bool:
-    """Whether an alert that gives up a position could be followed now."""
-    return bool(session.scalar(select(exists(_undecided(account).with_only_columns(InboxRow.id).where(_leaves())))))
 
 
 def intent_of(

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from dashtrade.auth.passphrases import passphrase_matches
 from dashtrade.auth.tokens import token_digest
+from dashtrade.db.engine import each_commits
 from dashtrade.db.tables.accounts import UserRow
 from dashtrade.db.tables.trading import InboxRow, IntentRow, LotRow, WebhookRequestRow, WebhookTokenRow
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -144,7 +145,7 @@ def _store_at_once(engine: Engine, arrival: Arrival) -> Stored | None:
     content = arrival.content
     if isinstance(content, DashTradeError) or not arrival.token or len(arrival.token) > 200:
         return None
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with each_commits(engine) as connection:
         rows = connection.execute(_LOOK_UP, _looked_for(arrival.token, content)).all()
         if len(rows) != 1 or rows[0][4] is None:
             return None

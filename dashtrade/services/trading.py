@@ -18,9 +18,9 @@ from dashtrade.db.trading_repository import (
     add_event,
     cash_flows_on,
     claim_alert,
-    drift_of,
     newest_followed,
     next_alert,
+    next_up,
     open_halt,
     open_lots,
     orders_since,
@@ -36,7 +36,6 @@ from dashtrade.domain.bots import (
     AlertState,
     BotConfig,
     Decision,
-    Direction,
     IntentState,
     Leg,
     Purpose,
@@ -56,6 +55,7 @@ CENT = Decimal("0.0001")
 MOST_ATTEMPTS = 5
 FAR_PRICE = Decimal("0.2")
 STALE_BOOKS = timedelta(minutes=5)
+SENDERS_CLOCK = timedelta(hours=6)  # by how much it may run ahead of ours, at the very most
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,11 @@ class Conditions:
 def peek(uow: UnitOfWork, lease: Lease) -> Waiting | None:
     """The alert that T1 would take next, so that its price can be fetched with no transaction open."""
     with uow:
-        account = uow.session.get_one(AccountRow, lease.account_id)
-        alert = next_alert(uow.session, account)
-        if alert is None:
+        found = next_up(uow.session, lease.account_id, lease.user_id, lease.mode.value)
+        if found is None:
             return None
-        bot = uow.session.get_one(BotRow, alert.bot_id)
-        by_shares = bot.allow_quantity or not bot.fractional or bot.direction != Direction.LONG_ONLY
-        doubted = account.mode != AccountMode.SIMULATED and by_shares
-        drifted = drift_of(uow.session, account.id, bot.symbol) is not None
-        return Waiting(alert.id, bot.symbol, doubted or "price" not in alert.payload, drifted)
+        doubted = lease.mode is not AccountMode.SIMULATED and found.by_shares
+        return Waiting(found.alert_id, found.symbol, doubted or not found.names_price, found.drifted)
 
 
 def plan(
@@ -220,8 +216,9 @@ class _Plan:
         stale = freshness(self.alert, self.row.received_at, self.now, limit)
         if stale is not None:
             return Decision(AlertState.EXPIRED, stale, code="EXPIRED")
-        newest = newest_followed(self.session, self.bot.id) if self.alert.sent_at is not None else None
-        if newest is not None and self.alert.sent_at is not None and self.alert.sent_at < newest:
+        sent_at = self.alert.sent_at
+        newest = newest_followed(self.session, self.row, sent_at - SENDERS_CLOCK) if sent_at is not None else None
+        if newest is not None and sent_at is not None and sent_at < newest:
             text = f"A newer alert of this bot, sent at {newest:%H:%M:%S} UTC, was followed already: nothing to do."
             return Decision(AlertState.IGNORED, text)
         if not self.conditions.session_open(self.config.session_rule, self.now):

@@ -241,6 +241,10 @@ def set_state(session: Session, intent: IntentRow, state: IntentState) -> None:
 
 
 def trade_of(session: Session, intent: IntentRow) -> BotTradeRow:
+    """The order's row for users; it is asked for several times in a transaction, and read once."""
+    for row in (*session.new, *session.identity_map.values()):
+        if isinstance(row, BotTradeRow) and row.intent_id == intent.id:
+            return row
     session.flush()
     return session.scalars(select(BotTradeRow).where(BotTradeRow.intent_id == intent.id)).one()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from traceback import format_exception
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import NullPool, select, text
+from sqlalchemy.exc import ProgrammingError
 
 from dashtrade.db.embedded import free_port
-from dashtrade.db.engine import make_engine
+from dashtrade.db.engine import each_commits, make_engine
 from dashtrade.db.tables.accounts import UserRow
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
 
@@ -61,6 +62,25 @@ def test_a_lost_connection_is_unavailable_and_then_recovers(engine):
             connection.execute(text("SELECT 1"))
     with engine.connect() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
+
+
+def test_a_connection_on_which_each_statement_commits_is_given_back_as_it_was(database_url, make_user):
+    number = make_user("ada").id
+    change = text("UPDATE users SET full_name = :name WHERE id = :id")
+    engine = make_engine(database_url, pool_size=1, max_overflow=0)
+    seen = []
+    with each_commits(engine) as connection:
+        connection.execute(change, {"name": "Ada", "id": number})
+        with make_engine(database_url, poolclass=NullPool).connect() as other:
+            seen.append(other.execute(text("SELECT full_name FROM users")).scalar())
+    with pytest.raises(ProgrammingError), each_commits(engine) as connection:
+        connection.execute(text("SELECT nonsense"))
+    with engine.connect() as connection:  # the same one, in transactions again
+        connection.execute(change, {"name": "Grace", "id": number})
+        connection.rollback()
+        seen.append(connection.execute(text("SELECT full_name FROM users")).scalar())
+    engine.dispose()
+    assert seen == ["Ada", "Ada"]
 
 
 @pytest.mark.parametrize(
