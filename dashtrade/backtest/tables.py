@@ -36,10 +36,29 @@ def headline(result: BacktestResult) -> Html:
     )
     return Html(
         f"<header><h1>{escape(title(result.strategy))}</h1>"
-        f"<p>{escape(', '.join(result.request.bars))} · {first:%d %b %Y} – {last:%d %b %Y} · "
+        f"<p>{escape(_names(result))} · {first:%d %b %Y} – {last:%d %b %Y} · "
         f"{len(result.equity):,} bars of {escape(str(result.provenance['interval']))}</p></header>"
         f'<div class="tiles">{tiles}</div>'
     )
+
+
+def _names(result: BacktestResult) -> str:
+    names = list(result.request.bars)
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def symbols(result: BacktestResult) -> Html:
+    """What each of several symbols added, the best first; nothing for a single one."""
+    if len(result.request.bars) < 2:
+        return Html("")
+    closed = result.trades[result.trades["status"] == "closed"].groupby("symbol").size()
+    rows = "".join(
+        f"<tr><td>{escape(symbol)}</td><td>{pnl:+,.2f}</td><td>{pnl / result.request.cash:+.2%}</td>"
+        f"<td>{int(closed.get(symbol, 0))}</td></tr>"
+        for symbol, pnl in sorted(result.contribution.items(), key=lambda item: -item[1])
+    )
+    head = "<tr><th>Symbol</th><th>Profit</th><th>Of the capital</th><th>Closed trades</th></tr>"
+    return Html(f'<h2>Symbols</h2><table class="wide"><thead>{head}</thead><tbody>{rows}</tbody></table>')
 
 
 def title(strategy: Strategy) -> str:

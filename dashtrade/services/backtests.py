@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dashtrade.backtest.control import Cancelled as Cancelled
@@ -152,9 +153,12 @@ def parse_distance(text: str | None, name: str) -> dict[str, float]:
 
 
 def parse_size(text: str) -> Size:
-    """``50%`` or ``50`` of the equity, ``$2000``, ``10 shares``, ``risk 1%``."""
+    """``50%`` or ``50`` of equity, ``$2000``, ``10 shares``, ``risk 1%``, or ``risk 1% 3atr`` for a stop 3 ATR away."""
     word = str(text).strip().lower().replace(":", " ")
     if word.startswith("risk"):
+        both = re.fullmatch(r"risk\s*(\S+?)\s*%?\s+(\S+?)\s*atr", word)
+        if both is not None:
+            return RiskPercent(_number(both[1], text, "size"), _number(both[2], text, "size"))
         return RiskPercent(_number(word.removeprefix("risk").strip().removesuffix("%"), text, "size"))
     if word.startswith(("$", "cash")):
         return Cash(_number(word.removeprefix("cash").strip().removeprefix("$"), text, "size"))
@@ -166,11 +170,28 @@ def parse_size(text: str) -> Size:
     return Percent(_number(word.removeprefix("percent").strip().removesuffix("%"), text, "size"))
 
 
+def parse_moment(text: str, field: str, *, last: bool = False) -> datetime | None:
+    """``2020-01-31`` (UTC) or a moment such as ``2020-01-31T14:30+00:00``; None for empty text. A ``last`` day is in it
+    to its end."""
+    word = str(text).strip()
+    if not word:
+        return None
+    try:
+        if len(word) <= 10:
+            day = date.fromisoformat(word)
+            return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=int(last))
+        moment = datetime.fromisoformat(word)
+    except (ValueError, OverflowError):
+        raise InvalidInput(field, f"{word[:40]!r} is not a day; write for example 2020-01-31.") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
 def from_text(
     *,
     symbols: str,
     strategy: str = "ema_cross",
     settings: Mapping[str, float] | None = None,
+    rules: Mapping[str, Any] | None = None,
     entry: str = "",
     exit: str = "",
     short_entry: str = "",
@@ -178,6 +199,8 @@ def from_text(
     source: str = "",
     period: str = "5y",
     interval: str = "1d",
+    start: str = "",
+    end: str = "",
     cash: float = 10_000.0,
     size: str = "100%",
     direction: str = "long_only",
@@ -199,12 +222,16 @@ def from_text(
 ) -> RunRequest:
     """A request from what a person types: forms, notebooks and the command line share it. Empty text means "not given".
 
-    With ``entry`` (or ``short_entry``) the conditions are the strategy, and ``strategy`` is only its name.
+    With ``entry`` (or ``short_entry``) the conditions are the strategy, and ``strategy`` is only its name. ``rules`` is
+    a whole strategy in its JSON form, and goes before both. ``start`` and ``end`` are days (the last is in it) or
+    moments, and go before ``period``.
     """
-    from dashtrade.strategies import parse_condition
+    from dashtrade.strategies import from_dict, parse_condition
 
     chosen: Strategy | str = strategy
-    if entry.strip() or short_entry.strip():
+    if rules:
+        chosen = from_dict(dict(rules))
+    elif entry.strip() or short_entry.strip():
         rules: dict[str, str] = {
             "long_entry": entry,
             "long_exit": exit,
@@ -219,8 +246,10 @@ def from_text(
     return RunRequest(
         strategy=chosen,
         symbols=tuple(s.strip() for s in symbols.replace(",", " ").split()),
-        period=period,
+        period=None if start.strip() else period,
         interval=interval,
+        start=parse_moment(start, "start"),
+        end=parse_moment(end, "end", last=True),
         source=source or None,
         settings=tuple((settings or {}).items()),
         cash=cash,

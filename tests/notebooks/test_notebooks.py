@@ -62,6 +62,26 @@ def test_a_report_shows_results_and_no_code(page):
         assert code not in page, code
 
 
+def test_a_report_of_own_rules_with_own_stops_over_several_symbols(tmp_path):
+    from dashtrade.data.sample import SampleSource
+    from dashtrade.domain.strategy import Stops, Strategy
+    from dashtrade.services.backtest_texts import texts_of
+    from dashtrade.services.backtests import RunRequest, run_backtest
+    from dashtrade.services.market import MarketData
+    from dashtrade.strategies import parse_condition
+
+    rules = Strategy(
+        "Dip", parse_condition("rsi < 35"), parse_condition("rsi > 60"), stops=Stops(atr_loss=2.5), cooldown=3
+    )
+    request = RunRequest(rules, ("AAPL", "IBM"), source="sample", stops=Stops(bars=15), whole_shares=True)
+    texts = texts_of(request)
+    path = run_report("backtest", {"symbol": texts.pop("symbols"), **texts}, data_dir=tmp_path)
+    text = path.read_text(encoding="utf-8")
+    result = run_backtest(MarketData({"sample": SampleSource()}, ["sample"]), request)
+    for word in ("AAPL, IBM", "Of the capital", "<h1>Dip</h1>", result.provenance["result_hash"]):
+        assert word in text, word
+
+
 def test_the_numbers_in_the_report_are_the_engines(page):
     import dashtrade as dt
     from dashtrade.backtest import BacktestRequest, Stops

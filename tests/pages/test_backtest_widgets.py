@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from ipywidgets import HTML, Widget
 
 from dashtrade.backtest import BacktestRequest, Costs, Percent, Stops, backtest
 from dashtrade.backtest.evidence import evidence
+from dashtrade.backtest.result import plain
 from dashtrade.backtest.words import STATISTICS
 from dashtrade.data.sample import SampleSource
 from dashtrade.domain.market import HistoryRequest
@@ -21,12 +23,14 @@ from dashtrade.pages.background import outcome_of
 from dashtrade.pages.backtest.around import SymbolSearch
 from dashtrade.pages.backtest.form_view import FormView
 from dashtrade.pages.backtest.honesty import HonestyModel
+from dashtrade.pages.backtest.loading import strategy_of
 from dashtrade.pages.backtest.model import BacktestModel, BacktestServices
 from dashtrade.pages.backtest.report import HEADLINES, define
 from dashtrade.pages.backtest.runs import RunServices, RunsModel
 from dashtrade.pages.backtest.search import SearchModel, SearchServices
 from dashtrade.pages.backtest.view import BacktestView
 from dashtrade.services.backtest_library import RunLine
+from dashtrade.services.backtest_runs import StoredRun
 from dashtrade.services.backtest_searches import run_sweep, run_walk_forward
 from dashtrade.services.backtests import run_backtest
 from dashtrade.services.market import MarketData
@@ -455,19 +459,110 @@ def test_a_cancelled_sweep_leaves_the_one_before(house: House) -> None:
     assert house.search.report is before
 
 
-def test_the_printed_report_says_what_it_cannot_show() -> None:
-    asked: list[Any] = []
-    house = House(make_report=lambda parameters: asked.append(parameters) or 7)
-    house.model.put("stop", "3%")
-    house.form.settings.controls["fast"].value = "5"
-    house.view.report.click()
-    assert asked[0]["settings"] == {"fast": 5, "slow": 21} and asked[0]["stop_loss"] == "3%"
+def test_the_printed_report_is_asked_for_all_that_the_form_says() -> None:
+    from dashtrade.services.backtests import from_text
     from dashtrade.services.reports import check_parameters, report
 
-    check_parameters(report("backtest"), asked[0])
-    house.model.put("symbols", "AAPL, IBM")
-    house.view.report.click()
-    assert "one symbol" in house.view.messages.text and len(asked) == 1
+    asked: list[Any] = []
+    house = House(saved=saved_strategies, make_report=lambda parameters: asked.append(parameters) or 7)
+    for values in FORMS:
+        house.model.restore({"source": "sample", **values})
+        assert house.model.blockers == ()
+        house.view.report.click()
+        given = check_parameters(report("backtest"), json.loads(json.dumps(asked.pop())))
+        given["symbols"], given["time_stop"] = given.pop("symbol"), given["time_stop"] or None
+        assert from_text(**given) == house.model.request()
+
+
+FORMS = (
+    {"strategy": "ema_cross", "set_fast": "5", "stop": "3%", "trail": "2.5atr", "time_stop": "20", "cash": "12,345.67"},
+    {"strategy": "own", "long_entry": "rsi < 30", "long_exit": "rsi > 60", "size": "risk 1.5%", "fill": "close"},
+    {"strategy": "own", "long_entry": "", "short_entry": "rsi > 70", "direction": "short_only", "size": "$2500"},
+    {"strategy": "Dip", "symbols": "AAPL, IBM", "stop": "7%", "size": "40%", "commission": "12.5bps", "fixed": "1.25"},
+    {"strategy": "ema_cross", "symbols": "AAPL, IBM, MSFT", "weights": "inverse_volatility", "every": "week",
+     "band": "3%", "look_back": "40", "slippage": "7bps", "spread": "3bps", "risk_free": "2%", "whole": "yes"},
+    {"strategy": "supertrend", "period": "dates", "start": "2010-01-04", "end": "2012-06-29",
+     "direction": "long_short"},
+    {"strategy": "ema_cross", "period": "5d", "interval": "15m", "size": "10 shares", "set_fast": "3", "set_slow": "8"},
+)  # fmt: skip
+"""What people fill in, with every field at least once."""
+
+
+def stored(result: Any, number: int = 12, kind: str = "backtest") -> StoredRun:
+    """A run as the database gives it back."""
+    made = json.loads(json.dumps(plain(dict(result.provenance))))
+    request = made.pop("request")
+    return StoredRun(
+        number, datetime.now(UTC), kind, request["strategy"]["name"], tuple(request["symbols"]), made["interval"],
+        made["bars_hash"], made["request_hash"], made["result_hash"], request, {}, made, 1, request["seed"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("values", FORMS)
+def test_a_recorded_run_goes_back_into_the_form_and_gives_the_same_hashes(values: dict[str, str]) -> None:
+    first, second = House(saved=saved_strategies), House(saved=saved_strategies)
+    first.model.restore({"source": "sample", **values})
+    first.form.run.click()
+    assert first.model.outcome is not None, first.view.messages.text
+    run = stored(first.model.outcome)
+    second.model.restore({"symbols": "MSFT", "stop": "9%", "weights": "equal", "whole": "yes"})
+    second.runs.opened = run
+    second.view.runs.load.click()
+    assert second.model.blockers == () and "run 12" in second.view.messages.text
+    assert second.model.values["strategy"] == values["strategy"]
+    second.form.run.click()
+    again = second.model.outcome
+    assert again is not None and stored(again).request == run.request
+    for name in ("request_hash", "bars_hash", "result_hash"):
+        assert again.provenance[name] == first.model.outcome.provenance[name]
+
+
+def test_a_strategy_that_has_changed_since_goes_into_the_form_as_it_was() -> None:
+    first = House(saved=saved_strategies)
+    first.model.restore({"source": "sample", "strategy": "Dip"})
+    first.form.run.click()
+    run = stored(first.model.outcome)
+    changed = House(recorded=lambda number: strategy_of(run))
+    changed.model.load_run(run)
+    assert changed.form.strategy.value == "run:12" and "of run 12" in changed.model.strategies["run:12"]
+    changed.form.run.click()
+    assert changed.model.outcome.provenance["result_hash"] == run.result_hash
+    reloaded = House(recorded=lambda number: strategy_of(run))
+    reloaded.model.restore(changed.model.query)
+    assert reloaded.model.blockers == () and reloaded.model.request() == changed.model.request()
+
+
+def test_what_the_form_has_no_field_for_is_said_and_nothing_is_changed(house: House) -> None:
+    before = dict(house.model.values)
+    house.runs.opened = stored(direct(share_cash=False, seed=3))
+    house.view.runs.load.click()
+    assert (
+        "equal parts and the seed 3" in house.view.runs.messages.text and "Run again" in house.view.runs.messages.text
+    )
+    assert house.model.values == before
+
+
+def test_a_recorded_sweep_brings_its_ranges(house: House) -> None:
+    house.search.put_range(0, low="5", high="7", step="1")
+    house.search.put_range(1, low="20", high="24", step="2")
+    house.search.objective = "calmar"
+    house.search.sweep()
+    assert house.search.report is not None
+    other = House()
+    other.model.put("strategy", "rsi_reversion")
+    other.runs.opened = stored(house.search.report.result, kind="sweep")
+    other.view.runs.load.click()
+    assert other.search.parameters() == {"fast": (5, 6, 7), "slow": (20, 22, 24)} and other.search.objective == "calmar"
+    other.search.sweep()
+    assert other.search.report.result.provenance["result_hash"] == house.search.report.result.provenance["result_hash"]
+
+
+def test_a_day_chosen_in_the_calendar_goes_before_a_loaded_moment(house: House) -> None:
+    house.model.restore({"period": "dates", "interval": "15m", "start": "2013-02-25T14:30:00+00:00", "end": ""})
+    assert house.form.start.value == date(2013, 2, 25) and "14:30:00 UTC" in house.form.moments.value
+    assert house.model.values["start"].endswith("14:30:00+00:00")
+    house.form.start.value = date(2013, 2, 26)
+    assert house.model.values["start"] == "2013-02-26" and "dt-hidden" in house.form.moments._dom_classes
 
 
 def test_the_notebook_has_the_hash_of_the_page(house: House) -> None:

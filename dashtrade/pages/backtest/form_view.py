@@ -88,6 +88,7 @@ class FormView(PartView):
             *(field(RULES[name], control) for name, control in self.rules.items()),
             html('<p class="dt-muted">For example: ema(9) crosses above ema(21) and rsi &lt; 70</p>'),
         )
+        self.moments = html("")
         self.dates = _form(
             field("From", self.start, "First day"), field("Until", self.end, "Last day; empty for today")
         )
@@ -107,8 +108,8 @@ class FormView(PartView):
         self.widget = panel(
             heading("Strategy"), field("Strategy", self.strategy), self.description, self.settings.widget,
             self.rule_box, heading("Symbols and time"), fields["symbols"], row(self.add), watch, test, self.dates,
-            heading("Costs and stops"), costs, stops, row(self.more), self.more_box, self.blocker, row(self.run),
-            self.progress.widget,
+            self.moments, heading("Costs and stops"), costs, stops, row(self.more), self.more_box, self.blocker,
+            row(self.run), self.progress.widget,
         )  # fmt: skip
 
     def _link(self) -> None:
@@ -119,11 +120,11 @@ class FormView(PartView):
             self._field(name, getattr(self, name))
         for name in ("start", "end"):
             self._day(name, getattr(self, name))
-        self.follow("saved", self._draw_choices)
+        self.follow(["saved", "values"], self._draw_choices)
         self._field("strategy", self.strategy)
         self.click(self.run, model.run)
         self.click(self.more, lambda: self._open(not self._opened))
-        self._open(any(model.values[n] != DEFAULTS[n] for n in MORE))
+        self.follow("loaded", lambda: self._open(any(model.values[n] != DEFAULTS[n] for n in MORE)))
         self.click(self.use_list, lambda: model.use_watchlist(self.lists.value))
         self.add.observe(model.guard(lambda change: self._add(change["new"])), "value")
         self.add.on_submit(model.guard(lambda: self._add(self.add.value)))
@@ -160,16 +161,19 @@ class FormView(PartView):
 
         def to_control(_change: Any = None) -> None:
             try:
-                wanted = date.fromisoformat(model.values[name])
+                wanted = date.fromisoformat(model.values[name][:10])  # of a loaded run it may be a moment
             except ValueError:  # the blocker says what is wrong with it
                 wanted = None
             if wanted != control.value:
                 control.value = wanted
 
+        def to_model(change: Any) -> None:
+            day = change["new"].isoformat() if change["new"] else ""
+            if day != model.values[name][:10]:  # else a moment would lose its hour
+                model.put(name, day)
+
         to_control()
-        control.observe(
-            model.guard(lambda change: model.put(name, change["new"].isoformat() if change["new"] else "")), "value"
-        )
+        control.observe(model.guard(to_model), "value")
         model.observe(model.guard(to_control), "values")
 
     def _open(self, shown: bool) -> None:
@@ -186,8 +190,11 @@ class FormView(PartView):
 
     def _draw_choices(self) -> None:
         model = self.model
+        options = [(label, key) for key, label in model.strategies.items()]
+        if options == list(self.strategy._options_full):
+            return
         self._filling = True  # new options choose the first of them for a moment
-        self.strategy.options = [(label, key) for key, label in model.strategies.items()]
+        self.strategy.options = options
         chosen = model.values["strategy"]
         self.strategy.value = chosen if chosen in model.strategies else None
         self._filling = False
@@ -195,6 +202,9 @@ class FormView(PartView):
     def _draw_strategy(self) -> None:
         model = self.model
         show_if(self.dates, model.values["period"] == DATES)
+        moments = [model.values[n].replace("T", " ").replace("+00:00", " UTC") for n in ("start", "end")]
+        show_if(self.moments, any(len(text) > 10 for text in moments) and model.values["period"] == DATES)
+        self.moments.value = f'<p class="dt-muted">Exactly from {escape(moments[0])} until {escape(moments[1])}.</p>'
         show_if(self.rebalancing, bool(model.values["weights"]))
         show_if(self.rule_box, model.values["strategy"] == OWN)
         show_if(self.texts["look_back"], model.values["weights"] == "inverse_volatility")

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dashtrade.domain.market import HistoryRequest, Interval, Period, parse_symbol
 from dashtrade.domain.strategy import Direction, Rule, Stops, Strategy
 from dashtrade.errors import InvalidInput
 from dashtrade.pages.guard import sentence
-from dashtrade.services.backtests import MOST_SYMBOLS, RunRequest, parse_distance, parse_fraction, parse_size
+from dashtrade.services.backtests import (
+    MOST_SYMBOLS,
+    RunRequest,
+    parse_distance,
+    parse_fraction,
+    parse_moment,
+    parse_size,
+)
 
 if TYPE_CHECKING:
     from dashtrade.strategies import Preset
 
 OWN = "own"
+OWN_NAME = "own rules"
+"""What a strategy of rules typed into the form is called."""
 SAVED = "saved:"
+RUN = "run:"
+"""Before the number of a recorded run whose strategy is neither a preset, nor kept, nor plain rules."""
 DATES = "dates"
 ON = "yes"
 RULES = {
@@ -50,17 +60,18 @@ _CHOICES: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the texts may name: presets, the user's saved strategies, sources, and how a rule's text is read."""
+    """What the texts may name: presets, the user's own strategies by their key, sources, and how a rule's text is
+    read."""
 
     presets: Mapping[str, Preset]
-    saved: Mapping[str, Strategy]
+    mine: Mapping[str, Strategy]
     sources: tuple[str, ...]
     parse_rule: Callable[[str], Rule]
 
 
 def saved_key(name: str) -> str:
     """How a saved strategy is called in the form: by its name, with a prefix where that would be mistaken."""
-    return SAVED + name if name == OWN or name.startswith(SAVED) else name
+    return SAVED + name if name == OWN or name.startswith((SAVED, RUN)) else name
 
 
 def saved_name(key: str) -> str:
@@ -84,7 +95,8 @@ def request_of(values: Mapping[str, str], settings: Mapping[str, str], known: Kn
             raise InvalidInput(name, f"{values[name][:40]!r} is not known.", allowed=filter(None, allowed))
     symbols = symbols_of(values["symbols"])
     dates = values["period"] == DATES
-    start, end = (_day(values["start"], "start"), _day(values["end"], "end")) if dates else (None, None)
+    start = parse_moment(values["start"], "start") if dates else None
+    end = parse_moment(values["end"], "end", last=True) if dates else None
     if dates and start is None:
         raise InvalidInput("start", "give the first day, or choose a period.")
     strategy, preset_settings = _strategy(values, settings, known)
@@ -94,7 +106,7 @@ def request_of(values: Mapping[str, str], settings: Mapping[str, str], known: Kn
         period=None if dates else values["period"],
         interval=values["interval"],
         start=start,
-        end=None if end is None else end + timedelta(days=1),
+        end=end,
         source=values["source"] or None,
         settings=preset_settings,
         cash=amount(values["cash"], "capital"),
@@ -126,7 +138,7 @@ def _strategy(
                 rules[name] = known.parse_rule(text) if text else None
             except InvalidInput as error:
                 raise InvalidInput(label, sentence(error)) from None
-        made = Strategy(name="own rules", **rules)
+        made = Strategy(name=OWN_NAME, **rules)
         _has_entry(made.name, values["direction"], made.long_entry, made.short_entry)
         return made, ()
     if key in known.presets:
@@ -134,8 +146,8 @@ def _strategy(
         filled = preset.values(dict(settings))
         _has_entry(preset.label, values["direction"], preset.long_entry, preset.short_entry)
         return key, tuple(filled.items())
-    if saved_name(key) in known.saved:
-        strategy = known.saved[saved_name(key)]
+    if key in known.mine:
+        strategy = known.mine[key]
         _has_entry(strategy.name, values["direction"], strategy.long_entry, strategy.short_entry)
         return strategy, ()
     raise InvalidInput("strategy", f"{key[:80]!r} is neither a preset nor one of yours.", allowed=known.presets)
@@ -173,16 +185,6 @@ def _rebalance(values: Mapping[str, str]) -> Any:
         return None
     band = parse_fraction(values["band"] or "0", "band")
     return Rebalance(values["weights"], values["every"], band, _whole(values["look_back"], "look-back"))
-
-
-def _day(text: str, name: str) -> datetime | None:
-    if not text.strip():
-        return None
-    try:
-        day = date.fromisoformat(text.strip())
-    except ValueError:
-        raise InvalidInput(name, f"{text[:40]!r} is not a day; write for example 2020-01-31.") from None
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _whole(text: str, name: str) -> int:

@@ -12,7 +12,8 @@ from dashtrade.domain.strategy import Rule, Strategy
 from dashtrade.errors import DashTradeError, InvalidInput, SourceUnreachable
 from dashtrade.pages.background import Background, inline
 from dashtrade.pages.backtest import inputs
-from dashtrade.pages.backtest.inputs import ALWAYS, DATES, DEFAULTS, OWN, RULES, Known, saved_key, saved_name
+from dashtrade.pages.backtest.inputs import ALWAYS, DATES, DEFAULTS, OWN, RULES, RUN, Known, saved_key
+from dashtrade.pages.backtest.loading import load, strategy_of
 from dashtrade.pages.backtest.report import Report, make_report
 from dashtrade.pages.guard import Message, describe, sentence
 from dashtrade.pages.model import Job, PageModel
@@ -20,6 +21,7 @@ from dashtrade.services.backtests import RunRequest
 
 if TYPE_CHECKING:
     from dashtrade.backtest.result import BacktestResult
+    from dashtrade.services.backtest_runs import StoredRun
     from dashtrade.strategies import Preset
 
 SAMPLE = "sample"
@@ -40,7 +42,7 @@ Run = Callable[..., "BacktestResult"]
 class BacktestServices:
     """What the page needs done. ``run(request, progress=, cancelled=, recorded=)`` fetches the bars and runs the
     backtest; ``saved()`` gives the user's strategies by name; ``watchlists()`` the names of the user's lists and
-    ``watched(name)`` the symbols of one ("" for all that is watched)."""
+    ``watched(name)`` the symbols of one ("" for all that is watched); ``recorded(number)`` the strategy of a run."""
 
     def __init__(
         self,
@@ -56,11 +58,13 @@ class BacktestServices:
         watchlists: Callable[[], Sequence[str]] = tuple,
         watched: Callable[[str], Sequence[str]] = lambda name: (),
         make_report: Callable[[Mapping[str, Any]], int] = lambda parameters: 0,
+        recorded: Callable[[int], Strategy] | None = None,
     ) -> None:
         self.run, self.presets, self.parse_rule = run, presets, parse_rule
         self.check, self.sources, self.remember = check, tuple(sources), remember
         self.saved, self.save_strategy = saved, save_strategy
         self.watchlists, self.watched, self.make_report = watchlists, watched, make_report
+        self.recorded = recorded
 
 
 class BacktestModel(PageModel):
@@ -73,6 +77,7 @@ class BacktestModel(PageModel):
     settings: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
     saved: Mapping[str, Strategy] = t.Any({})  # type: ignore[assignment]
     report: Report | None = t.Instance(Report, allow_none=True)  # type: ignore[assignment]
+    loaded: StoredRun | None = t.Any(None)  # type: ignore[assignment]
     query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
 
     def __init__(self, services: BacktestServices, *, background: Background = inline, **traits: Any) -> None:
@@ -81,6 +86,7 @@ class BacktestModel(PageModel):
         self.ran: RunRequest | None = None
         self.run_id = 0
         self._restoring = False
+        self._recorded: dict[str, Strategy] = {}
         super().__init__(background=background, values=dict(DEFAULTS), **traits)
         self.attempt(self.read_saved)
         self.observe(self._on_input, ["values", "settings"])
@@ -96,7 +102,13 @@ class BacktestModel(PageModel):
     def strategies(self) -> dict[str, str]:
         """Key → label of every preset, of the user's saved strategies, and of rules typed here."""
         mine = {saved_key(name): f"{name} (mine)" for name in self.saved}
-        return {key: p.label for key, p in self._services.presets.items()} | mine | {OWN: "Own rules"}
+        runs = {key: f"{s.name} (of run {key.removeprefix(RUN)})" for key, s in self._recorded.items()}
+        return {key: p.label for key, p in self._services.presets.items()} | mine | runs | {OWN: "Own rules"}
+
+    @property
+    def mine(self) -> dict[str, Strategy]:
+        """The user's saved strategies, and those of recorded runs that were loaded, by their key in the form."""
+        return {saved_key(name): strategy for name, strategy in self.saved.items()} | self._recorded
 
     @property
     def preset(self) -> Preset | None:
@@ -105,11 +117,11 @@ class BacktestModel(PageModel):
 
     @property
     def own_strategy(self) -> Strategy | None:
-        """The saved strategy that is chosen."""
-        return self._saved_of(self.values["strategy"])
+        """The saved strategy, or that of a recorded run, that is chosen."""
+        return self._own_of(self.values["strategy"])
 
-    def _saved_of(self, key: str) -> Strategy | None:
-        return None if key == OWN or key in self._services.presets else self.saved.get(saved_name(key))
+    def _own_of(self, key: str) -> Strategy | None:
+        return None if key in self._services.presets else self.mine.get(key)
 
     def read_saved(self) -> None:
         self.saved = dict(self._services.saved())
@@ -125,7 +137,7 @@ class BacktestModel(PageModel):
             self._restoring = True
             self.settings = {}
             self._restoring = False
-            chosen = self._saved_of(text)
+            chosen = self._own_of(text)
             if chosen is not None and chosen.size:
                 changed["size"] = chosen.size
             if chosen is not None and chosen.long_entry is None:
@@ -134,6 +146,7 @@ class BacktestModel(PageModel):
 
     def restore(self, values: Mapping[str, str]) -> None:
         """Takes the values of a query or of the last visit; what is wrong with them shows as a blocker."""
+        self.attempt(self._fetch_recorded, values.get("strategy", ""))
         self._restoring = True
         self.values = {name: values.get(name, text) for name, text in DEFAULTS.items()}
         chosen = self.own_strategy
@@ -168,7 +181,7 @@ class BacktestModel(PageModel):
         from dashtrade.backtest.run import resolve
         from dashtrade.services.backtests import build
 
-        known = Known(self._services.presets, self.saved, self._services.sources, self._services.parse_rule)
+        known = Known(self._services.presets, self.mine, self._services.sources, self._services.parse_rule)
         request = inputs.request_of(self.values, self.settings, known)
         self._services.check(inputs.history_of(request), request.source)
         resolve(build(request, {"": None}))  # type: ignore[dict-item]  # what is wrong should not wait for the bars
@@ -201,6 +214,23 @@ class BacktestModel(PageModel):
         self.outcome, self.ran, self.run_id = result, request, run_id
         self.report = make_report(result)
         self.tab = "overview"
+
+    def load_run(self, run: StoredRun) -> None:
+        """The form that asks for a recorded run. InvalidInput says what the form has no field for."""
+        loaded = load(run, self._services.presets, {saved_key(n): s for n, s in self.saved.items()},
+                      self._services.sources)  # fmt: skip
+        if loaded.values["strategy"].startswith(RUN):
+            self._recorded = {**self._recorded, loaded.values["strategy"]: strategy_of(run)}
+        self.restore({**loaded.values, **{f"set_{n}": v for n, v in loaded.settings.items()}})
+        self._keep()
+        self.loaded = run
+        self.say(Message("success", f"The form has run {run.id}. Press Run backtest to run it."))
+
+    def _fetch_recorded(self, key: str) -> None:
+        """A recorded run's strategy that the address names."""
+        number = key.removeprefix(RUN)
+        if key.startswith(RUN) and number.isdecimal() and self._services.recorded is not None:
+            self._recorded = {**self._recorded, key: self._services.recorded(int(number))}
 
     def take_settings(self, settings: Mapping[str, float]) -> None:
         """The row of a sweep into the form: a preset's settings and stops."""
@@ -242,33 +272,11 @@ class BacktestModel(PageModel):
         return f"Report {number} is being made. It will be in the list of reports, and the bell tells when it is ready."
 
     def report_parameters(self) -> dict[str, Any]:
-        """The report's parameters for this form. InvalidInput where the report knows no such thing."""
-        from dashtrade.strategies import to_text
+        """The report's parameters for this form."""
+        from dashtrade.services.backtest_texts import texts_of
 
-        request, values = self.request(), self.values
-        if len(request.symbols) != 1:
-            raise InvalidInput("report", "the printed report takes one symbol.")
-        plain = ("start", "end", "fixed", "spread", "time_stop", "weights", "whole", "risk_free", "fill")
-        odd = [n for n in plain if values[n] != DEFAULTS[n]]
-        if odd:
-            names = ", ".join(n.replace("_", " ") for n in odd)
-            raise InvalidInput("report", f"the printed report does not know: {names}.")
-        found: dict[str, Any] = {
-            "symbol": request.symbols[0], "source": values["source"], "period": values["period"],
-            "interval": values["interval"], "cash": request.cash, "size": values["size"],
-            "direction": values["direction"], "stop_loss": values["stop"], "take_profit": values["target"],
-            "trail": values["trail"], "commission": values["commission"] or "0", "slippage": values["slippage"],
-        }  # fmt: skip
-        if self.preset is not None:
-            return found | {"strategy": values["strategy"], "settings": dict(request.settings)}
-        strategy = request.strategy
-        assert isinstance(strategy, Strategy)
-        if strategy.short_entry is not None or strategy.long_entry is None or strategy.stops.any_price:
-            raise InvalidInput(
-                "report", "the printed report takes rules for long positions without stops of their own."
-            )
-        leave = "" if strategy.long_exit is None else to_text(strategy.long_exit)
-        return found | {"entry": to_text(strategy.long_entry), "exit": leave}
+        texts = texts_of(self.request())
+        return {"symbol": texts.pop("symbols"), **texts}
 
     def notebook(self) -> tuple[str, str]:
         """(file name, text) of a notebook that makes the shown result again and compares the hashes."""

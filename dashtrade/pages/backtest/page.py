@@ -35,6 +35,7 @@ def build(context: PageContext) -> object:
     from dashtrade.pages.background import in_thread
     from dashtrade.pages.backtest.around import SymbolSearch
     from dashtrade.pages.backtest.honesty import HonestyModel
+    from dashtrade.pages.backtest.loading import strategy_of
     from dashtrade.pages.backtest.model import BacktestModel, BacktestServices
     from dashtrade.pages.backtest.runs import RunServices, RunsModel
     from dashtrade.pages.backtest.search import SearchModel, SearchServices
@@ -103,6 +104,7 @@ def build(context: PageContext) -> object:
         watchlists=lambda: [one.name for one in mine(watchlists.list_names)()] if memory.here else [],
         watched=lambda name: [one.symbol for one in mine(watchlist.list_watchlist)(name)],
         make_report=make_report,
+        recorded=lambda number: strategy_of(mine(backtest_runs.get_run)(number)),
     )
     model = BacktestModel(services, background=in_thread)
     model.attempt(model.restore, context.query or memory.load())

@@ -122,6 +122,11 @@ class RunsModel(PageModel):
 
         self.in_background(work, self._ran_again, label=f"Running {number} again…")
 
+    def load(self) -> None:
+        """The run that is open into the form; of a sweep or a walk-forward, what was varied."""
+        if self.opened is not None:
+            self._page.load_run(self.opened)
+
     def compare(self) -> None:
         """Statistics side by side, and the equity of each, which is computed again from its record."""
         if len(self.chosen) < 2:

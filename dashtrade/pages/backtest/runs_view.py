@@ -46,6 +46,9 @@ class RunsView(PartView):
         self.name = w.Text(placeholder="none")
         self.rename = w.Button(description="Save name", button_style="primary")
         self.run_again = w.Button(description="Run again")
+        self.load = w.Button(
+            description="Load into the form", tooltip="Everything this run was asked for, to run or change"
+        )
         self.close = w.Button(description="Close")
         self.delete = ConfirmButton(model, "Delete", "Delete this run", self._delete)
         self.side, self.notes = html(""), html("")
@@ -56,7 +59,9 @@ class RunsView(PartView):
         self.line_box = stack()
         self.title = html("")
         name = field("Name", self.name, "Empty takes the name away")
-        acts = row(name, self.rename, self.run_again, self.delete.ask, self.delete.yes, self.delete.no, self.close)
+        acts = row(
+            name, self.rename, self.run_again, self.load, self.delete.ask, self.delete.yes, self.delete.no, self.close
+        )
         self.opened = panel(self.title, acts, self.again, self.facts)
         self.line_panel = panel(heading("Equity, each from 100"), self.line_box)
         self.result = stack(panel(heading("Side by side"), self.side, self.notes), self.line_panel,
@@ -74,6 +79,7 @@ class RunsView(PartView):
         self.click(self.clear, model.clear)
         self.click(self.rename, lambda: model.rename(self.name.value))
         self.click(self.run_again, self._again)
+        self.click(self.load, model.load)
         self.click(self.close, model.close)
         self.follow(["lines", "chosen"], self._draw_list)
         self.follow("opened", self._draw_opened)

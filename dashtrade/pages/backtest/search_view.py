@@ -8,7 +8,8 @@ from html import escape
 import ipywidgets as w
 
 from dashtrade.backtest.walkforward import Windows
-from dashtrade.pages.backtest.search import METHODS, OBJECTIVES, SHARES, SearchModel, show_value
+from dashtrade.pages.backtest.search import METHODS, SearchModel
+from dashtrade.pages.backtest.search_reports import OBJECTIVES, SHARES, show_value
 from dashtrade.pages.widgets.bits import Card, cards_html, field, heading, html, panel, row, show_if, stack
 from dashtrade.pages.widgets.form import ParamForm, specs_of_dataclass
 from dashtrade.pages.widgets.grid_heatmap import grid_heatmap_html

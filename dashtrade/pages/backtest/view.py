@@ -12,7 +12,7 @@ import ipywidgets as w
 from dashtrade.pages.backtest.around import SymbolSearch
 from dashtrade.pages.backtest.form_view import FormView
 from dashtrade.pages.backtest.honesty import HonestyModel
-from dashtrade.pages.backtest.inputs import saved_name
+from dashtrade.pages.backtest.inputs import RUN, saved_name
 from dashtrade.pages.backtest.model import TABS, BacktestModel
 from dashtrade.pages.backtest.result_view import HonestyView, ResultView
 from dashtrade.pages.backtest.runs import RunsModel
@@ -134,7 +134,7 @@ class BacktestView(PageView):
         own: dict[str, Any] = {"symbol": symbol[0]} if symbol else {}
         own |= {"period": model.values["period"], "interval": model.values["interval"]}
         key = model.values["strategy"]
-        if model.own_strategy is not None or model.preset is not None:
+        if (model.own_strategy is not None or model.preset is not None) and not key.startswith(RUN):
             query = urlencode({"strategy": saved_name(key), **own, "tab": "use"})
             self.links.value = f'<a class="dt-link-button" href="strategies?{escape(query)}">Make it a bot</a>'
         else:
