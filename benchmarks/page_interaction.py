@@ -40,6 +40,7 @@ UNTIL = """([act, test]) => new Promise((resolve) => {
   new Function(act)();
 })"""
 BUTTON = "[...document.querySelectorAll('button')].find((b) => b.textContent.includes({0!r})).click()"
+CHIP = "[...document.querySelectorAll('button.dt-chip')].find((b) => b.textContent.includes({0!r})).click()"
 SYMBOL = """const field = document.querySelector('[role=combobox]'); field.value = '{0}';
 field.dispatchEvent(new KeyboardEvent('keydown', {{ key: 'Enter' }}))"""
 
@@ -53,7 +54,7 @@ def page_times(page: Any) -> dict[str, list[float]]:
     for number in range(TIMES):
         panes = int(page.locator(DRAWN).get_attribute("data-panes"))
         added = page.evaluate(UNTIL, [BUTTON.format("Add indicator"), f"box.dataset.panes === '{panes + 1}'"])
-        removed = page.evaluate(UNTIL, [BUTTON.format("MACD"), f"box.dataset.panes === '{panes}'"])
+        removed = page.evaluate(UNTIL, [CHIP.format("MACD"), f"box.dataset.panes === '{panes}'"])
         symbol = ("IBM", "AAPL")[number % 2]
         title = f"box.querySelector('.dt-chart-title')?.textContent.startsWith('{symbol}')"
         changed = page.evaluate(UNTIL, [SYMBOL.format(symbol), title])

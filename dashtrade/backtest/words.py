@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from dashtrade.domain.formats import Formats
+
 STATISTICS = {
     "final_equity": "Final equity",
     "total_return": "Total return",
@@ -52,14 +54,14 @@ _SHARES = {
 _COUNTS = {"longest_drawdown_bars", "trades", "open_trades", "consecutive_wins", "consecutive_losses"}
 
 
-def shown(key: str, value: float) -> str:
+def shown(key: str, value: float, write: Formats = Formats()) -> str:
     """A statistic as people read it; a dash where it is not defined."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if key in _SHARES:
-        return f"{value:.2%}"
+        return f"{write.number(value * 100)}%"
     if key in _COUNTS:
-        return f"{value:,.0f}"
-    return f"{value:,.2f}"
+        return write.number(value, 0)
+    return write.number(value)

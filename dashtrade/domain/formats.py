@@ -79,6 +79,12 @@ class Formats:
             return text  # no sign before a zero that was rounded
         return (MINUS if value < 0 else "+" if signed else "") + text
 
+    def price(self, value: Number) -> str:
+        """``430.47``; four decimals below 1, six below 0.01."""
+        if value is None or not math.isfinite(value):
+            return DASH
+        return self.number(value, 2 if abs(value) >= 1 else 4 if abs(value) >= 0.01 else 6)
+
     def short(self, value: Number) -> str:
         """A quantity without needless zeros: ``10``, ``0.125``."""
         if value is None or not math.isfinite(value):

@@ -467,7 +467,7 @@ def test_the_live_bar_moves_the_chart_and_its_indicators(house: House) -> None:
     moved.iloc[-1] = 400.0
     expected = moved.ewm(span=9, adjust=False).mean().iloc[-1]
     np.testing.assert_allclose(house.view.chart.last_values[0], expected, rtol=1e-9)
-    assert "Live 400 · " in house.view.live.value and "days old" in house.view.live.value
+    assert "Live 400.00 · " in house.view.live.value and "days old" in house.view.live.value
     house.quote = Quote("AAPL", Decimal("390"), last.to_pydatetime() + timedelta(hours=16), "yahoo")
     house.view.beside.live.poll()
     assert house.view.chart.last[2] == 400 and house.view.chart.last[4] == 390  # the high stays
@@ -589,6 +589,6 @@ def test_hovering_a_pattern_tells_its_confirmation_and_what_became_of_it(
     hits = chart_patterns(house.bars)
     newest = hits[hits["confirmed_at"].notna()].sort_values("confirmed_at").iloc[-1]
     detail = house.view.chart.markers[-1]["detail"]
-    assert f"confirmed {newest['confirmed_at']:%d %b %Y}" in detail and f"stop {newest['stop']:,.6g}" in detail
+    assert f"confirmed {newest['confirmed_at']:%d %b %Y}" in detail and f"stop {newest['stop']:,.2f}" in detail
     zones = sorted(house.view.chart.zones, key=lambda zone: zone["start"])
     assert zones and all(a["end"] < b["start"] for a, b in pairwise(zones))

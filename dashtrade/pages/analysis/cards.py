@@ -9,6 +9,7 @@ from dashtrade.analysis import SignalReport, VolumeReading, Vote
 from dashtrade.domain.market import Fundamentals, NewsItem
 from dashtrade.pages.analysis.around import News
 from dashtrade.pages.analysis.times import at_exchange, clock, in_zone, when
+from dashtrade.pages.formats import formats
 from dashtrade.pages.widgets.bits import badge_html
 
 SHOWN_VOTES = 4
@@ -38,7 +39,7 @@ def signal_html(report: SignalReport | None, note: str, zone: str = "") -> str:
         f'<span>score {score} <span class="dt-muted">of −100…100</span></span></div>'
         f'<div class="dt-meter" aria-hidden="true"><i style="left:{(report.score + 100) / 2:.1f}%"></i></div>'
         f'<p class="dt-muted" title="{at_exchange(report.time)}">Close of {when(report.time, zone)}: '
-        f"{report.price:,.6g}</p>"
+        f"{formats().price(report.price)}</p>"
         f'<ul class="dt-list">{"".join(votes[:SHOWN_VOTES])}</ul>{rest}'
     )
 
@@ -132,8 +133,8 @@ def facts_html(facts: Fundamentals | None) -> str:
 def _short(value: float) -> str:
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if abs(value) >= size:
-            return f"{value / size:,.2f} {unit}"
-    return f"{value:,.0f}"
+            return f"{formats().number(value / size)} {unit}"
+    return formats().number(value, 0)
 
 
 def alert_link(symbol: str, kind: str, level: float) -> str:

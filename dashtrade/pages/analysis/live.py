@@ -15,6 +15,7 @@ from dashtrade.pages.analysis.model import AnalysisModel
 from dashtrade.pages.analysis.studies import lay_out
 from dashtrade.pages.background import Background, inline
 from dashtrade.pages.chart_data import pack_bars
+from dashtrade.pages.formats import formats
 from dashtrade.pages.guard import describe, sentence
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class LiveBar:
         age = next((f"{seconds // size} {unit}" for limit, size, unit in units if seconds < limit), "")
         age = age or f"{seconds // 86_400} days"
         if self.simulated:
-            return f"Live {self.bar[4]:,.6g} · simulated"
-        return f"Live {self.bar[4]:,.6g} · {age} old"
+            return f"Live {formats().price(self.bar[4])} · simulated"
+        return f"Live {formats().price(self.bar[4])} · {age} old"
 
 
 class LiveModel(Companion):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashtrade.pages.analysis.times import when
 from dashtrade.pages.chart_data import Marker, PriceLevel, Zone
+from dashtrade.pages.formats import formats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,13 +51,14 @@ def pattern_markers(hits: pd.DataFrame, first: pd.Timestamp) -> tuple[Marker, ..
     """The newest confirmed patterns from ``first`` on, each at the bar that confirmed it, with its target."""
     if hits.empty:
         return ()
+    price = formats().price
     return tuple(
         Marker(
             hit.confirmed_at.to_pydatetime(),
             "buy" if hit.direction > 0 else "sell",
-            f"{hit.name} → {hit.target:,.6g}",
-            f"{hit.name}, confirmed {when(hit.confirmed_at)} at {hit.level:,.6g}: target {hit.target:,.6g}, "
-            f"stop {hit.stop:,.6g}, {_outcome(hit)}",
+            f"{hit.name} → {price(hit.target)}",
+            f"{hit.name}, confirmed {when(hit.confirmed_at)} at {price(hit.level)}: target {price(hit.target)}, "
+            f"stop {price(hit.stop)}, {_outcome(hit)}",
         )
         for hit in _newest(hits, first)
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dashtrade.analysis import RiskPlan, plan_trade, stop_price
 from dashtrade.errors import DashTradeError
 from dashtrade.pages.analysis.model import SIDES, AnalysisModel
+from dashtrade.pages.formats import formats
 from dashtrade.pages.guard import sentence
 from dashtrade.pages.widgets.bits import heading, html, panel
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm
@@ -73,12 +74,16 @@ class RiskCard:
 def plan_html(plan: RiskPlan | None) -> str:
     if plan is None:
         return '<p class="dt-muted">Load a symbol to see its stop and size.</p>'
+    write = formats()
     rows = [
-        ("Entry", f"{plan.entry:,.6g}", "the last close"),
-        ("Stop", f"{plan.stop:,.6g}", plan.stop_reason),
-        *(("Target", f"{t.price:,.6g}", f"{t.reward_to_risk:.1f} times the risk") for t in plan.targets),
-        ("Shares", f"{plan.shares:,}", f"costs ${plan.cost:,.2f}; limited by {plan.limited_by}"),
-        ("At risk", f"${plan.money_at_risk:,.2f}", f"{plan.risk_per_share:,.2f} a share"),
+        ("Entry", write.price(plan.entry), "the last close"),
+        ("Stop", write.price(plan.stop), plan.stop_reason),
+        *(
+            ("Target", write.price(t.price), f"{write.number(t.reward_to_risk, 1)} times the risk")
+            for t in plan.targets
+        ),
+        ("Shares", write.short(plan.shares), f"costs {write.money(plan.cost)}; limited by {plan.limited_by}"),
+        ("At risk", write.money(plan.money_at_risk), f"{write.price(plan.risk_per_share)} a share"),
     ]
     body = "".join(
         f'<tr><th scope="row">{escape(a)}</th><td class="dt-num">{escape(b)}</td><td>{escape(c)}</td></tr>'

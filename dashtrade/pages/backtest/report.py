@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from dashtrade.backtest.request import Fill
 from dashtrade.backtest.words import STATISTICS, shown
 from dashtrade.domain.market import Interval
 from dashtrade.pages.chart_data import ChartData, Marker, pack_bars
+from dashtrade.pages.formats import formats
 
 if TYPE_CHECKING:
     from dashtrade.backtest.result import BacktestResult
@@ -115,9 +116,8 @@ def make_report(result: BacktestResult) -> Report:
         benchmark=_numbers(result.benchmark),
         drawdown=_numbers(result.drawdown),
         statistics=tuple(
-            Statistic(key, label, float(result.statistics[key]), shown(key, float(result.statistics[key])), define(key))
-            for key, label in STATISTICS.items()
-            if key in result.statistics
+            Statistic(key, label, value, shown(key, value, formats()), define(key))
+            for key, label, value in _statistics(result)
         ),
         trades=tuple(_trade(n, row) for n, row in enumerate(result.trades.to_dict("records"), start=1)),
         warnings=result.warnings,
@@ -129,6 +129,12 @@ def make_report(result: BacktestResult) -> Report:
         symbols=_symbols(result),
         result_hash=str(result.provenance["result_hash"]),
     )
+
+
+def _statistics(result: BacktestResult) -> Iterator[tuple[str, str, float]]:
+    for key, label in STATISTICS.items():
+        if key in result.statistics:
+            yield key, label, float(result.statistics[key])
 
 
 def interval_of(bars: pd.DataFrame) -> Interval:
@@ -143,7 +149,7 @@ def chart_of(result: BacktestResult, symbol: str) -> ChartData:
     rows = pack_bars(bars.index, columns, intraday=interval.intraday)
     own = result.orders[result.orders["symbol"] == symbol]
     markers = tuple(
-        Marker(pd.Timestamp(time).to_pydatetime(), side, f"{reason} {price:,.2f}")
+        Marker(pd.Timestamp(time).to_pydatetime(), side, f"{reason} {formats().price(price)}")
         for time, side, reason, price in zip(own["time"], own["side"], own["reason"], own["price"], strict=True)
     )
     return ChartData(f"{symbol} · {interval.value}", rows, interval.intraday, markers=markers)

@@ -12,6 +12,7 @@ import ipywidgets as w
 from dashtrade.pages.backtest.form_view import source_name
 from dashtrade.pages.backtest.honesty import Honesty, HonestyModel
 from dashtrade.pages.backtest.report import HEADLINES, Report, Statistic, chart_of
+from dashtrade.pages.formats import formats
 from dashtrade.pages.widgets.bits import Card, badge_html, cards_html, field, heading, html, panel, row, show_if, stack
 from dashtrade.pages.widgets.chart import PriceChart
 from dashtrade.pages.widgets.grid_heatmap import grid_heatmap_html
@@ -101,7 +102,10 @@ class ResultView:
         note = '<p class="dt-muted">After costs, by the clock of the bars (UTC). Blue gained, orange lost.</p>'
         note += '<div style="height:8px"></div>'
         self.months.value = note + grid_heatmap_html(
-            report.months, lambda v: f"{v:.1%}", label="Returns of months", strong=_strongest(report)
+            report.months,
+            lambda v: f"{formats().number(v * 100, 1)}%",
+            label="Returns of months",
+            strong=_strongest(report),
         )
 
     def _draw_trades(self, report: Report) -> None:

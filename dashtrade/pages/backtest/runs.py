@@ -13,6 +13,7 @@ import traitlets as t
 from dashtrade.errors import DashTradeError, InvalidInput
 from dashtrade.pages.background import Background, inline
 from dashtrade.pages.backtest.model import BacktestModel
+from dashtrade.pages.formats import formats
 from dashtrade.pages.guard import Message, sentence
 from dashtrade.pages.model import Job, PageModel
 
@@ -215,7 +216,7 @@ def settings_of(run: StoredRun) -> tuple[tuple[str, str], ...]:
         ("Kind", KINDS.get(run.kind, run.kind)), ("Strategy", run.family), ("Symbols", ", ".join(run.symbols)),
         ("Bars", f"{run.interval}, {str(run.provenance.get('first_bar'))[:10]} to "
                  f"{str(run.provenance.get('last_bar'))[:10]}, {run.provenance.get('source')}"),
-        ("Capital", f"{asked.get('cash', 0):,.2f}"), ("Size", f"{size.get('kind')} {size.get('value')}"),
+        ("Capital", formats().money(asked.get("cash", 0))), ("Size", f"{size.get('kind')} {size.get('value')}"),
         ("Direction", str(asked.get("direction")).replace("_", " ")), ("Tries", f"{run.trials:,}"),
         ("Bars, SHA-256", run.data_hash), ("Request, SHA-256", run.request_hash), ("Result, SHA-256", run.result_hash),
     ]  # fmt: skip

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashtrade.pages.formats import formats
+
 if TYPE_CHECKING:
     from dashtrade.backtest.sweep import SweepResult
     from dashtrade.backtest.walkforward import WalkForwardResult
@@ -94,7 +96,7 @@ def make_sweep_report(result: SweepResult, deflated: tuple[int, float]) -> Sweep
          f"The row whose neighbourhood is best: {_words(result.settings(flat))}. A plateau is worth more than a peak."),
         ("Middle of all", show_value(objective, float(np.nanmedian(values))), "Half of the combinations did better."),
         ("Tries so far", f"{tries:,}", "All combinations and runs with this family on these bars, these included."),
-        ("Chance of skill", "–" if math.isnan(chance) else f"{chance:.0%}",
+        ("Chance of skill", "–" if math.isnan(chance) else f"{formats().number(chance * 100, 0)}%",
          "Deflated Sharpe ratio of the best Sharpe after all those tries: Bailey & López de Prado (2014)."),
     )  # fmt: skip
     return SweepReport(result, objective, len(table), result.skipped, result.best, facts, rows)
@@ -103,7 +105,7 @@ def make_sweep_report(result: SweepResult, deflated: tuple[int, float]) -> Sweep
 def show_value(name: str, value: float) -> str:
     if not math.isfinite(value):
         return "–" if math.isnan(value) else "∞"
-    return f"{value:.1%}" if name in SHARES else f"{value:,.2f}"
+    return f"{formats().number(value * 100, 1)}%" if name in SHARES else formats().number(value)
 
 
 def _words(settings: Mapping[str, float]) -> str:
@@ -131,12 +133,12 @@ def _row(result: SweepResult, number: int) -> dict[str, Any]:
 def make_walk_report(result: WalkForwardResult, names: Sequence[str]) -> WalkReport:
     found = result.statistics
     objective = str(result.provenance["request"]["objective"])
-    percent = "{:.2%}".format
     facts = (
-        ("Total return", percent(found["total_return"]), "Out of sample, from the first tested bar to the last."),
-        ("Growth a year", percent(found["cagr"]), "Out of sample."),
+        ("Total return", show_value("total_return", found["total_return"]),
+         "Out of sample, from the first tested bar to the last."),
+        ("Growth a year", show_value("cagr", found["cagr"]), "Out of sample."),
         ("Sharpe ratio", show_value("sharpe", found["sharpe"]), "Out of sample."),
-        ("Max drawdown", percent(found["max_drawdown"]), "Of the stitched equity."),
+        ("Max drawdown", show_value("max_drawdown", found["max_drawdown"]), "Of the stitched equity."),
         ("Stretches won", f"{found['stretches_won']:.0f} of {found['stretches']:.0f}", "Those with a profit."),
         ("Efficiency", show_value("efficiency", result.efficiency),
          "Yearly growth out of sample over the mean in sample (Pardo): near 1 is robust, near 0 is a lucky fit."),

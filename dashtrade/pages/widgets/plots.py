@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_POINTS = 800
+_MOST_TICKS = 5
 _ACCENT, _MUTED, _DOWN = "var(--dt-accent, #2457d6)", "var(--dt-muted, #5d6370)", "var(--dt-down, #c03a30)"
 
 
@@ -49,6 +50,7 @@ class EquityPlot:
         self.share = share = bq.Axis(scale=self.low, orientation="vertical", side="right", tick_format=".0%")
         self.top = _figure([self.benchmark, self.equity], [self.axes[0], money], "300px")
         self.bottom = _figure([self.drawdown], [self.axes[1], share], "150px")
+        self.bottom.padding_y = 0.0  # the filling begins at the upper edge, which is 0
         key = w.HTML(
             '<div class="dt-key"><span><i style="border-color:var(--accent);border-width:3px"></i>Strategy</span>'
             '<span><i style="border-width:1px"></i>Buy and hold (thin)</span></div>'
@@ -104,10 +106,21 @@ def _steps(lowest: float) -> NDArray[np.float64]:
 
 
 def _ticks(times: Sequence[datetime], intraday: bool) -> tuple[NDArray[np.float64], dict[str, str]]:
-    """Up to six bar numbers with their dates."""
+    """Two to five bar numbers where a year, month, day or hour begins, with its name; the first and the last bar where
+    there is no such beginning."""
     if not times:
         return np.array([]), {}
-    at = np.unique(np.linspace(0, len(times) - 1, 6).astype(int))
-    days = (times[-1] - times[0]).days
-    form = "%d %b %H:%M" if intraday and days < 10 else "%d %b %Y" if days < 700 else "%b %Y"
-    return at[:-1].astype(np.float64), {str(int(i)): f"{times[i]:{form}}" for i in at[:-1]}
+    clocks = [(t.year, t.year * 12 + t.month - 1, t.toordinal(), t.toordinal() * 24 + t.hour) for t in times]
+    years, months, days, hours = np.array(clocks).T
+    turns = [(hours, n, "%H:%M") for n in (1, 2, 4) if intraday] + [(days, n, "%d %b") for n in (1, 2, 7, 14)]
+    turns += [(months, n, "%b %Y") for n in (1, 2, 3, 6)] + [(years, n, "%Y") for n in (1, 2, 5, 10, 20)]
+    for kind, step, form in turns:
+        at = np.flatnonzero(np.diff(kind // step)) + 1
+        at = at[(at > len(times) * 0.03) & (at < len(times) * 0.97)]  # a label needs room on both sides
+        if 2 <= len(at) <= _MOST_TICKS:
+            labels = {str(int(i)): f"{times[i]:{form}}" for i in at}
+            if "Y" not in form:  # the first one says which year, or which day
+                labels[str(int(at[0]))] = f"{times[at[0]]:{'%d %b %H:%M' if form == '%H:%M' else '%d %b %Y'}}"
+            return at.astype(np.float64), labels
+    at = np.unique([0, len(times) - 1])
+    return at.astype(np.float64), {str(int(i)): f"{times[i]:%d %b %Y}" for i in at}
