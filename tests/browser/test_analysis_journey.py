@@ -230,7 +230,7 @@ def test_the_live_price_moves_the_last_bar(page: Page, open_page: Open, dashboar
     LivePrices(engine).write([quote])
     engine.dispose()
     expect(chart).to_have_attribute("data-last", "987.5", timeout=15_000)
-    expect(page.get_by_text("Live 987.5 · simulated")).to_be_visible()
+    expect(page.get_by_text("Live 987.50 · simulated")).to_be_visible()
     expect(chart.locator(".dt-chart-item").first).not_to_have_text(before)
 
 

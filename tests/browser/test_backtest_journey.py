@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
+import psutil
 import pytest
 from dashboards_server import DashboardsServer
 from page_checks import SCREENS, Console, drawn_chart, fits_the_screen, is_accessible, keep_picture
@@ -146,3 +148,47 @@ def test_own_rules_and_why_they_cannot_run(page: Page, open_page: Open) -> None:
     drawn_chart(page)
     assert "strategy=own" in page.url and "long_entry=rsi" in page.url
     assert console.errors == []
+
+
+def test_controls_answer_while_a_sweep_runs_and_closing_the_page_ends_it(
+    page: Page, open_page: Open, dashboards: DashboardsServer
+) -> None:
+    before = len(runs(dashboards))
+    open_page(page, "backtest?source=sample&period=max&tab=sweep")
+    for label, texts in (("From", ("3", "70")), ("To", ("60", "400"))):
+        for number, text in enumerate(texts):
+            control = page.get_by_label(label, exact=True).locator("visible=true").nth(number)
+            control.fill(text)
+            control.press("Tab")
+    page.get_by_role("button", name="Vary one more setting").click()
+    page.get_by_label("Setting", exact=True).nth(2).select_option("stops.loss")
+    page.get_by_label("Step", exact=True).nth(2).fill("0.005")
+    page.get_by_label("Step", exact=True).nth(2).press("Tab")
+    steps = page.get_by_label("Step", exact=True).nth(1)
+    steps.fill("1")
+    steps.press("Tab")
+    expect(page.get_by_text(re.compile(r"^\d{3},\d{3} combinations\.$"))).to_be_visible()
+    idle = spent(dashboards)
+    page.get_by_role("button", name="Run sweep").click()
+    running = page.get_by_text(re.compile(r"of \d{3},\d{3} combinations"))
+    expect(running).to_be_visible(timeout=SLOW)
+    cash = page.get_by_label("Capital $", exact=True)
+    cash.fill("-5")
+    cash.press("Tab")
+    expect(page.get_by_text("use an amount above 0").first).to_be_visible()  # said by the kernel that sweeps
+    expect(running).to_be_visible()
+    while not (busy := [p for p, now in spent(dashboards).items() if now - idle.get(p, now) > 1]):
+        page.wait_for_timeout(50)  # the test's own time limit ends this
+    (kernel,) = busy
+    page.close(run_before_unload=True)
+    kernel.wait(60)  # raises TimeoutExpired where the work goes on
+    assert len(runs(dashboards)) == before, "a sweep that nobody waits for leaves no record"
+
+
+def spent(dashboards: DashboardsServer) -> dict[psutil.Process, float]:
+    """Seconds of CPU that each of the server's processes has used."""
+    found = {}
+    for process in psutil.Process(dashboards.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[process] = process.cpu_times().user
+    return found
