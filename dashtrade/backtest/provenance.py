@@ -17,7 +17,7 @@ import pandas as pd
 
 import dashtrade
 from dashtrade.backtest.rebalance import Rebalance
-from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Percent, RiskPercent, Shares
+from dashtrade.backtest.request import BacktestRequest, Cash, Costs, Percent, RiskPercent, Shares, Size
 from dashtrade.domain.frames import numbers_of
 from dashtrade.domain.market import OHLCV
 from dashtrade.domain.strategy import Strategy
@@ -74,14 +74,12 @@ def request_of(fields: Mapping[str, Any], bars: Mapping[str, pd.DataFrame]) -> B
 
     Raises InvalidInput where the description was written by a program that knew other settings.
     """
-    kinds = {kind.__name__: kind for kind in (Percent, Cash, Shares, RiskPercent)}
-    size = dict(fields["size"])
     try:
         return BacktestRequest(
             from_dict(dict(fields["strategy"])),
             bars,
             cash=fields["cash"],
-            size=kinds[size.pop("kind")](**size),
+            size=size_of(fields["size"]),
             costs=Costs(**fields["costs"]),
             direction=fields["direction"],
             fill=fields["fill"],
@@ -93,6 +91,12 @@ def request_of(fields: Mapping[str, Any], bars: Mapping[str, pd.DataFrame]) -> B
         )
     except (KeyError, TypeError) as error:
         raise InvalidInput("run", f"its record is not of this version of the program ({error}).") from None
+
+
+def size_of(fields: Mapping[str, Any]) -> Size:
+    """The size that ``request_fields`` describes. KeyError or TypeError where it is none."""
+    kinds = {kind.__name__: kind for kind in (Percent, Cash, Shares, RiskPercent)}
+    return kinds[fields["kind"]](**{name: value for name, value in fields.items() if name != "kind"})
 
 
 def hash_of(values: Any) -> str:

@@ -83,7 +83,8 @@ class Formats:
         """``430.47``; four decimals below 1, six below 0.01."""
         if value is None or not math.isfinite(value):
             return DASH
-        return self.number(value, 2 if abs(value) >= 1 else 4 if abs(value) >= 0.01 else 6)
+        size = abs(float(value))
+        return self.number(value, 2 if size >= 1 or size == 0 else 4 if size >= 0.01 else 6)
 
     def short(self, value: Number) -> str:
         """A quantity without needless zeros: ``10``, ``0.125``."""

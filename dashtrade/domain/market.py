@@ -143,6 +143,9 @@ def parse_period(text: str, field: str = "period") -> Period:
         raise InvalidInput(field, f"{str(text)[:40]!r} is not a period.", allowed=[p.value for p in Period]) from None
 
 
+_FIRST_YEAR, _LAST_YEAR = 1800, 2200
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
     """Which bars: a symbol, an interval, and either a period or a range of times (UTC, ``end`` exclusive)."""
@@ -166,6 +169,8 @@ class HistoryRequest:
         for name, value in (("start", start), ("end", end)):
             if value is not None and value.tzinfo is None:
                 raise InvalidInput(name, "a time needs a zone; use UTC.")
+            if value is not None and not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+                raise InvalidInput(name, f"there are no prices of {value.year}; use {_FIRST_YEAR} to {_LAST_YEAR}.")
         if start is not None and end is not None and start >= end:
             raise InvalidInput("start", f"{start:%Y-%m-%d %H:%M} is not before the end, {end:%Y-%m-%d %H:%M}.")
         chosen = None if start is not None else parse_period(period or "1y")

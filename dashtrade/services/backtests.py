@@ -232,13 +232,13 @@ def from_text(
     if rules:
         chosen = from_dict(dict(rules))
     elif entry.strip() or short_entry.strip():
-        rules: dict[str, str] = {
+        typed: dict[str, str] = {
             "long_entry": entry,
             "long_exit": exit,
             "short_entry": short_entry,
             "short_exit": short_exit,
         }
-        parsed: dict[str, Any] = {k: parse_condition(v) for k, v in rules.items() if v.strip()}
+        parsed: dict[str, Any] = {k: parse_condition(v) for k, v in typed.items() if v.strip()}
         chosen = Strategy(name="custom", **parsed)
     distances: dict[str, Any] = {}
     for text, name in ((stop_loss, "loss"), (take_profit, "profit"), (trail, "trail")):

@@ -186,8 +186,11 @@ def test_own_rules_run(house: House) -> None:
     ("field", "text", "said"),
     [
         ("cash", "lots", "capital"), ("cash", "-5", "capital"), ("size", "half", "size"),
-        ("commission", "x", "commission"), ("stop", "150%", "loss"), ("symbols", "", "symbols"),
-        ("symbols", "A B$C", "ticker"), ("slippage", "90%", "slippage"),
+        ("commission", "x", "commission"), ("stop", "150%", "stop loss"), ("symbols", "", "symbols"),
+        ("symbols", "A B$C", "ticker"), ("slippage", "90%", "slippage"), ("time_stop", "0", "time stop"),
+        ("size", "1000%", "at most 100"), ("size", "0%", "above 0"), ("cash", "0", "above 0"),
+        ("cash", "nan", "above 0"),
+        ("risk_free", "500%", "risk-free rate"), ("size", "risk 1% 0atr", "size"),
     ],
 )  # fmt: skip
 def test_why_it_cannot_run_is_said_while_typing(house: House, field: str, text: str, said: str) -> None:
@@ -195,6 +198,11 @@ def test_why_it_cannot_run_is_said_while_typing(house: House, field: str, text: 
     assert house.form.run.disabled and said in house.form.blocker.value
     house.model.run()  # past the disabled button
     assert house.requests == []
+
+
+def test_a_day_that_no_calendar_of_prices_has_is_a_blocker(house: House) -> None:
+    house.model.restore({"source": "sample", "period": "dates", "start": "2999-01-01"})
+    assert "2200" in " ".join(house.model.blockers)
 
 
 @pytest.mark.parametrize(

@@ -71,3 +71,15 @@ def test_what_is_not_known_is_the_default(zone: str | None) -> None:
 def test_a_wrong_choice_names_the_right_ones() -> None:
     with pytest.raises(InvalidInput, match="comma_point"):
         parse_number_format("<b>")
+
+
+def test_a_price_has_as_many_decimals_as_its_size_asks_for() -> None:
+    write = Formats().price
+    assert [write(v) for v in (1234.5, 0.5, 0.00123, 0.0)] == [
+        "1,234.50",
+        "0.5000",
+        "0.001230",
+        "0.00",
+    ]
+    assert write(float("nan")) == "–" and write(None) == "–"
+    assert Formats.of(None, "point_comma").price(1234.5) == "1.234,50"

@@ -88,6 +88,20 @@ def symbols_of(text: str) -> tuple[str, ...]:
     return found
 
 
+LABELS = {
+    "loss": "stop loss", "atr_loss": "stop loss", "profit": "take profit", "atr_profit": "take profit",
+    "trail": "trailing stop", "atr_trail": "trailing stop", "bars": "time stop", "window": "look-back",
+    "risk_free": "risk-free rate", "fixed": "fee an order", "atr": "size",
+}  # fmt: skip
+"""What the form calls the fields that the engine names in its errors."""
+
+
+def labelled(error: InvalidInput) -> InvalidInput:
+    """The same error by the name that stands in the form."""
+    label = LABELS.get(error.field)
+    return error if label is None else InvalidInput(label, str(error).removeprefix(f"{error.field}: "))
+
+
 def request_of(values: Mapping[str, str], settings: Mapping[str, str], known: Known) -> RunRequest:
     """The run that the form asks for. Raises InvalidInput, which names the field."""
     for name, allowed in (("source", ("", *known.sources)), *_CHOICES.items()):

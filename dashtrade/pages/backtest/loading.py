@@ -42,7 +42,7 @@ def load(run: StoredRun, presets: Mapping[str, Preset], mine: Mapping[str, Strat
     from dashtrade.backtest.provenance import request_of
     from dashtrade.services.backtest_texts import distance_text, number_text, share_text, size_text
 
-    asked = request_of(run.request, dict.fromkeys(run.symbols))
+    asked = request_of(run.request, dict.fromkeys(run.symbols))  # type: ignore[arg-type]  # no bars are needed
     _has_fields(run, asked)
     strategy = strategy_of(run)
     key, settings, stops = _name(strategy, run.id, presets, mine)
@@ -52,7 +52,8 @@ def load(run: StoredRun, presets: Mapping[str, Preset], mine: Mapping[str, Strat
         **DEFAULTS, "strategy": key, "symbols": ", ".join(run.symbols), "period": DATES, **_dates(run),
         "interval": run.interval, "source": source if source in tuple(sources) else "",
         "cash": number_text(asked.cash), "size": size_text(asked.size), "direction": str(asked.direction),
-        "fill": str(asked.fill), "whole": ON if asked.whole_shares else "", "commission": share_text(costs.commission),
+        "fill": str(asked.fill), "whole": ON if asked.whole_shares else "",
+        "commission": share_text(costs.commission) if costs.commission else "0",
         "fixed": number_text(costs.fixed), "slippage": share_text(costs.slippage), "spread": share_text(costs.spread),
         "stop": distance_text(stops, "loss"), "target": distance_text(stops, "profit"),
         "trail": distance_text(stops, "trail"), "time_stop": "" if stops.bars is None else str(stops.bars),

@@ -182,9 +182,12 @@ class BacktestModel(PageModel):
         from dashtrade.services.backtests import build
 
         known = Known(self._services.presets, self.mine, self._services.sources, self._services.parse_rule)
-        request = inputs.request_of(self.values, self.settings, known)
-        self._services.check(inputs.history_of(request), request.source)
-        resolve(build(request, {"": None}))  # type: ignore[dict-item]  # what is wrong should not wait for the bars
+        try:
+            request = inputs.request_of(self.values, self.settings, known)
+            self._services.check(inputs.history_of(request), request.source)
+            resolve(build(request, {"": None}))  # type: ignore[dict-item]  # what is wrong should not wait for the bars
+        except InvalidInput as error:
+            raise inputs.labelled(error) from None
         return request
 
     # ------------------------------------------------------------------ actions

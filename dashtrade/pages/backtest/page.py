@@ -23,8 +23,9 @@ HELP = (
     "Point at a figure, or reach it with the Tab key, to read its definition. Evidence says how much of the result may "
     "be luck, costs or one fortunate setting. A sweep tries many settings: look for a broad plateau, not for the peak. "
     "A walk-forward chooses settings on the past and trades them on what follows. Every run is kept under Runs, can be "
-    "named, compared, and run again to the same hash; every try is counted, since trying many settings finds luck. The "
-    "address holds the form, so it can be bookmarked and shared."
+    "named, compared, run again to the same hash, and loaded back into the form to change it; every try is counted, "
+    "since trying many settings finds luck. The HTML report takes whatever the form asks for. The address holds the "
+    "form, so it can be bookmarked and shared."
 )
 
 

@@ -208,6 +208,17 @@ def line_rows(lines: Sequence[RunLine], chosen: Sequence[int]) -> list[dict[str,
     ]  # fmt: skip
 
 
+def _size(size: Mapping[str, Any]) -> str:
+    """As it is typed; as it was written where this version does not know the kind."""
+    from dashtrade.backtest.provenance import size_of
+    from dashtrade.services.backtest_texts import size_text
+
+    try:
+        return size_text(size_of(size))
+    except (KeyError, TypeError, InvalidInput):
+        return " ".join(str(v) for v in size.values())
+
+
 def settings_of(run: StoredRun) -> tuple[tuple[str, str], ...]:
     """What a recorded run was asked for, and its hashes."""
     asked: Mapping[str, Any] = run.request
@@ -216,7 +227,7 @@ def settings_of(run: StoredRun) -> tuple[tuple[str, str], ...]:
         ("Kind", KINDS.get(run.kind, run.kind)), ("Strategy", run.family), ("Symbols", ", ".join(run.symbols)),
         ("Bars", f"{run.interval}, {str(run.provenance.get('first_bar'))[:10]} to "
                  f"{str(run.provenance.get('last_bar'))[:10]}, {run.provenance.get('source')}"),
-        ("Capital", formats().money(asked.get("cash", 0))), ("Size", f"{size.get('kind')} {size.get('value')}"),
+        ("Capital", formats().money(asked.get("cash", 0))), ("Size", _size(size)),
         ("Direction", str(asked.get("direction")).replace("_", " ")), ("Tries", f"{run.trials:,}"),
         ("Bars, SHA-256", run.data_hash), ("Request, SHA-256", run.request_hash), ("Result, SHA-256", run.result_hash),
     ]  # fmt: skip

@@ -26,7 +26,7 @@ _SIDES: dict[str, tuple[Literal["buy", "sell"], str]] = {
     "long_entry": ("buy", "Buy"),
     "long_exit": ("sell", "Sell"),
     "short_entry": ("sell", "Short"),
-    "short_exit": ("buy", "Cover"),
+    "short_exit": ("buy", "Buy back"),
 }
 _MOST_LINES, _MOST_PANELS, _MOST_WORDS = 6, 2, 40
 History = Callable[[HistoryRequest, str | None], "pd.DataFrame"]

@@ -88,6 +88,8 @@ def _operand(e: Expression) -> str:
     if isinstance(e, Number):
         return to_text(e)
     if isinstance(e, Arithmetic):
+        if isinstance(e.left, Number) and isinstance(e.right, Number):
+            return _computed(e.operator, e.left.value, e.right.value)
         return f"({_operand(e.left)} {_SIGNS[e.operator]} {_operand(e.right)})"
     if e.name in REGISTRY:
         entry = REGISTRY[e.name]
@@ -153,6 +155,14 @@ def _size(text: str) -> str:
     if text.lower().startswith("risk"):
         return f"as much as risks {text[4:].strip()} of the equity at its stop"
     return text
+
+
+def _computed(operator: str, left: float, right: float) -> str:
+    """Of two numbers the result; a division by zero is left as it is, which is undefined."""
+    if operator == "/" and right == 0:
+        return f"({left:g} divided by 0)"
+    found = {"+": left + right, "-": left - right, "*": left * right}
+    return f"{found[operator] if operator in found else left / right:g}"
 
 
 def _bars(count: int) -> str:

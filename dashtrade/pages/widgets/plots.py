@@ -115,12 +115,13 @@ def _ticks(times: Sequence[datetime], intraday: bool) -> tuple[NDArray[np.float6
     turns = [(hours, n, "%H:%M") for n in (1, 2, 4) if intraday] + [(days, n, "%d %b") for n in (1, 2, 7, 14)]
     turns += [(months, n, "%b %Y") for n in (1, 2, 3, 6)] + [(years, n, "%Y") for n in (1, 2, 5, 10, 20)]
     for kind, step, form in turns:
-        at = np.flatnonzero(np.diff(kind // step)) + 1
-        at = at[(at > len(times) * 0.03) & (at < len(times) * 0.97)]  # a label needs room on both sides
+        turned = np.flatnonzero(np.diff(kind // step)) + 1
+        # a label needs room on both sides
+        at = [int(n) for n in turned if len(times) * 0.03 < n < len(times) * 0.97]
         if 2 <= len(at) <= _MOST_TICKS:
-            labels = {str(int(i)): f"{times[i]:{form}}" for i in at}
+            labels = {str(n): f"{times[n]:{form}}" for n in at}
             if "Y" not in form:  # the first one says which year, or which day
-                labels[str(int(at[0]))] = f"{times[at[0]]:{'%d %b %H:%M' if form == '%H:%M' else '%d %b %Y'}}"
-            return at.astype(np.float64), labels
-    at = np.unique([0, len(times) - 1])
-    return at.astype(np.float64), {str(int(i)): f"{times[i]:%d %b %Y}" for i in at}
+                labels[str(at[0])] = f"{times[at[0]]:{'%d %b %H:%M' if form == '%H:%M' else '%d %b %Y'}}"
+            return np.array(at, dtype=np.float64), labels
+    ends = sorted({0, len(times) - 1})
+    return np.array(ends, dtype=np.float64), {str(n): f"{times[n]:%d %b %Y}" for n in ends}
