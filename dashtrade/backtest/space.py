@@ -279,21 +279,22 @@ class Space:
 
     def plateau(self, picks: NDArray[np.int64], objective: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean objective of each combination and its neighbours one step away on each axis, those that were run."""
-        order = np.argsort(picks)
-        sorted_picks, places = picks[order], np.stack(np.unravel_index(picks, self.shape))
+        order = None if (picks[1:] > picks[:-1]).all() else np.argsort(picks)
+        ascending = picks if order is None else picks[order]
         total = np.where(np.isfinite(objective), objective, 0.0)
-        count = np.isfinite(objective).astype(np.float64)
-        for axis in range(len(self.shape)):
+        count = np.isfinite(objective).astype(np.int64)
+        stride = self.size
+        for length in self.shape:
+            stride //= length
+            place = picks // stride % length
             for step in (-1, 1):
-                moved = places.copy()
-                moved[axis] += step
-                inside = (moved[axis] >= 0) & (moved[axis] < self.shape[axis])
-                wanted = np.ravel_multi_index(tuple(np.clip(moved, 0, np.array(self.shape)[:, None] - 1)), self.shape)
-                at = np.minimum(np.searchsorted(sorted_picks, wanted), len(picks) - 1)
-                known = inside & (sorted_picks[at] == wanted)
-                neighbour = objective[order[at]]
-                good = known & np.isfinite(neighbour)
-                total += np.where(good, neighbour, 0.0)
+                wanted = picks + step * stride
+                at = np.minimum(np.searchsorted(ascending, wanted), len(picks) - 1)
+                good = (place > 0) if step < 0 else (place < length - 1)
+                good &= ascending[at] == wanted
+                neighbour = objective[at if order is None else order[at]]
+                good &= np.isfinite(neighbour)
+                np.add(total, neighbour, out=total, where=good)
                 count += good
         with np.errstate(invalid="ignore"):
             return np.where(np.isfinite(objective) & (count > 0), total / count, np.nan)

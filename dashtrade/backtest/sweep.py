@@ -227,8 +227,9 @@ def sweep(
     digest = hashlib.sha256(np.ascontiguousarray(picks, dtype="<i8").data)
     digest.update(np.ascontiguousarray(metrics).data)
     made["result_hash"] = digest.hexdigest()
-    columns = {n: space.column(picks, n) for n in space.names}
-    table = pd.DataFrame({**columns, **{m: metrics[:, k] for k, m in enumerate(METRICS)}})
+    table = pd.DataFrame(metrics, columns=list(METRICS), copy=False)  # a million rows are held once
+    for n, name in enumerate(space.names):
+        table.insert(n, name, space.column(picks, name))
     table["plateau"] = space.plateau(picks, table[options.objective].to_numpy())
     skipped = (space.size if options.method == "grid" else len(picks)) - len(picks)
     return SweepResult(template, request, table, space.names, options.objective, skipped, made)
