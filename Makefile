@@ -52,7 +52,13 @@ contracts: setup
 
 check: lint types contracts test
 
-bench: setup
+# The libraries that are measured against are installed once; nothing of the program imports them.
+$(VENV)/.bench: pyproject.toml constraints.txt | $(READY)
+	@$(BIN)/python -c 'import backtesting, backtrader, bt' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+bench: setup $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lab: setup

@@ -1,12 +1,14 @@
 """Backtests as they grow: many symbols, long histories, many combinations, two Dask workers.
 
 Times are CPU seconds of the process, taken in turns, so that a busy machine does not favour one side; the Dask line is
-the only one in wall time. Results are compared before anything is timed.
+the only one in wall time. Results are compared before anything is timed. Peers besides vectorbt come with the extra
+``bench``. ``python -m benchmarks.backtest_scale million dask`` runs parts.
 """
 
 from __future__ import annotations
 
-import statistics
+import json
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -16,19 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks._table import Line, fresh, in_turns, quicker, seconds, show
 from benchmarks.backtest import bars_of, sweep_request
-
-
-def in_turns(calls: dict[str, Callable[[], Any]], times: int = 5) -> dict[str, float]:
-    """Median CPU seconds of each call, after one run that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(times + 1):
-        for name, call in calls.items():
-            start = time.process_time()
-            call()
-            if turn:
-                taken[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def level(bars: pd.DataFrame) -> pd.DataFrame:
@@ -55,8 +46,9 @@ def flags_of(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return enter, leave
 
 
-def simulations(symbols: int, size: int, times: int) -> None:
-    """Signals in, orders and equity out: the engine's part and vectorbt's own call on both its engines."""
+def simulations(symbols: int, size: int, times: int) -> list[Line]:
+    """Signals in, orders and equity out: the engine's part and vectorbt's own call on both its engines, both from
+    arrays side by side and both from a frame for each symbol."""
     import vectorbt as vbt
 
     from dashtrade.backtest import BacktestRequest, Costs, sparse
@@ -87,91 +79,198 @@ def simulations(symbols: int, size: int, times: int) -> None:
         return equity(records, ready, layout, request.cash, after)[0]
 
     index = next(iter(bars.values())).index
-    opens, closes = (pd.DataFrame({s: f[n] for s, f in bars.items()}) for n in ("open", "close"))
-    late = [np.stack([flags[s][k] for s in bars], axis=1) for k in (0, 1)]
-    enter, leave = (
-        pd.DataFrame(np.vstack([np.zeros((1, symbols), bool), f[:-1]]), index, closes.columns) for f in late
-    )
 
-    def theirs(engine: str) -> np.ndarray:
+    def joined() -> tuple[pd.DataFrame, ...]:
+        opens, closes = (pd.DataFrame({s: f[n] for s, f in bars.items()}) for n in ("open", "close"))
+        late = [np.stack([flags[s][k] for s in bars], axis=1) for k in (0, 1)]
+        enter, leave = (
+            pd.DataFrame(np.vstack([np.zeros((1, symbols), bool), f[:-1]]), index, closes.columns) for f in late
+        )
+        return opens, closes, enter, leave
+
+    wide = joined()
+
+    def theirs(engine: str, frames: tuple[pd.DataFrame, ...]) -> np.ndarray:
+        opens, closes, enter, leave = frames
         portfolio = vbt.Portfolio.from_signals(
             closes, enter, leave, price=opens, fees=0.001, init_cash=10_000, min_size=0.0, engine=engine
         )
         return np.asarray(portfolio.value()).reshape(size, -1).sum(axis=1)
 
-    np.testing.assert_allclose(ours(), theirs("rust"), rtol=1e-9, atol=1e-4)
+    np.testing.assert_allclose(ours(), theirs("rust", wide), rtol=1e-9, atol=1e-4)
     np.testing.assert_array_equal(ours(), prepared())
-    found = in_turns(
-        {"ours": ours, "prepared": prepared, "rust": lambda: theirs("rust"), "numba": lambda: theirs("numba")}, times
-    )
-    print(f"{symbols} symbols × {size:,} bars, frames to equity    ours {1e3 * found['ours']:8.1f} ms")
-    print(f"    the same from arrays, as vectorbt begins    {1e3 * found['prepared']:8.1f} ms")
-    for engine in ("rust", "numba"):
-        print(f"    vectorbt from_signals, {engine:<6}               {1e3 * found[engine]:8.1f} ms", end="")
-        print(f"   {found[engine] / found['ours']:.1f}× ours, {found[engine] / found['prepared']:.1f}× from arrays")
+    engines = ("rust", "numba")
+    calls: dict[str, Callable[[], Any]] = {"frames": ours, "arrays": prepared}
+    for engine in engines:
+        calls[f"arrays {engine}"] = lambda engine=engine: theirs(engine, wide)
+        calls[f"frames {engine}"] = lambda engine=engine: theirs(engine, joined())
+    found = in_turns(calls, times)
+    least = 20 if symbols > 1 else 1
+    return [
+        quicker(f"{symbols} × {size:,}: orders, equity, from {kind}", found[kind], found[f"{kind} {engine}"], least,
+                f"vectorbt {engine}")
+        for kind in ("arrays", "frames") for engine in engines
+    ]  # fmt: skip
 
 
-def whole_results() -> None:
+def many_symbols() -> list[Line]:
+    """The whole way of a user with 500 frames: averages, crosses, orders, trades, equity, statistics."""
+    import vectorbt as vbt
+
     import dashtrade as dt
-    from dashtrade.backtest import BacktestRequest
+    from dashtrade.backtest import BacktestRequest, Costs
 
-    for symbols, size in ((1, 2_500), (20, 2_500), (500, 2_500), (1, 500_000)):
-        request = BacktestRequest("ema_cross", {f"S{n}": bars_of(size, n) for n in range(symbols)}, share_cash=False)
-        taken = in_turns({"ours": lambda request=request: dt.backtest(request)}, 3)["ours"]
-        each = 1e9 * taken / (symbols * size)
-        print(f"whole result, {symbols:>3} × {size:>7,} bars   {1e3 * taken:9.1f} ms   {each:6.0f} ns a bar")
+    bars = {f"S{n}": bars_of(2_500, n) for n in range(500)}
+
+    def ours(share_cash: bool) -> float:
+        request = BacktestRequest("ema_cross", bars, cash=5_000_000, costs=Costs(0.001, 0.0), share_cash=share_cash)
+        return dt.backtest(request).final_equity
+
+    average = vbt.talib("EMA")
+
+    def theirs() -> float:
+        opens, closes = (pd.DataFrame({s: f[n] for s, f in bars.items()}) for n in ("open", "close"))
+        fast, slow = (average.run(closes, n).real.set_axis(closes.columns, axis=1) for n in (9, 21))
+        up, down = fast.vbt.crossed_above(slow), fast.vbt.crossed_below(slow)
+        portfolio = vbt.Portfolio.from_signals(
+            closes, up.vbt.fshift(1, fill_value=False), down.vbt.fshift(1, fill_value=False), price=opens, fees=0.001,
+            init_cash=10_000, min_size=0.0, freq="1D", engine="numba",
+        )  # fmt: skip
+        _ = portfolio.orders.records_readable, portfolio.trades.records_readable
+        portfolio.drawdown(group_by=True), portfolio.stats(group_by=True, silence_warnings=True)
+        return float(portfolio.value(group_by=True).iloc[-1])
+
+    np.testing.assert_allclose(ours(False), theirs(), rtol=1e-9)
+    found = in_turns({"ours": lambda: ours(False), "shared": lambda: ours(True), "theirs": theirs}, 5)
+    return [
+        quicker("500 × 2,500, whole result from frames", found["ours"], found["theirs"], 20, "the same in vectorbt"),
+        Line("500 × 2,500, whole result, one cash", seconds(found["shared"])),
+    ]
 
 
-def growth() -> None:
+def long_history() -> list[Line]:
+    """Half a million bars of one symbol, all statistics and trades, against peers that get a part of them."""
+    import dashtrade as dt
+    from benchmarks import _peers
+    from dashtrade.backtest import BacktestRequest, Costs
+    from dashtrade.domain.strategy import Signals
+
+    def given(size: int) -> tuple[Any, ...]:
+        bars = level(bars_of(size))
+        enter, leave = flags_of(bars)
+        enter[-30:], leave[-30:] = False, True
+        return bars, enter, leave
+
+    def ours(bars: pd.DataFrame, enter: np.ndarray, leave: np.ndarray) -> float:
+        none = np.zeros(len(bars), dtype=bool)
+        request = BacktestRequest("ema_cross", {"X": bars}, cash=_peers.CASH, costs=Costs(0.0, 0.0))
+        return dt.backtest(request, {"X": Signals(enter, leave, none, none)}).final_equity
+
+    small, long = given(2_500), given(500_000)
+    peers: dict[str, tuple[Callable[..., float], int, float]] = {
+        "vectorbt rust": (lambda *g: _peers.vectorbt(*g, "rust"), 500_000, 1e-9),
+        "vectorbt numba": (lambda *g: _peers.vectorbt(*g, "numba"), 500_000, 1e-9),
+        "backtesting.py": (_peers.backtesting_py, 50_000, 1e-5),
+        "bt": (_peers.bt, 50_000, 1e-9),
+        "backtrader": (_peers.backtrader, 50_000, 1e-9),
+    }
+    expected = ours(*small)
+    taken = in_turns({"ours": lambda: ours(*long)}, 5)["ours"]
+    lines = []
+    for name, (run, size, apart) in peers.items():
+        try:
+            np.testing.assert_allclose(run(*small), expected, rtol=apart)
+        except ImportError:
+            lines.append(Line("1 × 500,000, whole result", seconds(taken), peer=f"{name} is not installed"))
+            continue
+        own = given(size)
+        theirs = in_turns({"theirs": lambda run=run, own=own: run(*own)}, 1)["theirs"]
+        part = "" if size == 500_000 else f", which gets {size:,} bars only"
+        lines.append(quicker("1 × 500,000, whole result", taken, theirs, 1, name + part))
+    return lines
+
+
+def growth() -> list[Line]:
+    """CPU per thing by how many there are, over two decades; the largest may cost 15 % more than the smallest."""
     import dashtrade as dt
     from dashtrade.backtest import BacktestRequest, SweepOptions
 
     here = SweepOptions(threads=1, scheduler="")
-    sizes = {"bars": (5_000, 50_000, 500_000), "combinations": (100, 1_000, 10_000), "symbols": (5, 50, 500)}
+    sizes = {
+        "bars": (50_000, 500_000, 5_000_000),
+        "combinations": (1_000, 10_000, 100_000),
+        "symbols": (10, 100, 1_000),
+    }
     one = bars_of()
-    calls: dict[tuple[str, int], Callable[[], Any]] = {}
-    for size in sizes["bars"]:
-        long = replace(sweep_request(one), bars={"X": bars_of(size)})
-        calls["bars", size] = lambda long=long: dt.backtest(long)
-    for count in sizes["combinations"]:
-        pairs = {"fast": list(range(3, 13)), "slow": list(range(20, 20 + count // 10))}
-        calls["combinations", count] = lambda pairs=pairs: dt.sweep(sweep_request(one), pairs, here)
-    for count in sizes["symbols"]:
-        many = BacktestRequest("ema_cross", {f"S{n}": bars_of(1_000, n) for n in range(count)}, share_cash=False)
-        calls["symbols", count] = lambda many=many: dt.backtest(many)
+    lines = []
     for what, counts in sizes.items():
-        found = in_turns({str(n): calls[what, n] for n in counts}, 3)
-        each = {n: 1e6 * found[str(n)] / n for n in counts}
-        print(f"cost by number of {what}: ", "  ".join(f"{n:,}: {v:.2f} µs each" for n, v in each.items()))
+        calls: dict[str, Callable[[], Any]] = {}
+        for count in counts:
+            if what == "bars":
+                long = replace(sweep_request(one), bars={"X": level(bars_of(count))})
+                calls[str(count)] = lambda long=long: dt.backtest(long)
+            elif what == "combinations":
+                pairs = {"fast": list(range(3, 13)), "slow": list(range(20, 20 + count // 10))}
+                calls[str(count)] = lambda pairs=pairs: dt.sweep(sweep_request(one), pairs, here)
+            else:
+                bars = {f"S{n}": bars_of(1_000, n) for n in range(count)}
+                many = BacktestRequest("ema_cross", bars, share_cash=False)
+                calls[str(count)] = lambda many=many: dt.backtest(many)
+        found = in_turns(calls, 3)
+        each = [found[str(n)] / n for n in counts]
+        ratio = each[-1] / each[0]
+        shown = " / ".join(f"{1e6 * v:.3g} µs" for v in each)
+        lines.append(Line(
+            f"cost of one of {' / '.join(f'{n:,}' for n in counts)} {what}", shown, "", f"{ratio:.2f}×", "≤ 1.15×",
+            ratio <= 1.15, "itself",
+        ))  # fmt: skip
+    return lines
 
 
-def million(first: int = 100) -> None:
-    """A sweep of ``first`` × 100 × 100 combinations in a process of its own memory."""
-    import resource
+MILLION = """
+import json, resource, time
+from dataclasses import replace
+from benchmarks.backtest import bars_of, sweep_request
+import dashtrade as dt
+from dashtrade.backtest import Strategy, SweepOptions
+from dashtrade.strategies import parse_condition
 
-    import dashtrade as dt
-    from dashtrade.backtest import Strategy, SweepOptions
-    from dashtrade.strategies import parse_condition
+enter, leave = (parse_condition(f"ema(5) {how}") for how in ("crosses_above ema(20)", "crosses_below ema(30)"))
+request = replace(sweep_request(bars_of()), strategy=Strategy("averages", enter, leave))
+grid = {"long_entry.ema.window": range(2, 102), "long_entry.ema_2.window": range(120, 220)}
+grid["long_exit.ema_2.window"] = range(230, 330)
+start, cpu = time.perf_counter(), time.process_time()
+table = dt.sweep(request, grid, SweepOptions(threads=2, scheduler="")).table
+assert len(table) == 1_000_000 and table["sharpe"].notna().all()
+row = table.iloc[654_321]
+one = dt.backtest(replace(request, strategy=dt.sweep(request, {n: [row[n]] for n in grid}).template.build(
+    {n: int(row[n]) for n in grid})))
+assert abs(one.final_equity / row["final_equity"] - 1) < 1e-9
+print(json.dumps([time.perf_counter() - start, time.process_time() - cpu,
+                  resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
 
-    enter, leave = (parse_condition(f"ema(5) {how}") for how in ("crosses_above ema(20)", "crosses_below ema(30)"))
-    request = replace(sweep_request(bars_of()), strategy=Strategy("averages", enter, leave))
-    grid = {"long_entry.ema.window": range(2, 2 + first), "long_entry.ema_2.window": range(120, 220)}
-    grid["long_exit.ema_2.window"] = range(230, 330)
-    cpu, start = time.process_time(), time.perf_counter()
-    table = dt.sweep(request, grid, SweepOptions(threads=2, scheduler="")).table
-    cpu, took = time.process_time() - cpu, time.perf_counter() - start
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{len(table):,} combinations × 2,500 bars   {took:.1f} s, {cpu:.1f} s of CPU, {memory:.0f} MB in all")
+
+def million() -> list[Line]:
+    """In a process of its own. The CPU of two threads is what they need of two cores that nobody else uses."""
+    _, _, out = fresh(MILLION, times=1)
+    wall, cpu, memory = json.loads(out.splitlines()[-1])
+    title = "1,000,000 combinations × 2,500"
+    return [
+        Line(title, f"{wall:.1f} s wall", f"{cpu:.1f} s CPU of 2 threads", "", "≤ 10 s", wall <= 10 or cpu / 2 <= 10),
+        Line(title, f"{memory:.0f} MB in all", "", "", "≤ 600 MB", memory <= 600),
+    ]
 
 
-def on_dask() -> None:
+def on_dask() -> list[Line]:
+    """Wall time: it needs a machine with nothing else to do."""
     from distributed import LocalCluster
 
     import dashtrade as dt
     from dashtrade.backtest import SweepOptions
 
     request = sweep_request(bars_of())
-    pairs = {"fast": list(range(3, 83)), "slow": list(range(90, 290))}
+    pairs = {"fast": list(range(3, 103)), "slow": list(range(110, 1110))}
     taken = {}
     for workers in (1, 2):
         with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster:
@@ -183,18 +282,26 @@ def on_dask() -> None:
                 dt.sweep(request, pairs, options)
                 runs.append(time.perf_counter() - start)
             taken[workers] = min(runs)
-    print(f"16,000 combinations on Dask: 1 worker {taken[1]:.2f} s, 2 workers {taken[2]:.2f} s", end="")
-    print(f"   {taken[1] / taken[2] / 2:.2f} of perfect")
+    share = taken[1] / taken[2] / 2
+    return [Line(
+        "100,000 combinations on Dask, 2 workers", seconds(taken[2]), seconds(taken[1]), f"{share:.2f} of perfect",
+        "≥ 0.85", share >= 0.85, "1 worker, wall time",
+    )]  # fmt: skip
+
+
+PARTS = {
+    "million": million,
+    "simulations": lambda: simulations(500, 2_500, 5) + simulations(1, 500_000, 5),
+    "symbols": many_symbols,
+    "history": long_history,
+    "growth": growth,
+    "dask": on_dask,
+}
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    million()
-    simulations(500, 2_500, 3)
-    simulations(1, 500_000, 5)
-    whole_results()
-    growth()
-    on_dask()
+    show([line for name in sys.argv[1:] or PARTS for line in PARTS[name]()])
 
 
 if __name__ == "__main__":
