@@ -73,6 +73,30 @@ _TUPLES: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], str]]] = {
     "supertrend": (("supertrend", "direction"), lambda p: f"ta.supertrend({p['factor']}, {p['window']})"),
     "adx": (("plus_di", "minus_di", "adx"), lambda p: f"ta.dmi({p['window']}, {p['window']})"),
 }
+_QQE = """\
+{n}Line = ta.ema(ta.rsi(close, {window}), {smooth})
+{n}Reach = {factor:g} * ta.ema(ta.ema(math.abs({n}Line - {n}Line[1]), {slow}), {slow})
+var float {n}Below = na
+var float {n}Above = na
+var float {n}Side = 1.0
+if not na({n}Line) and not na({n}Reach)
+    below = {n}Line - {n}Reach
+    above = {n}Line + {n}Reach
+    if not na({n}Below)
+        before = {n}Line[1]
+        if {n}Line > {n}Above and before <= {n}Above
+            {n}Side := 1.0
+        else if {n}Line < {n}Below and before >= {n}Below
+            {n}Side := -1.0
+        if before > {n}Below and {n}Line > {n}Below
+            below := math.max({n}Below, below)
+        if before < {n}Above and {n}Line < {n}Above
+            above := math.min({n}Above, above)
+    {n}Below := below
+    {n}Above := above
+{n}Direction = na({n}Below) ? na : {n}Side
+{n}Signal = {n}Side > 0 ? {n}Below : {n}Above"""
+"""Line by line what ``dashtrade.indicators.kernels.trailing_band`` does; Pine has no such function of its own."""
 _REFUSED_OUTPUTS = {("supertrend", "direction")}  # the sign is the other way round in Pine
 
 
@@ -238,6 +262,8 @@ class _Script:
         if e.name == "donchian" and not settings.get("offset"):
             high, low = f"ta.highest(high, {settings['window']})", f"ta.lowest(low, {settings['window']})"
             return {"upper": high, "lower": low, "middle": f"({high} + {low}) / 2"}[output]
+        if e.name in {"qqe", "qqe_fast"} and e.timeframe is None:
+            return self._qqe(settings, output)
         if e.name in _TUPLES and output in _TUPLES[e.name][0] and (e.name, output) not in _REFUSED_OUTPUTS:
             if e.timeframe is not None:
                 self.refused.append(f"{e.name} on a longer timeframe")
@@ -246,6 +272,14 @@ class _Script:
             return self._taken_apart(e.name, names, call(settings))[output]
         self.refused.append(f"{e.name}.{output}" if e.output else e.name)
         return ""
+
+    def _qqe(self, settings: dict[str, Any], output: str) -> str:
+        key = ("qqe", *settings.values())
+        if key not in self.known:
+            self.known[key] = f"qqe{sum(isinstance(k, tuple) for k in self.known) + 1}"
+            slow = 2 * settings["window"] - 1
+            self.lines += _QQE.format(n=self.known[key], slow=slow, **settings).split("\n")
+        return self.known[key] + {"signal": "Signal", "direction": "Direction"}.get(output, "Line")
 
     def _taken_apart(self, name: str, outputs: tuple[str, ...], call: str) -> dict[str, str]:
         number = self.known.setdefault(("tuple", call), str(sum(isinstance(k, tuple) for k in self.known) + 1))

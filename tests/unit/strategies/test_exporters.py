@@ -38,15 +38,10 @@ KNOWN = [
     "syminfo",
 ]
 GOLDEN = Path(__file__).parent / "golden"
-REFUSED = {"qqe": "qqe", "fast_qqe": "qqe"}
 
 
 @pytest.mark.parametrize("key", PRESETS)
 def test_presets_in_pine(key):
-    if key in REFUSED:
-        with pytest.raises(CannotExport, match=REFUSED[key]):
-            to_pine(preset(key))
-        return
     assert to_pine(preset(key)) == (GOLDEN / f"{key}.pine").read_text()
 
 
@@ -68,6 +63,7 @@ def test_golden_scripts_are_sound(path):
         "hlc3",
         "ohlc4",
         "ta",
+        "math",
         "na",
         "and",
         "or",
