@@ -210,9 +210,9 @@ def assemble(
 ) -> Rows:
     """Rows from flags and stops. The grid may have one column for all of the flags' columns."""
     bars, count = flags.le.shape
-    allowed = [p.allowed for p in plans]
-    if not all(a.all() for a in allowed):
-        stacked = np.stack(allowed, axis=1)
+    allowed = {id(p): p.allowed for p in plans}  # many settings share a plan
+    if not all(a.all() for a in allowed.values()):
+        stacked = np.stack([p.allowed for p in plans], axis=1)
         flags.le[:] &= stacked
         flags.se[:] &= stacked
     if request.direction == Direction.LONG_SHORT:  # an entry to the other side leaves first
@@ -261,11 +261,13 @@ def assemble(
 
 
 def _by_row(columns: list[NDArray], layout: Layout, empty: float | bool) -> NDArray:
-    """Values of each bar's entry row; one value where the whole is constant."""
+    """Values of each bar's entry row; one row where every column is constant, one value where all are the same."""
+    constant = {id(c): bool((c == c[0]).all() or (c != c).all()) for c in columns}  # many settings share a plan
+    if all(constant.values()):
+        row = np.array([[c[0] for c in columns]])
+        alike = (row == row[0, 0]).all() or (row != row).all()
+        return row[:, :1].copy() if alike else row
     stacked = np.stack(columns, axis=1)
-    first = stacked.flat[0]
-    if (stacked == first).all() or (stacked != stacked).all():
-        return np.full((1, 1), first, dtype=stacked.dtype)
     out = np.full((stacked.shape[0] * layout.per_bar, stacked.shape[1]), empty, dtype=stacked.dtype)
     out[layout.entry :: layout.per_bar] = stacked
     return out

@@ -73,6 +73,8 @@ def run_block(
     rows = assemble(request, grid, layout, flags, plans, slippage, sharing=False)
     wide = replace(grid, where=grid.where * count)
     _, records = settle(rows, strategies[0], layout, wide, control)
+    if compiled:
+        return sparse.measure_orders(request, grid, records, held_after(records), count, factor)
     values, positions = columns_equity(records, grid, layout, request.cash, count)
     return measures(records, values, positions, count, request, factor)
 

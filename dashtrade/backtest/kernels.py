@@ -486,6 +486,14 @@ def _measure(orders, after, first, last, marks, cash, per, factor, free, scratch
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def measure_orders(orders, after, starts, marks, cash, per, factor, free, out):  # type: ignore[no-untyped-def]
+    """Statistics of every column of orders into ``out``: those of column n stand from ``starts[n]`` on."""
+    scratch = np.empty(len(marks))
+    for col in range(len(out)):
+        _measure(orders, after, starts[col], starts[col + 1], marks, cash, per, factor, free, scratch, out[col])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def measure_flags(  # type: ignore[no-untyped-def]
     le, lx, se, sx, price, marks, cash, size, kind, costs, locked, layout, factor, free, orders, after, out
 ):

@@ -98,6 +98,21 @@ def measure(request: BacktestRequest, grid: Grid, flags: Flags, slippage: float,
     return out
 
 
+def measure_orders(
+    request: BacktestRequest, grid: Grid, records: NDArray[Any], after: Floats, count: int, factor: float
+) -> Floats:
+    """The same from the engine's order records of ``count`` columns and the shares held after each."""
+    from dashtrade.backtest import kernels
+
+    out = np.empty((count, kernels.MEASURES))
+    starts = np.searchsorted(records["col"], np.arange(count + 1))
+    kernels.measure_orders(  # type: ignore[call-arg]
+        np.ascontiguousarray(records, dtype=ORDER_DTYPE), after, starts, np.ascontiguousarray(grid.marks[:, 0]),
+        float(request.cash), Layout.of(request).per_bar, factor, bar_rate(request, factor), out,
+    )  # fmt: skip
+    return out
+
+
 def fills(request: BacktestRequest, grid: Grid) -> Floats:
     """Prices at which decisions fill, (symbols, bars)."""
     from dashtrade.backtest.request import Fill

@@ -32,6 +32,7 @@ def warm() -> float:
     orders, after = sparse.simulate(request, grid, flags, 0.0)
     equity(orders, grid, Layout.of(request), 100.0, after)
     sparse.measure(request, grid, flags, 0.0, 252.0)
+    sparse.measure_orders(request, grid, orders, after, 1, 252.0)
     space = Space(Template("ema_cross"), {"fast": [3], "slow": [5]})
     lines = Lines.of(request, space, 60)
     assert lines is not None

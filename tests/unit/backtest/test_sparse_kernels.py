@@ -171,6 +171,33 @@ def test_a_sweep_has_the_same_table_by_either_way(monkeypatch, strategy, grid, l
     pd.testing.assert_frame_equal(flags, found, check_exact=True)
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("stops", "more"),
+    [
+        (Stops(loss=0.03, profit=0.06), {}),
+        (Stops(trail=0.04), {"stops.loss": [0.02, 0.05]}),
+        (Stops(atr_loss=2.0), {"stops.profit": [0.03, 0.08], "cooldown": [2]}),
+        (Stops(bars=4), {"stops.trail": [0.02, 0.09]}),
+    ],
+)
+def test_a_sweep_with_stops_has_the_same_statistics_by_either_way(monkeypatch, stops, more, direction):
+    request = BacktestRequest(
+        "ema_cross", {"X": prices(700)}, costs=Costs(0.001, 0.0005), stops=stops, direction=direction, risk_free=0.02
+    )
+    grid = {"fast": [3, 9], "slow": [10, 40], **more}
+    expected = dt.sweep(request, grid, SweepOptions(scheduler="")).table
+    monkeypatch.setattr(blocks, "ENOUGH", 1)
+    found = dt.sweep(request, grid, SweepOptions(scheduler="", block=3)).table
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-9, atol=1e-12)
+    whole = dt.sweep(request, grid, SweepOptions(scheduler="")).table
+    pd.testing.assert_frame_equal(whole, found, check_exact=True)
+    row = len(found) - 1
+    one = dt.sweep(request, grid, SweepOptions(scheduler="")).backtest(row)
+    assert one.final_equity == pytest.approx(found["final_equity"][row], rel=1e-9)
+    assert one.statistics["trades"] == found["trades"][row] > 0
+
+
 def test_a_long_backtest_is_the_same_by_either_way(monkeypatch):
     bars = {"A": prices(800), "B": prices(500, 4)}
     request = BacktestRequest("ema_cross", bars, share_cash=False, direction="long_short", costs=Costs(0.001, 0.0))
