@@ -197,7 +197,7 @@ def growth() -> list[Line]:
 
     here = SweepOptions(threads=1, scheduler="")
     sizes = {
-        "bars": (50_000, 500_000, 5_000_000),
+        "bars": (20_000, 200_000, 2_000_000),
         "combinations": (1_000, 10_000, 100_000),
         "symbols": (10, 100, 1_000),
     }
@@ -210,8 +210,8 @@ def growth() -> list[Line]:
                 long = replace(sweep_request(one), bars={"X": level(bars_of(count))})
                 calls[str(count)] = lambda long=long: dt.backtest(long)
             elif what == "combinations":
-                pairs = {"fast": list(range(3, 13)), "slow": list(range(20, 20 + count // 10))}
-                calls[str(count)] = lambda pairs=pairs: dt.sweep(sweep_request(one), pairs, here)
+                own, grid = averages(10, 100 if count > 10_000 else 10, 100 if count > 1_000 else 10)
+                calls[str(count)] = lambda own=own, grid=grid: dt.sweep(own, grid, here)
             else:
                 bars = {f"S{n}": bars_of(1_000, n) for n in range(count)}
                 many = BacktestRequest("ema_cross", bars, share_cash=False)
@@ -227,27 +227,37 @@ def growth() -> list[Line]:
     return lines
 
 
+def averages(first: int, second: int, third: int) -> tuple[Any, dict[str, range]]:
+    """In when one average crosses another, out by a third: a request, and that many values of each over one span."""
+    from dashtrade.backtest import Strategy
+    from dashtrade.strategies import parse_condition
+
+    enter, leave = (parse_condition(f"ema(5) {how}") for how in ("crosses_above ema(20)", "crosses_below ema(30)"))
+    grid = {
+        "long_entry.ema.window": range(2, 102, 100 // first),
+        "long_entry.ema_2.window": range(120, 220, 100 // second),
+        "long_exit.ema_2.window": range(230, 330, 100 // third),
+    }
+    return replace(sweep_request(bars_of()), strategy=Strategy("averages", enter, leave)), grid
+
+
 MILLION = """
 import json, resource, time
 from dataclasses import replace
-from benchmarks.backtest import bars_of, sweep_request
+from benchmarks.backtest_scale import averages
 import dashtrade as dt
-from dashtrade.backtest import Strategy, SweepOptions
-from dashtrade.strategies import parse_condition
+from dashtrade.backtest import SweepOptions
 
-enter, leave = (parse_condition(f"ema(5) {how}") for how in ("crosses_above ema(20)", "crosses_below ema(30)"))
-request = replace(sweep_request(bars_of()), strategy=Strategy("averages", enter, leave))
-grid = {"long_entry.ema.window": range(2, 102), "long_entry.ema_2.window": range(120, 220)}
-grid["long_exit.ema_2.window"] = range(230, 330)
+request, grid = averages(100, 100, 100)
 start, cpu = time.perf_counter(), time.process_time()
 table = dt.sweep(request, grid, SweepOptions(threads=2, scheduler="")).table
-assert len(table) == 1_000_000 and table["sharpe"].notna().all()
+found = [time.perf_counter() - start, time.process_time() - cpu,
+         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+assert len(table) == 1_000_000
 row = table.iloc[654_321]
-one = dt.backtest(replace(request, strategy=dt.sweep(request, {n: [row[n]] for n in grid}).template.build(
-    {n: int(row[n]) for n in grid})))
+one = dt.sweep(request, {name: [int(row[name])] for name in grid}).backtest(0)
 assert abs(one.final_equity / row["final_equity"] - 1) < 1e-9
-print(json.dumps([time.perf_counter() - start, time.process_time() - cpu,
-                  resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+print(json.dumps(found))
 """
 
 
@@ -269,17 +279,16 @@ def on_dask() -> list[Line]:
     import dashtrade as dt
     from dashtrade.backtest import SweepOptions
 
-    request = sweep_request(bars_of())
-    pairs = {"fast": list(range(3, 103)), "slow": list(range(110, 1110))}
+    request, grid = averages(10, 100, 100)
     taken = {}
     for workers in (1, 2):
         with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster:
             options = SweepOptions(scheduler=cluster.scheduler_address)
-            dt.sweep(request, {"fast": [5, 6], "slow": [50, 60]}, options)
+            dt.sweep(request, {name: list(values)[:3] for name, values in grid.items()}, options)
             runs = []
             for _ in range(3):
                 start = time.perf_counter()
-                dt.sweep(request, pairs, options)
+                dt.sweep(request, grid, options)
                 runs.append(time.perf_counter() - start)
             taken[workers] = min(runs)
     share = taken[1] / taken[2] / 2

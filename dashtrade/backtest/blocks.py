@@ -34,8 +34,9 @@ Part = tuple[int, Picks]
 """A block: its number and the combinations in it."""
 
 BLOCK = 64
-LINES_BLOCK, LINES_CELLS = 2_048, 64_000_000
-"""The same where only lines are compared: combinations, and rows × combinations, of a block at most."""
+LINES_BLOCK, LINES_MOST, LINES_CELLS = 2_048, 8_192, 64_000_000
+"""The same where only lines are compared: combinations, those of a sweep of very many, and rows × combinations, of a
+block at most."""
 MOST_CELLS = 8_000_000
 """Rows × combinations of a block at most: long histories get smaller blocks, so that memory and the time until a
 cancel is noticed stay small."""
@@ -75,7 +76,8 @@ class Job:
     def block(self, asked: int) -> int:
         """Combinations in a block. Lines are shared by all combinations, so more of them cost no memory."""
         if self.lines is not None:
-            return max(1, min(LINES_BLOCK if asked == BLOCK else asked, LINES_CELLS // len(self.grid.times)))
+            wide = max(LINES_BLOCK, min(LINES_MOST, self.space.size // 16))  # so that handing out costs little
+            return max(1, min(wide if asked == BLOCK else asked, LINES_CELLS // len(self.grid.times)))
         rows = len(self.grid.times) * len(self.grid.symbols)
         rows *= Layout.of(self.request).per_bar
         return max(1, min(asked, MOST_CELLS // rows))
