@@ -243,7 +243,6 @@ def averages(first: int, second: int, third: int) -> tuple[Any, dict[str, range]
 
 MILLION = """
 import json, resource, time
-from dataclasses import replace
 from benchmarks.backtest_scale import averages
 import dashtrade as dt
 from dashtrade.backtest import SweepOptions
