@@ -106,7 +106,7 @@ def measure_orders(
 
     out = np.empty((count, kernels.MEASURES))
     starts = np.searchsorted(records["col"], np.arange(count + 1))
-    kernels.measure_orders(  # type: ignore[call-arg]
+    kernels.measure_orders(
         np.ascontiguousarray(records, dtype=ORDER_DTYPE), after, starts, np.ascontiguousarray(grid.marks[:, 0]),
         float(request.cash), Layout.of(request).per_bar, factor, bar_rate(request, factor), out,
     )  # fmt: skip
