@@ -92,6 +92,9 @@ ROWS: dict[str, list[str]] = {
         "UPDATE alert_rules SET channel_ids = ARRAY[1::bigint]",
         "UPDATE notification_deliveries SET state = 'maybe', claim = 'abc.0'",
     ],
+    "0008": [
+        'UPDATE account_state SET suspected_drifts = \'{"AAPL": {"ours": "1"}}\' WHERE id = 1',
+    ],
 }
 
 

@@ -16,6 +16,8 @@ from dashtrade.errors import InvalidInput
 
 MAX_BYTES = 16 * 1024
 MAX_DEPTH = 8
+LARGEST_EXPONENT = 60
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SECRET = re.compile(r"pass|secret|token|api_?key|auth|credential", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(
     r"((?:pass|secret|token|api_?key|auth|credential)[\w-]{0,40}[\"']?\s{0,20}[:=]\s{0,20})"
@@ -117,7 +119,19 @@ def _load(text: str) -> dict[str, Any]:
         ) from None
     if not isinstance(loaded, dict):
         raise InvalidInput("body", 'must be one JSON object, such as {"action": "BUY", "symbol": "AAPL"}.')
-    return loaded
+    cleaned: dict[str, Any] = _storable(loaded)
+    return cleaned
+
+
+def _storable(value: Any) -> Any:
+    """Texts without the characters that a database cannot keep: NUL, and halves of a character."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
 
 
 def _check_depth(text: str) -> None:
@@ -156,7 +170,14 @@ def _no_constants(name: str) -> Any:
 def _number_text(text: str) -> Decimal:
     if len(text) > 40:
         raise InvalidInput("body", f"the number {text[:20]}… is too long.")
-    return Decimal(text)
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        value = Decimal("Infinity")
+    # written out, as a symbol or an id, a number such as 1e999999999 would be a gigabyte of zeros
+    if not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT:
+        raise InvalidInput("body", f"the number {text} is out of range.")
+    return value
 
 
 def _alert(fields: dict[str, Any]) -> Alert:
@@ -253,7 +274,12 @@ def _order_type(fields: dict[str, Any]) -> OrderType:
         return OrderType.MARKET
     text = _text("type", value).lower()
     if text not in (OrderType.MARKET, OrderType.LIMIT):
-        raise InvalidInput("type", f"{text[:40]!r} is not known.", allowed=["market", "limit"])
+        raise InvalidInput(
+            "type",
+            f"{text[:40]!r} cannot be traded. An alert that waits for its price does so at TradingView; a stop_loss or "
+            "take_profit can be given beside it.",
+            allowed=["market", "limit"],
+        )
     return OrderType(text)
 
 
@@ -289,9 +315,9 @@ def _time(fields: dict[str, Any], name: str) -> datetime | None:
             seconds = value / 1000 if value > 100_000_000_000 else value
             return datetime.fromtimestamp(float(seconds), UTC)
         moment = datetime.fromisoformat(_text(name, value).replace("Z", "+00:00"))
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise InvalidInput(name, f"{str(value)[:40]!r} is not a time such as 2026-03-02T14:30:00Z.") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _without_secrets(value: Any, drop: bool = False) -> Any:
@@ -309,11 +335,9 @@ def _without_secrets(value: Any, drop: bool = False) -> Any:
 def _plain(value: Any) -> Any:
     """JSON-ready; equal numbers look the same however they were written."""
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}" if value.is_finite() and abs(value.adjusted()) < 60 else str(value)
+        return f"{value.normalize():f}"
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    if isinstance(value, str):
-        return value.replace("\x00", "�")
     return value

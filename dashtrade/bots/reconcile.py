@@ -21,11 +21,12 @@ class Drift:
     broker: Decimal
 
     @property
+    def figures(self) -> str:
+        return f"Our books hold {self.ours.normalize():f} {self.symbol} and the broker {self.broker.normalize():f}."
+
+    @property
     def message(self) -> str:
-        return (
-            f"Our books hold {self.ours.normalize():f} {self.symbol} and the broker {self.broker.normalize():f}. "
-            "New entries in this symbol are stopped until they agree."
-        )
+        return f"{self.figures} New entries in this symbol are stopped until they agree."
 
 
 def position_drifts(

@@ -72,7 +72,7 @@ def order_fields(request: OrderRequest) -> dict[str, Any]:
     }
     if given:
         fields |= given
-        fields["order_class"] = "bracket" if len(given) == 2 else "oto"
+        fields["order_class"] = "oco" if request.oco else "bracket" if len(given) == 2 else "oto"
     return fields
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     cast,
     exists,
     false,
@@ -65,9 +66,35 @@ def _undecided(*columns: Any) -> Select[Any]:
             InboxRow.user_id == user,
             BotRow.account_mode == mode,
             or_(InboxRow.not_before.is_(None), InboxRow.not_before <= func.now()),
+            ~_behind_one_put_off(),
             ~busy,
         )
     )
+
+
+def _behind_one_put_off() -> ColumnElement[bool]:
+    """Whether an earlier alert of the same bot was put off: it would trade after this one. One that failed (it has
+    attempts) holds nobody up."""
+    before = aliased(InboxRow)
+    return exists(
+        select(before.id).where(
+            before.state == AlertState.RECEIVED,
+            before.bot_id == InboxRow.bot_id,
+            before.not_before > func.now(),
+            before.attempts == 0,
+            tuple_(before.received_at, before.id) < tuple_(InboxRow.received_at, InboxRow.id),
+        )
+    )
+
+
+def newer_waits(session: Session, alert: InboxRow) -> bool:
+    """Whether a newer undecided alert of the same bot is there."""
+    query = select(InboxRow.id).where(
+        InboxRow.state == AlertState.RECEIVED,
+        InboxRow.bot_id == alert.bot_id,
+        tuple_(InboxRow.received_at, InboxRow.id) > tuple_(alert.received_at, alert.id),
+    )
+    return session.scalars(query.limit(1)).first() is not None
 
 
 def _leaves() -> ColumnElement[bool]:
@@ -103,11 +130,17 @@ _NEXT_UP = (
         BotRow.symbol,
         InboxRow.payload.has_key("price"),
         or_(BotRow.allow_quantity, ~BotRow.fractional, BotRow.direction != Direction.LONG_ONLY),
-        exists().where(
-            HaltRow.account_id == bindparam("account", type_=BigInteger),
-            HaltRow.symbol == BotRow.symbol,
-            HaltRow.cause == HaltCause.DRIFT,
-            HaltRow.cleared_at.is_(None),
+        or_(
+            exists().where(
+                HaltRow.account_id == bindparam("account", type_=BigInteger),
+                HaltRow.symbol == BotRow.symbol,
+                HaltRow.cause == HaltCause.DRIFT,
+                HaltRow.cleared_at.is_(None),
+            ),
+            exists().where(
+                AccountRow.id == bindparam("account", type_=BigInteger),
+                AccountRow.suspected_drifts.has_key(BotRow.symbol),
+            ),
         ),
     )
     .order_by(*_IN_TURN)
@@ -150,10 +183,13 @@ def _whose(account_id: int, user_id: int, mode: str) -> dict[str, Any]:
 
 
 def newest_followed(session: Session, alert: InboxRow, since: datetime) -> datetime | None:
-    """When the latest-sent of the decided alerts of the alert's bot was sent, by its own clock; None where none said
-    so. Looked for among what was received after ``since``, or each alert would read all before it."""
+    """When the latest-sent of the decided alerts of the alert's bot was sent, by its own clock; None where none said so.
+
+    None was sent after it came: a clock that is ahead must not make everything after it count as old. So it is enough
+    to look among what was received after ``since``, the time this one was sent, instead of at all before it.
+    """
     sent = cast(InboxRow.payload["sent_at"].astext, DateTime(timezone=True))
-    query = select(func.max(sent)).where(
+    query = select(func.max(case((sent > InboxRow.received_at, InboxRow.received_at), else_=sent))).where(
         InboxRow.user_id == alert.user_id,
         InboxRow.received_at > since,
         InboxRow.bot_id == alert.bot_id,
@@ -213,19 +249,30 @@ def asks_for_legs() -> ColumnElement[bool]:
 
 
 def without_legs(account_id: int) -> ColumnElement[bool]:
-    """Entries of which closing orders are, or may be, at the broker without being known here."""
-    leg = aliased(IntentRow)
-    may_be_there = or_(
-        IntentRow.state.in_((IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.LIVE)),
-        and_(IntentRow.filled_qty > 0, IntentRow.ended_at > func.now() - timedelta(days=1)),
-    )
-    return and_(
-        IntentRow.account_id == account_id,
+    """Orders of which closing orders are, or may be, at the broker without being known here."""
+    leg, other = aliased(IntentRow), aliased(IntentRow)
+    lately = IntentRow.ended_at > func.now() - timedelta(days=1)
+    entry = and_(
         IntentRow.purpose == "entry",
         asks_for_legs(),
-        may_be_there,
+        or_(
+            IntentRow.state.in_((IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.LIVE)),
+            and_(IntentRow.filled_qty > 0, lately),
+        ),
         ~exists(select(leg.id).where(leg.parent_id == IntentRow.id)),
     )
+    # a pair that was placed again: the take profit's id is ours, the stop loss's is the broker's
+    pair = and_(
+        IntentRow.parent_id.is_not(None),
+        IntentRow.stop_loss.is_not(None),
+        IntentRow.take_profit.is_not(None),
+        or_(
+            IntentRow.state.in_((IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.RESTING)),
+            and_(IntentRow.broker_order_id.is_not(None), lately),
+        ),
+        ~exists(select(other.id).where(other.parent_id == IntentRow.parent_id, other.id > IntentRow.id)),
+    )
+    return and_(IntentRow.account_id == account_id, or_(entry, pair))
 
 
 def legs_are_missing(session: Session, account_id: int, symbol: str) -> bool:

@@ -85,6 +85,8 @@ class OrderRequest:
     # protective legs: both make a bracket, one makes an order that triggers the other
     take_profit: Decimal | None = None
     stop_loss: Decimal | None = None
+    # this order itself closes: its two prices are of one order for which the first to fill cancels the other
+    oco: bool = False
     trail_price: Decimal | None = None
     trail_percent: Decimal | None = None
     # never sent: exits go ahead of everything else when the broker's rate limit is near

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dashtrade.bots.decide import decide, freshness, is_exit
@@ -18,6 +18,7 @@ from dashtrade.db.trading_repository import (
     add_event,
     cash_flows_on,
     claim_alert,
+    newer_waits,
     newest_followed,
     next_alert,
     next_up,
@@ -45,9 +46,11 @@ from dashtrade.domain.market import Quote
 from dashtrade.domain.orders import Side
 from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
-from dashtrade.services.trading_guards import Guard, guards_of_bot, unprotected_rest
+from dashtrade.services.trading_drift import is_doubted
+from dashtrade.services.trading_guards import Guard, guards_of_bot
 from dashtrade.services.trading_lease import Lease, hold
 from dashtrade.services.trading_orders import add_trade, client_order_id, tell_outcome
+from dashtrade.services.trading_protection import unprotected_rest
 from dashtrade.services.trading_risk import record_breach
 
 ZERO = Decimal(0)
@@ -55,13 +58,13 @@ CENT = Decimal("0.0001")
 MOST_ATTEMPTS = 5
 FAR_PRICE = Decimal("0.2")
 STALE_BOOKS = timedelta(minutes=5)
-SENDERS_CLOCK = timedelta(hours=6)  # by how much it may run ahead of ours, at the very most
+IN_DOUBT = "Our books and the broker's differed a moment ago and are compared once more, so no position is opened yet."
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """An alert that is next. ``needs_quote``: it brings no price, or one that decides how many shares are bought.
-    ``drifted``: the books of its symbol differ from the broker's."""
+    ``drifted``: the books of its symbol differ from the broker's, or did when last compared."""
 
     alert_id: int
     symbol: str
@@ -73,7 +76,8 @@ class Waiting:
 class Planned:
     """What T1 decided; ``intent_ids`` are ready to send, in order.
 
-    Nothing is decided yet where there are ``guards``: an exit first cancels the bot's closing orders at the broker.
+    Nothing is decided yet where there are ``guards``: an exit first cancels the bot's closing orders at the broker; nor
+    with ``later``: the books are in doubt, and the next comparison tells more.
     """
 
     alert_id: int
@@ -81,6 +85,7 @@ class Planned:
     explanation: str
     intent_ids: tuple[int, ...] = ()
     guards: tuple[Guard, ...] = ()
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +122,18 @@ def plan(
             return None
         checkpoint("claimed")
         planned = _Plan(uow.session, account, row, bot, conditions).run()
-        if not planned.guards:
+        if not planned.guards and not planned.later:
             uow.commit()
         return planned
 
 
-def put_off(uow: UnitOfWork, lease: Lease, alert_id: int, until: datetime) -> None:
-    """Look at an alert later, as often as it takes."""
+def put_off(uow: UnitOfWork, lease: Lease, alert_id: int, seconds: float) -> None:
+    """Look at an alert later, as often as it takes. Newer alerts of its bot wait behind it."""
     with uow:
         hold(uow.session, lease)
         row = claim_alert(uow.session, alert_id)
         if row is not None:
-            row.not_before = until
+            row.not_before = _from_now(uow.session, seconds)
             uow.commit()
 
 
@@ -140,11 +145,18 @@ def postpone(uow: UnitOfWork, lease: Lease, alert_id: int, now: datetime, proble
         if row is None:
             return
         row.attempts += 1
-        row.not_before = now + timedelta(seconds=2**row.attempts)
+        row.not_before = _from_now(uow.session, 2.0**row.attempts)
         if row.attempts >= MOST_ATTEMPTS:
             text = f"The alert could not be processed ({problem}); no order was sent."
             _end_alert(uow.session, row, AlertState.REJECTED, text, "INTERNAL", now)
         uow.commit()
+
+
+def _from_now(session: Session, seconds: float) -> datetime:
+    """By the database's clock, which says when it is time: a rehearsal's clock may be years behind."""
+    now = session.scalar(select(func.clock_timestamp()))
+    assert now is not None
+    return now + timedelta(seconds=seconds)
 
 
 def refuse_alerts(uow: UnitOfWork, lease: Lease, now: datetime, code: str, reason: str) -> int:
@@ -168,6 +180,10 @@ def _end_alert(
     tell_outcome(session, row)
 
 
+def exits_of(decision: Decision) -> tuple[Leg, ...]:
+    return tuple(leg for leg in decision.legs if leg.purpose is Purpose.EXIT)
+
+
 class _Plan:
     """One alert's T1, with what it looks at."""
 
@@ -182,9 +198,12 @@ class _Plan:
         self.lots = [Lot(lot.id, lot.open_qty, lot.price, lot.opened_at) for lot in lots]
         self.held = position(self.lots)
         self.price = self._price()
+        self.doubted = is_doubted(account, bot.symbol)
 
     def run(self) -> Planned:
         decision = self._decide()
+        if decision is None:
+            return Planned(self.row.id, AlertState.RECEIVED, IN_DOUBT, later=True)
         if any(leg.purpose is Purpose.EXIT for leg in decision.legs):
             guards = guards_of_bot(self.session, self.bot.id)
             if guards:
@@ -210,35 +229,45 @@ class _Plan:
         add_event(self.session, self.account, "planned", decision.explanation, intent=intents[0])
         return Planned(self.row.id, AlertState.PLANNED, decision.explanation, tuple(intent.id for intent in intents))
 
-    def _decide(self) -> Decision:
+    def _decide(self) -> Decision | None:
+        """None where the books are in doubt and it matters: to be decided after the next comparison."""
         leaving = is_exit(self.alert, self.config, self.held)
         limit = self.config.exit_freshness_seconds if leaving else self.config.freshness_seconds
         stale = freshness(self.alert, self.row.received_at, self.now, limit)
         if stale is not None:
             return Decision(AlertState.EXPIRED, stale, code="EXPIRED")
         sent_at = self.alert.sent_at
-        newest = newest_followed(self.session, self.row, sent_at - SENDERS_CLOCK) if sent_at is not None else None
-        if newest is not None and sent_at is not None and sent_at < newest:
+        came = self.row.received_at if sent_at is None else min(sent_at, self.row.received_at)
+        newest = newest_followed(self.session, self.row, came) if sent_at is not None else None
+        if newest is not None and came < newest:
             text = f"A newer alert of this bot, sent at {newest:%H:%M:%S} UTC, was followed already: nothing to do."
             return Decision(AlertState.IGNORED, text)
         if not self.conditions.session_open(self.config.session_rule, self.now):
             text = "The market is closed, and an order sent now would wait for the next session: no order was sent."
             return Decision(AlertState.EXPIRED, text, code="MARKET_CLOSED")
-        decision = self._within_what_is_held(decide(self.alert, self.config, self.held, self.price))
+        asked = decide(self.alert, self.config, self.held, self.price)
+        decision = self._within_what_is_held(asked)
+        if decision is None:
+            return None
         entry = next((leg for leg in decision.legs if leg.purpose is Purpose.ENTRY), None)
         if entry is None:
             return decision
-        refusal = self._refuse_entry(entry)
-        if refusal is None:
+        turns = bool(exits_of(decision))
+        refusal = self._refuse_entry(entry, turns)
+        if refusal is None and not self.doubted:
             return decision
-        exits = tuple(leg for leg in decision.legs if leg.purpose is Purpose.EXIT)
+        exits = exits_of(decision)
+        if refusal is None and not exits:
+            return self._overtaken() if newer_waits(self.session, self.row) else None
+        refusal = refusal or self._halted(IN_DOUBT)
         if not exits:
             return refusal
         text = f"Closing {self.bot.symbol} without opening the other side: {refusal.explanation}"
         return Decision(AlertState.PLANNED, text, exits)
 
-    def _refuse_entry(self, entry: Leg) -> Decision | None:
-        """Everything that stands against an entry; exits are never asked."""
+    def _refuse_entry(self, entry: Leg, turns: bool) -> Decision | None:
+        """Everything that stands against an entry; exits are never asked. ``turns``: nothing is held any more when it
+        is sent, since the other side is closed first."""
         if not self.bot.is_active:
             text = f"The bot for {self.bot.symbol} at {self.bot.timeframe} is switched off: it only closes positions."
             return Decision(AlertState.REJECTED, text, code="BOT_DISABLED")
@@ -260,7 +289,7 @@ class _Plan:
         seen = self._picture()
         if seen is None:
             return self._halted("The account's figures are not known yet, so no position is opened.")
-        breach = check_entry(self.config.limits, seen, value)
+        breach = check_entry(self.config.limits, replace(seen, exposure=ZERO) if turns else seen, value)
         return None if breach is None else self._breached(breach)
 
     def _doubt_price(self, entry: Leg) -> Decision | None:
@@ -279,14 +308,23 @@ class _Plan:
             return Decision(AlertState.REJECTED, text, code="PRICE_MISMATCH")
         return None
 
-    def _within_what_is_held(self, decision: Decision) -> Decision:
-        """Where the books differ, an exit gives up no more than the broker holds: more would open the other side."""
-        if self.conditions.broker_qty is None or not any(leg.purpose is Purpose.EXIT for leg in decision.legs):
+    def _overtaken(self) -> Decision:
+        """An entry that waits must not keep an exit behind it waiting too, nor trade after it."""
+        text = f"{IN_DOUBT} Meanwhile a newer alert of this bot came, and only that one is followed."
+        return Decision(AlertState.IGNORED, text)
+
+    def _within_what_is_held(self, decision: Decision) -> Decision | None:
+        """Where the books differ, an exit gives up no more than the broker holds: more would open the other side.
+
+        None where that is less than asked for and the difference was seen only once: a broker that is late would make
+        the exit too small.
+        """
+        if self.conditions.broker_qty is None or not exits_of(decision):
             return decision
         left = max(self.conditions.broker_qty if self.held > 0 else -self.conditions.broker_qty, ZERO)
-        exits = tuple(
-            replace(leg, qty=min(leg.qty or ZERO, left)) for leg in decision.legs if leg.purpose is Purpose.EXIT
-        )
+        exits = tuple(replace(leg, qty=min(leg.qty or ZERO, left)) for leg in exits_of(decision))
+        if self.doubted and left < sum((leg.qty or ZERO for leg in exits_of(decision)), ZERO):
+            return None
         if left == 0:
             text = f"The broker holds nothing of the {abs(self.held).normalize():f} {self.bot.symbol} in our books."
             return Decision(AlertState.REJECTED, f"{text} An exit would open the other side.", code="NOTHING_HELD")
@@ -296,13 +334,14 @@ class _Plan:
         return decision
 
     def _naming_what_is_left(self, decision: Decision) -> Decision:
-        """An exit of a part of a protected position says that the rest has no stop loss or take profit any more."""
+        """An exit of a part of a protected position says what becomes of the rest's stop loss and take profit."""
         given_up = sum((leg.qty or ZERO for leg in decision.legs if leg.purpose is Purpose.EXIT), ZERO)
         if not ZERO < given_up < abs(self.held) or not self.session.execute(unprotected_rest(self.bot.id)).first():
             return decision
         left = (abs(self.held) - given_up).normalize()
         text = (
-            f"{decision.explanation} The stop loss and take profit were cancelled for it: the {left:f} left have none."
+            f"{decision.explanation} The stop loss and take profit were cancelled for it and are placed again for the "
+            f"{left:f} left."
         )
         return replace(decision, explanation=text)
 

@@ -12,13 +12,12 @@ from sqlalchemy.orm import Session
 
 from dashtrade.bots.decide import is_exit
 from dashtrade.bots.pnl import Lot, position, unrealized
-from dashtrade.bots.reconcile import Drift, external_orders
+from dashtrade.bots.reconcile import external_orders
 from dashtrade.bots.risk import RiskPicture, check_losses, trading_day
 from dashtrade.db.tables.trading import (
     AccountRow,
     BotRow,
     ExternalOrderRow,
-    HaltRow,
     InboxRow,
     IntentRow,
     LotRow,
@@ -35,7 +34,7 @@ from dashtrade.db.trading_repository import (
     resting_of,
 )
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.domain.bots import Action, AlertState, HaltCause, HaltScope, IntentState, Purpose, Target
+from dashtrade.domain.bots import Action, AlertState, IntentState, Purpose, Target
 from dashtrade.domain.orders import BrokerAccount, BrokerOrder, Side
 from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
@@ -81,53 +80,6 @@ def books(uow: UnitOfWork, lease: Lease) -> tuple[dict[str, Decimal], set[str]]:
     with uow:
         query = select(IntentRow.symbol).where(IntentRow.account_id == lease.account_id, IntentRow.state.in_(NOT_ENDED))
         return held_by_symbol(uow.session, lease.account_id), set(uow.session.scalars(query))
-
-
-def note_reconciled(
-    uow: UnitOfWork, lease: Lease, drifts: Sequence[Drift], busy: set[str], now: datetime
-) -> list[Drift]:
-    """Stop symbols that drift, let go those that agree again; returns the drifts that are new."""
-    with uow:
-        account = hold(uow.session, lease)
-        account.reconciled_at = now
-        found = {drift.symbol: drift for drift in drifts}
-        query = select(HaltRow).where(
-            HaltRow.account_id == account.id, HaltRow.cause == HaltCause.DRIFT, HaltRow.cleared_at.is_(None)
-        )
-        stopped = {row.symbol: row for row in uow.session.scalars(query)}
-        for symbol, row in stopped.items():
-            if symbol not in found and symbol not in busy:
-                row.cleared_at, row.cleared_by = now, "reconciliation"
-                add_event(
-                    uow.session, account, "drift_cleared", "Our books and the broker's agree again.", symbol=symbol
-                )
-        new = [drift for drift in drifts if drift.symbol not in stopped]
-        for drift in new:
-            uow.session.add(
-                HaltRow(
-                    scope=HaltScope.SYMBOL,
-                    user_id=account.user_id,
-                    account_id=account.id,
-                    symbol=drift.symbol,
-                    cause=HaltCause.DRIFT,
-                    reason=drift.message,
-                    set_by="reconciliation",
-                )
-            )
-            uow.session.add(
-                RiskEventRow(
-                    user_id=account.user_id,
-                    event_type="DRIFT",
-                    symbol=drift.symbol,
-                    threshold_value=drift.ours,
-                    current_value=drift.broker,
-                    action_taken="Entries in this symbol are stopped.",
-                    message=drift.message,
-                )
-            )
-            add_event(uow.session, account, "drift", drift.message, symbol=drift.symbol)
-        uow.commit()
-        return new
 
 
 def note_orders(uow: UnitOfWork, lease: Lease, orders: Sequence[BrokerOrder]) -> list[str]:

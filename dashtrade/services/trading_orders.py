@@ -54,6 +54,7 @@ class Submission:
     deadline: datetime
     price_hint: Decimal | None = None
     first: bool = True
+    protects: bool = False  # a stop loss or take profit, which is to rest at the broker
 
 
 def begin_submit(
@@ -92,7 +93,8 @@ def begin_submit(
         intent.next_check_at = now + timedelta(seconds=1)
         add_event(uow.session, account, "submitting", f"Sending with id {intent.client_order_id}.", intent=intent)
         uow.commit()
-        return Submission(intent.id, _request(intent), intent.deadline, intent.reference_price, first)
+        protects = intent.parent_id is not None
+        return Submission(intent.id, _request(intent), intent.deadline, intent.reference_price, first, protects)
 
 
 def price_hint(uow: UnitOfWork, intent_id: int) -> Decimal | None:
@@ -193,7 +195,7 @@ def apply_order(session: Session, account: AccountRow, intent: IntentRow, order:
     if IntentState(intent.state).ended:
         return intent.filled_qty < intent.broker_filled_qty
     if intent.state not in (IntentState.LIVE, IntentState.RESTING):
-        set_state(session, intent, IntentState.LIVE)
+        set_state(session, intent, IntentState.LIVE if intent.parent_id is None else IntentState.RESTING)
         add_event(session, account, "live", f"The broker has the order ({order.raw_status}).", intent=intent)
     elif order.status is OrderStatus.UNKNOWN:
         add_event(session, account, "unknown_status", f"The broker says {order.raw_status!r}.", intent=intent)
@@ -318,6 +320,8 @@ def _stopped(session: Session, account: AccountRow, intent: IntentRow, now: date
 def _request(intent: IntentRow) -> OrderRequest:
     # The closing orders get the entry's life, and must protect the position past the end of the day.
     protected = intent.stop_loss is not None or intent.take_profit is not None
+    protects = intent.parent_id is not None
+    pair = protects and intent.stop_loss is not None and intent.take_profit is not None
     return OrderRequest(
         client_order_id=intent.client_order_id,
         symbol=intent.symbol,
@@ -325,8 +329,10 @@ def _request(intent: IntentRow) -> OrderRequest:
         qty=intent.qty,
         notional=intent.notional,
         type=OrderType(intent.order_type),
-        time_in_force=TimeInForce.GTC if protected else TimeInForce.DAY,
-        limit_price=intent.limit_price,
+        time_in_force=TimeInForce.GTC if protected or protects else TimeInForce.DAY,
+        limit_price=None if pair else intent.limit_price,
+        stop_price=intent.stop_price,
+        oco=pair,
         stop_loss=intent.stop_loss,
         take_profit=intent.take_profit,
         is_exit=intent.purpose == Purpose.EXIT,

@@ -6,13 +6,15 @@ exit is not blocked by the shares that they hold.
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from test_broker import ledger, reserved, settle
+from test_broker import POST, ledger, reserved, settle
 from trading_house import House, TraderProcess, wait_for
 
+from dashtrade.processes.trader import agent as agents
 from dashtrade.services import bots
 
 pytestmark = pytest.mark.fault
@@ -38,7 +40,8 @@ def move(desk: House, price: float) -> None:
 
 def legs(desk: House) -> dict[str, str]:
     """Kind → state of the bot's closing orders, as our books have them."""
-    rows = desk.rows("SELECT order_type, state FROM order_intents WHERE user_id = :u AND parent_id > 0", u=desk.user_id)
+    query = "SELECT order_type, state FROM order_intents WHERE user_id = :u AND parent_id > 0 ORDER BY id"
+    rows = desk.rows(query, u=desk.user_id)  # the newest of a kind
     return {row[0]: row[1] for row in rows}
 
 
@@ -71,22 +74,134 @@ def test_an_exit_cancels_the_legs_that_hold_its_shares_and_then_closes(desk: Hou
     assert ledger(desk) == {} == desk.broker_positions() and events(desk) == []
 
 
-def test_an_exit_of_a_part_says_that_the_rest_lost_its_protection_once(desk: House) -> None:
-    entered(desk)
+BOTH = {"stop_loss": 140, "take_profit": 160}
+HARMLESS = {"route": POST, "action": "rewrite"}  # for the exit itself
+RESTS = {"limit": "resting", "stop": "resting"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "rests"),
+    [(BOTH, RESTS), ({"stop_loss": 140}, {"stop": "resting"}), ({"take_profit": 160}, {"limit": "resting"})],
+)
+def test_an_exit_of_a_part_leaves_the_rest_protected(
+    desk: House, fields: dict[str, Any], rests: dict[str, str]
+) -> None:
+    desk.bot(allow_quantity=True)
+    move(desk, 145)
+    assert desk.settled(id="in", quantity=10, price=145, **fields).json()["status"] == "success"
+    wait_for(lambda: legs(desk) == rests, "the closing orders are not in the books")
     out = desk.settled(action="SELL", id="out", quantity=4).json()
     assert (out["status"], out["filled_qty"]) == ("success", 4)
-    assert "the 6 left have none" in out["message"]
-    wait_for(lambda: events(desk), "nobody is told", 25)
+    assert "placed again for the 6 left" in out["message"]
+    wait_for(lambda: legs(desk) == rests, "the rest is not protected", 25)
+    settle(desk)
+    assert guarding(desk) == {"6"} and events(desk) == [] and ledger(desk) == {"AAPL": 6}
+    # again, and then the market decides
+    assert desk.settled(action="SELL", id="out again", quantity=1).json()["filled_qty"] == 1
+    wait_for(lambda: guarding(desk) == {"5"}, "the rest is not protected a second time", 25)
+    wait_for(lambda: legs(desk) == rests, "the second pair is not in the books", 25)
+    move(desk, 138 if "stop_loss" in fields else 162)
+    wait_for(lambda: ledger(desk) == {} == desk.broker_positions(), "the protection did not close the rest", 25)
+    settle(desk)
+    wait_for(lambda: "resting" not in legs(desk).values(), "a closing order is left")
+    assert guarding(desk) == set() and events(desk) == []
+    sold = desk.rows("SELECT sum(qty) FROM executions WHERE user_id = :u AND side = 'sell'", u=desk.user_id)
+    assert sold[0][0] == 10
+    assert desk.rows("SELECT 1 FROM external_orders WHERE user_id = :u", u=desk.user_id) == []
+
+
+def guarding(desk: House) -> set[str]:
+    """Quantities of the closing orders that are open at the broker."""
+    open_ones = ("new", "accepted", "held", "partially_filled")
+    return {order["qty"] for order in desk.broker_orders() if order["side"] == "sell" and order["status"] in open_ones}
+
+
+def test_a_stop_that_was_passed_before_it_was_placed_again_closes_the_rest(desk: House) -> None:
+    entered(desk)
+    desk.simulator.faults({"route": "DELETE /v2/orders/", "action": "hang", "when": "after", "seconds": 0.3})
+    signal = desk.post(action="SELL", id="out", quantity=4).json()["signal_id"]
+    wait_for(lambda: guarding(desk) == set(), "the legs are not cancelled")
+    move(desk, 138)
+    desk.outcome(signal, 25)
+    wait_for(lambda: desk.broker_positions() == {}, "the rest is open below its stop", 25)
+    settle(desk)
+    sold = desk.rows("SELECT sum(qty) FROM executions WHERE user_id = :u AND side = 'sell'", u=desk.user_id)
+    assert sold[0][0] == 10 and guarding(desk) == set()
+
+
+def test_protection_that_the_broker_refuses_is_told_once(desk: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "WATCH_SECONDS", 0.5)
+    entered(desk)
+    body = {"code": 42210000, "message": "stop price must be less than the current price"}
+    rule = {"route": POST, "action": "error", "status": 422, "body": json.dumps(body), "times": 100}
+    desk.simulator.faults(rules=[HARMLESS, rule])
+    signal = desk.post(action="SELL", id="out", quantity=4).json()["signal_id"]
+    assert desk.outcome(signal, 25)["filled_qty"] == 4
+    wait_for(lambda: events(desk), "nobody is told", 40)
     settle(desk)
     [event] = bots.list_risk_events(desk.uow(), desk.user_id)
-    assert event.event_type == "UNPROTECTED" and "a part of it" in str(event.message)
+    assert event.event_type == "UNPROTECTED" and "must be less than the current price" in str(event.message)
+    assert guarding(desk) == set() and ledger(desk) == {"AAPL": 6} == desk.broker_positions()
     told = "SELECT count(*) FROM notifications WHERE user_id = :u AND body LIKE '%no stop loss%'"
     wait_for(lambda: desk.rows(told, u=desk.user_id) == [(1,)], "no message was sent")
-    assert set(legs(desk).values()) == {"canceled"} and ledger(desk) == {"AAPL": 6} == desk.broker_positions()
-    # the rest is closed, and nothing is told of a position that is gone
+    desk.simulator.http.delete("/sim/faults")
     assert desk.settled(action="SELL", id="rest").json()["filled_qty"] == 6
     settle(desk)
     assert len(events(desk)) == 1
+
+
+def test_a_part_of_a_share_is_told_and_the_whole_ones_are_protected(desk: House) -> None:
+    entered(desk)
+    assert desk.settled(action="SELL", id="out", quantity=4.5).json()["filled_qty"] == 4.5
+    wait_for(lambda: guarding(desk) == {"5"}, "the rest is not protected", 25)
+    wait_for(lambda: events(desk) == ["UNPROTECTED"], "the part is not told")
+    assert "0.5 AAPL" in str(bots.list_risk_events(desk.uow(), desk.user_id)[0].message)
+
+
+@pytest.mark.parametrize("rule", [
+    {"action": "error", "when": "after", "status": 504},
+    {"action": "hang", "when": "before", "seconds": 0.3},
+])  # fmt: skip
+def test_protection_whose_answer_was_lost_is_there_once(
+    desk: House, rule: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "WATCH_SECONDS", 0.5)
+    entered(desk)
+    desk.simulator.faults(rules=[HARMLESS, {"route": POST, **rule}], stream=["silent"])
+    signal = desk.post(action="SELL", id="out", quantity=4).json()["signal_id"]
+    assert desk.outcome(signal, 40)["filled_qty"] == 4
+    wait_for(lambda: guarding(desk) == {"6"}, "the rest is not protected", 40)
+    desk.simulator.http.delete("/sim/faults")
+    wait_for(lambda: legs(desk) == RESTS, "the pair is not in the books", 40)
+    assert len(desk.broker_orders()) == 6 and events(desk) == []
+    assert desk.settled(action="SELL", id="rest").json()["filled_qty"] == 6
+    settle(desk)
+    assert ledger(desk) == {} == desk.broker_positions() and guarding(desk) == set()
+
+
+@pytest.mark.parametrize("point", ["closing", "guard_submitting", "guard_sent"])
+def test_a_trader_killed_while_it_protects_the_rest_leaves_it_protected_once(
+    house: House, database_url: str, point: str
+) -> None:
+    house.bot(allow_quantity=True)
+    move(house, 145)
+    first = TraderProcess(database_url, house.simulator, point)
+    house.outcome(house.post(id="in", quantity=10, **BRACKET).json()["signal_id"], 40)
+    wait_for(lambda: legs(house) == RESTS, "the closing orders are not in the books", 40)
+    signal = house.post(action="SELL", id="out", quantity=4).json()["signal_id"]
+    first.wait_killed()
+    second = TraderProcess(database_url, house.simulator)
+    try:
+        assert house.outcome(signal, 60)["filled_qty"] == 4
+        wait_for(lambda: legs(house) == RESTS, "the rest is not protected", 40)
+        assert guarding(house) == {"6"} and len(house.broker_orders()) == 6
+        named = [order["client_order_id"] for order in house.broker_orders() if "-g" in order["client_order_id"]]
+        assert len(named) == 1 and events(house) == []
+        signal = house.post(action="SELL", id="rest").json()["signal_id"]
+        assert house.outcome(signal, 60)["filled_qty"] == 6
+        assert house.ledger_positions() == {} == house.broker_positions() and guarding(house) == set()
+    finally:
+        second.stop()
 
 
 def test_an_exit_that_comes_with_a_leg_fill_closes_nothing_twice(desk: House) -> None:

@@ -6,6 +6,7 @@ Promises: A at most one order for each alert leg, C no limit exceeded, D ledger 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -278,3 +279,25 @@ def test_fault_54_an_account_without_optional_fields_is_enough(desk: House) -> N
     desk.simulator.faults(rules=[{"route": "GET /v2/account$", "action": "rewrite", "drop": drop, "times": 50}])
     desk.bot()
     assert desk.outcome(desk.post(id="in").json()["signal_id"], 30)["status"] == "success"
+
+
+def test_a_reversal_at_the_position_limit_opens_the_other_side(desk: House) -> None:
+    """The old side is closed before the new one opens, so that only one of them counts."""
+    desk.bot(direction="long_short", allow_quantity=True, max_position_size=Decimal(1000))
+    assert desk.settled(id="in", quantity=6).json()["status"] == "success"
+    settle(desk)
+    turned = desk.settled(action="SELL", id="turn", quantity=6).json()
+    assert turned["status"] == "success" and len(turned["orders"]) == 2, turned
+    settle(desk)
+    assert ledger(desk) == {"AAPL": -6}
+    more = desk.settled(action="SELL", id="more", quantity=6).json()
+    assert more["code"] == "RISK_LIMIT"
+
+
+def test_an_alert_from_the_future_does_not_silence_the_bot(desk: House) -> None:
+    """A wrong clock, or a time in a test alert: what is sent now must not count as older for years."""
+    desk.bot()
+    assert desk.settled(id="early", timenow="2099-01-01T00:00:00Z").json()["status"] == "success"
+    settle(desk)
+    out = desk.settled(id="out", action="SELL", timenow=datetime.now(UTC).isoformat()).json()
+    assert out["status"] == "success" and desk.broker_positions() == {}

@@ -172,6 +172,24 @@ def test_fault_9_bad_bodies_are_refused_and_logged(door: Door, body: bytes, stat
     assert door.post().status_code == 202
 
 
+def test_what_the_database_cannot_keep_does_not_make_a_resend(door: Door) -> None:
+    """NUL and halves of characters in any text: stored with a replacement, never a 503."""
+    for number, odd in enumerate(("\\ud800", "\\u0000")):
+        body = f'{{"action": "BUY", "symbol": "AAPL", "timeframe": "15m", "id": "{number}{odd}", "x{odd}": ["{odd}"]}}'
+        answer = door.client.post(f"/webhook?token={door.token}", content=body.encode())
+        assert answer.status_code == 202, answer.text
+    assert stored(door) == 2
+    refused = door.client.post(f"/webhook?token={door.token}", content=b'{"action": "\\ud800", "symbol": "AAPL"}')
+    assert refused.status_code == 422
+    assert logged(door)[-1] == (422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("number", ["0", "99999999999999999999", "9" * 5000])
+def test_a_signal_with_an_impossible_number_does_not_exist(door: Door, number: str) -> None:
+    answer = door.client.get(f"/signals/{number}?token={door.token}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+
+
 def test_fault_9_fifty_megabytes_are_not_read(door: Door) -> None:
     sent = 0
 

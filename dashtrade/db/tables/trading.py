@@ -195,6 +195,8 @@ class AccountRow(Base):
     reconciled_at: Mapped[Timestamp | None]
     stream_at: Mapped[Timestamp | None]
     activities_cursor: Mapped[Timestamp | None]
+    # positions that differed once, by symbol: the next comparison stops the symbol or forgets it
+    suspected_drifts: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     live_confirmed_at: Mapped[Timestamp | None]
     # a question of the user's, whether the broker can be reached, and the trader's answer
     check_asked_at: Mapped[Timestamp | None]

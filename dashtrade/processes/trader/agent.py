@@ -36,10 +36,12 @@ from dashtrade.services import (
     trading,
     trading_activities,
     trading_books,
+    trading_drift,
     trading_fills,
     trading_guards,
     trading_orders,
     trading_outside,
+    trading_protection,
     trading_risk,
 )
 from dashtrade.services.trading_guards import Guard
@@ -47,6 +49,7 @@ from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_wor
 
 log = structlog.get_logger("trader")
 RECONCILE_SECONDS = 30.0
+DOUBT_SECONDS = 2.0
 WATCH_SECONDS = 5.0
 FILL_WATCH_SECONDS = 3.0  # a look takes three of the broker's 200 requests a minute, so not one for each fill
 RENEW_SECONDS = 5.0
@@ -116,6 +119,8 @@ class AccountAgent:
         now = self.tools.now()
         uow, execution = self.tools.uow, update.execution
         bot_id = trading_fills.record_update(uow(), self.lease.account_id, update, now, self.tools.checkpoint)
+        if bot_id is None and execution is not None:  # somebody else's: it may have closed what a bot holds
+            self.reconcile_soon()
         if update.replaces is not None:
             trading_outside.take_back(self.tools.uow(), self.lease.account_id, update.replaces, now, update.execution)
             self.reconcile_soon()
@@ -244,10 +249,14 @@ class AccountAgent:
                 continue
             if planned is None:
                 break
+            if planned.later:  # the next comparison is due soon
+                trading.put_off(uow(), self.lease, planned.alert_id, 0.3)
+                self._again_at = time.monotonic() + 0.3
+                busy = True
+                continue
             if planned.guards:
                 if not self._stand_down(planned.guards):
-                    until = self.tools.now() + timedelta(seconds=1)
-                    trading.put_off(uow(), self.lease, planned.alert_id, until)
+                    trading.put_off(uow(), self.lease, planned.alert_id, 1.0)
                     self._again_at = time.monotonic() + 1.0
                     busy = True
                 continue
@@ -285,7 +294,8 @@ class AccountAgent:
         submission = trading_orders.begin_submit(uow(), self.lease, intent_id, now(), self.tools.broker.entry_turn)
         if submission is None:
             return
-        self.tools.checkpoint("submitting")
+        point = "guard_" if submission.protects else ""
+        self.tools.checkpoint(f"{point}submitting")
         if self.tools.hint is not None and submission.price_hint is not None:
             self.tools.hint(submission.request.symbol, submission.price_hint)
         if not trading_orders.still_allowed(uow(), self.lease, submission, now()):
@@ -299,10 +309,10 @@ class AccountAgent:
             wait = unknown.retry_after or 0.3
             trading_orders.record_unknown(uow(), self.lease, intent_id, str(unknown), now(), wait)
             return
-        self.tools.checkpoint("sent")
+        self.tools.checkpoint(f"{point}sent")
         log.info("order_sent", intent=intent_id, order=order.broker_order_id, symbol=order.symbol)
         self._record(intent_id, order)
-        self.tools.checkpoint("recorded")
+        self.tools.checkpoint(f"{point}recorded")
 
     def _refused(self, intent_id: int, submission: trading_orders.Submission, refusal: OrderRefused) -> None:
         uow, now = self.tools.uow, self.tools.now
@@ -312,7 +322,7 @@ class AccountAgent:
             self._resolve(intent_id, submission.request.client_order_id, resend=False)
             return
         retry = False
-        if submission.request.is_exit and refusal.kind in BLOCKED:
+        if submission.request.is_exit and refusal.kind in BLOCKED and not submission.protects:
             self._clear_the_way(submission, refusal)
             retry = True
         reason = refusal.reason[:1].upper() + refusal.reason[1:]
@@ -343,6 +353,12 @@ class AccountAgent:
         False where that is not certain yet: nothing may be closed while they could still fill.
         """
         ids = [guard.intent_id for guard in guards]
+        try:
+            if self._adopt_legs() is not None:
+                return False  # there are more than these
+        except BrokerError as error:
+            log.info("guards_not_known", account=self.lease.account_id, reason=str(error))
+            return False
         trading_guards.stand_down(self.tools.uow(), self.lease, ids)
         self.tools.checkpoint("standing_down")
         for guard in guards:
@@ -370,7 +386,8 @@ class AccountAgent:
             trading_orders.record_order(uow(), self.lease, guard.intent_id, order, now())
 
     def _adopt_legs(self) -> datetime | None:
-        """Find the closing orders of new entries; returns the time from which fills must be looked at again."""
+        """Find closing orders with ids of the broker's own; returns the time from which fills must be looked at again,
+        None where none was new."""
         since: datetime | None = None
         for entry in trading_guards.entries_without_legs(self.tools.uow(), self.lease):
             broker_order_id = entry.broker_order_id
@@ -411,6 +428,10 @@ class AccountAgent:
             return
         if order is not None:
             self._record(intent_id, order)
+            if not order.legs:  # asked for by our id, the broker does not name them
+                self._adopt_legs()
+        elif resend and not self._reconciled:  # nothing is sent before the books were compared
+            trading_books.hurry(uow(), intent_id, now() + timedelta(seconds=1))
         elif resend and trading_orders.record_absent(uow(), self.lease, intent_id, now()):
             self.submit(intent_id)
         elif not resend:
@@ -428,7 +449,8 @@ class AccountAgent:
         self._first = False
         for intent_id, state, client_order_id, submitted_at in states:
             if state is IntentState.PLANNED:
-                self.submit(intent_id)
+                if self._reconciled:
+                    self.submit(intent_id)
             elif state in (IntentState.SUBMITTING, IntentState.UNKNOWN):
                 self._resolve(intent_id, client_order_id)
             else:
@@ -494,12 +516,14 @@ class AccountAgent:
         adopted = drifts and pending and trading_activities.apply_to_lots(uow(), lease, drifts, pending, tools.now())
         if adopted or (drifts and trading_outside.adopt_closings(tools.uow(), lease, drifts)):
             drifts = position_drifts(trading_books.books(tools.uow(), lease)[0], positions, moving)
-        for drift in trading_books.note_reconciled(tools.uow(), lease, drifts, moving, tools.now()):
+        compared = trading_drift.note_reconciled(tools.uow(), lease, drifts, moving, tools.now())
+        for drift in compared.stopped:
             log.warning("drift", account=lease.account_id, symbol=drift.symbol, why=drift.message)
         if not self._reconciled:
             log.info("reconciled", account=lease.account_id, fills=len(executions), drifts=len(drifts))
+            self._first = True  # what waited for it is due
         self._reconciled = True
-        self._reconcile_at = time.monotonic() + RECONCILE_SECONDS
+        self._reconcile_at = time.monotonic() + (DOUBT_SECONDS if compared.doubted else RECONCILE_SECONDS)
 
     def _note_activities(self) -> list[AccountActivity]:
         """Money in and out, fees; returns splits and renamings that are not in the lots yet."""
@@ -535,8 +559,10 @@ class AccountAgent:
             self._stand_down(guards)
         for broker_order_id in trading_guards.past_their_day(tools.uow(), lease, tools.now()):
             self._cancel(broker_order_id)
-        flattening += trading_guards.look_after(tools.uow(), lease, tools.now())
+        flattening += trading_protection.look_after(tools.uow(), lease, at_broker, prices, tools.now())
         flattening += trading_books.bots_to_flatten(tools.uow(), lease, at_broker, tools.now())
+        if flattening:
+            tools.checkpoint("closing")
         for intent_id in flattening:
             self.submit(intent_id)
         try:

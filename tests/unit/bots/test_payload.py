@@ -118,10 +118,20 @@ def test_delayed_exchanges(exchange: str, delayed: bool) -> None:
         (b'{"action": "BUY"}', "symbol"),
         (b'{"action": "BUY", "symbol": "DROP TABLE"}', "ticker"),
         (b'{"action": "BUY", "side": "SELL", "symbol": "AAPL"}', "disagrees"),
-        (b'{"action": "BUY", "symbol": "AAPL", "type": "stop"}', "limit"),
+        (b'{"action": "BUY", "symbol": "AAPL", "type": "stop"}', "type: 'stop' .*Allowed: market, limit"),
+        (b'{"action": "BUY", "symbol": "AAPL", "type": "Stop_Limit"}', "type: 'stop_limit' .*Allowed: market, limit"),
+        (b'{"action": "BUY", "symbol": "AAPL", "type": "trailing_stop"}', "type: 'trailing_stop' .*Allowed: market"),
         (b'{"action": "BUY", "symbol": "AAPL", "type": "limit"}', "limit_price"),
         (b'{"action": "BUY", "symbol": "AAPL", "market_position": "up"}', "long"),
         (b'{"action": "BUY", "symbol": "AAPL", "timenow": "yesterday"}', "time"),
+        (b'{"action": "BUY", "symbol": "AAPL", "timenow": "0001-01-01T00:00:00+23:59"}', "timenow: .* is not a time"),
+        (b'{"action": "BUY", "symbol": "AAPL", "time": "9999-12-31T23:59:59-23:59"}', "time: .* is not a time"),
+        (b'{"action": "BUY", "symbol": "AAPL", "time": 1e59}', "time: .* is not a time"),
+        (b'{"action": "BUY", "symbol": "AAPL", "time": 1e9999999}', "out of range"),
+        (b'{"action": "BUY", "symbol": 1e999999999}', "out of range"),
+        (b'{"action": "BUY", "symbol": "AAPL", "id": 1e-999999999}', "out of range"),
+        (b'{"action": "BUY", "symbol": "AAPL", "id": 0e999999999}', "out of range"),
+        (b'{"action": "BUY", "symbol": "AAPL", "x": [1e99999999999999999999999]}', "out of range"),
         (b'{"action": "BUY", "symbol": "AAPL", "x": ' + b"[" * 9 + b"]" * 9 + b"}", "deeper than 8"),
         (b"[" * 16000, "deeper than 8"),
     ],
@@ -140,6 +150,20 @@ def test_an_unfilled_placeholder_is_named(placeholder: str, why: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_payload(body)
     assert f"{{{{{placeholder}}}}}" in str(refused.value) and why in str(refused.value)
+
+
+@pytest.mark.parametrize("field", ["id", "comment", "passphrase", "odd\\u0000name", "\\udfff"])
+@pytest.mark.parametrize("value", ["\\ud800", "a\\u0000b", "\\udfff\\ud800"])
+def test_what_a_database_cannot_keep_is_replaced(field: str, value: str) -> None:
+    """Refused by the database it would be a 503, and TradingView would send it again."""
+    body = f'{{"action": "BUY", "symbol": "AAPL", "{field}": "{value}"}}'.encode()
+    incoming = parse_payload(body)
+    kept = [incoming.shown, cut_secrets(body), incoming.alert.alert_id or "", incoming.passphrase or ""]
+    kept += [*incoming.extra, *incoming.extra.values()]
+    assert not any(
+        character in text for text in map(str, kept) for character in ("\x00", "\ud800", "\udfff", "\\u0000")
+    )
+    "".join(kept).encode()
 
 
 def test_brackets_inside_texts_are_not_depth() -> None:
