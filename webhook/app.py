@@ -28,7 +28,14 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, get_conte
 from dashtrade.db.engine import limit_idle
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IncomingAlert
-from dashtrade.errors import DashTradeError, DatabaseUnavailable, InvalidInput, PayloadTooLarge, RequestTimeout
+from dashtrade.errors import (
+    DashTradeError,
+    DatabaseUnavailable,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+    RequestTimeout,
+)
 from dashtrade.services.alerts_in import Arrival, Stored, count_uses, identify, receive, status_of, tell_trader
 from dashtrade.services.signals import signal_outcome
 from webhook.health import health_report
@@ -123,9 +130,9 @@ class Webhook:
         def read() -> dict[str, Any]:
             with UnitOfWork(self.engine) as uow:
                 caller = identify(uow.session, token)
-                # more digits than the database counts: no such signal, rather than its error
-                signal_id = int(number) if re.fullmatch("[0-9]{1,18}", number) else 0
-                return signal_outcome(uow.session, caller.user_id, signal_id, caller.bot_id)
+                if not re.fullmatch("[0-9]{1,18}", number):  # more digits than the database counts
+                    raise NotFound(f"There is no signal {number[:20]}.")
+                return signal_outcome(uow.session, caller.user_id, int(number), caller.bot_id)
 
         try:
             body = await self.in_pool(ANSWER_SECONDS, read)
