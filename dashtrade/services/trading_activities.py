@@ -86,11 +86,13 @@ def apply_to_lots(
             if drift is None or symbol_is_busy(uow.session, account.id, symbol):
                 continue
             splits = [a for a in mine if a.kind in SPLITS]
+            old = _renamed_from(by_symbol, drift, pending)
             if splits and _explains(drift, splits):
                 _rescale(uow.session, account, symbol, drift.broker / drift.ours, drift.broker, splits[-1].description)
-            elif (old := _renamed_from(by_symbol, drift, mine)) is not None:
+            elif old is not None:
                 if not _rename(uow.session, account, old, symbol):
                     continue
+                mine += [a for a in pending if a.symbol == old and a.kind in NAMES]
             else:
                 continue
             for activity in mine:
@@ -196,9 +198,16 @@ def _explains(drift: Drift, splits: Sequence[AccountActivity]) -> bool:
 
 
 def _renamed_from(drifts: dict[str, Drift], new: Drift, activities: Sequence[AccountActivity]) -> str | None:
-    """The old name of a position that now lies under a new one, with as many shares."""
-    said = " ".join(a.description for a in activities if a.kind in NAMES).split()
-    names = {word.strip(".,:;()") for word in said}
+    """The old name of a position that now lies under a new one, with as many shares.
+
+    Alpaca books a renaming as two entries, one that takes the shares from the old name and one that gives them to the
+    new; an entry of the new name alone counts where its description names the old one.
+    """
+    renamings = [a for a in activities if a.kind in NAMES]
+    mine = [a for a in renamings if a.symbol == new.symbol]
+    names = {word.strip(".,:;()") for a in mine for word in a.description.split()}
+    days = {a.day for a in mine if a.qty and a.qty * new.broker > 0}
+    names |= {a.symbol for a in renamings if a.symbol and a.day in days and a.qty and a.qty * new.broker < 0}
     if new.ours != 0 or not names:
         return None
     for old, drift in drifts.items():

@@ -7,6 +7,7 @@ gets them back, under client order ids of ours that stay the same however often 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from itertools import takewhile
@@ -41,11 +42,19 @@ ENDED_UNFILLED = (IntentState.CANCELED, IntentState.EXPIRED, IntentState.REJECTE
 REST = "What the bot still holds has no stop loss or take profit: close it, or protect it at the broker."
 
 
+@dataclass(frozen=True, slots=True)
+class Care:
+    """``intent_ids`` are to be sent; ``in_the_way``: broker ids of resting entries that protection waits for."""
+
+    intent_ids: tuple[int, ...] = ()
+    in_the_way: tuple[str, ...] = ()
+
+
 def look_after(
     uow: UnitOfWork, lease: Lease, at_broker: Mapping[str, Decimal], prices: Mapping[str, Decimal], now: datetime
-) -> list[int]:
-    """Positions that lost their protection: place it again where an exit took it, else tell the user. Returns ids of
-    intents to send; some close what never was protected.
+) -> Care:
+    """Positions that lost their protection: place it again where an exit took it, else tell the user. Some of the
+    intents close what never was protected.
 
     ``at_broker``: signed holdings there, read now; never more than that is closed. The broker activates the closing
     orders only when an entry has filled in full. What an entry filled before it ended is therefore unprotected, which
@@ -55,9 +64,9 @@ def look_after(
         account = hold(uow.session, lease)
         planned = _close_unprotected_parts(uow.session, account, at_broker, now)
         _tell_lost_protection(uow.session, account)
-        planned += _protect_rests(uow.session, account, at_broker, prices, now)
+        rests, in_the_way = _protect_rests(uow.session, account, at_broker, prices, now)
         uow.commit()
-        return planned
+        return Care((*planned, *rests), tuple(in_the_way))
 
 
 def _close_unprotected_parts(
@@ -157,8 +166,9 @@ def _protect_rests(
     at_broker: Mapping[str, Decimal],
     prices: Mapping[str, Decimal],
     now: datetime,
-) -> list[int]:
-    """Plan the stop losses and take profits that exits took away; one order at a time for each symbol."""
+) -> tuple[list[int], list[str]]:
+    """Plan the stop losses and take profits that exits took away; one order at a time for each symbol. Also returns
+    entries that rest in a symbol's one place: protection does not wait for their price."""
     undecided = exists(select(InboxRow.id).where(InboxRow.bot_id == BotRow.id, InboxRow.state == AlertState.RECEIVED))
     closing = or_(BotRow.flatten_on_breach & (BotRow.order_status == "HALTED"), opened_by_a_leg(account.id))
     stood_down = exists(
@@ -166,16 +176,29 @@ def _protect_rests(
             IntentRow.account_id == account.id, IntentRow.bot_id == BotRow.id, IntentRow.error_code == STOOD_DOWN
         )
     )
-    planned = []
+    planned: list[int] = []
+    in_the_way: list[str] = []
     for bot in session.scalars(select(BotRow).where(stood_down, ~undecided, ~closing).order_by(BotRow.id)).all():
-        if symbol_is_busy(session, account.id, bot.symbol) or is_doubted(account, bot.symbol):
+        if is_doubted(account, bot.symbol):
+            continue
+        if symbol_is_busy(session, account.id, bot.symbol):
+            if session.execute(unprotected_rest(bot.id)).first():
+                in_the_way += _resting_entries(session, account, bot.symbol)
             continue
         for _, entry_id in session.execute(unprotected_rest(bot.id)).all():
             intent = _protect(session, account, bot, session.get_one(IntentRow, entry_id), at_broker, prices, now)
             if intent is not None:
                 planned.append(intent.id)
                 break
-    return planned
+    return planned, in_the_way
+
+
+def _resting_entries(session: Session, account: AccountRow, symbol: str) -> list[str]:
+    query = select(IntentRow.broker_order_id).where(
+        IntentRow.account_id == account.id, IntentRow.symbol == symbol, IntentRow.state == IntentState.LIVE,
+        IntentRow.purpose == Purpose.ENTRY, IntentRow.broker_order_id.is_not(None),
+    )  # fmt: skip
+    return [str(found) for found in session.scalars(query)]
 
 
 def _protect(

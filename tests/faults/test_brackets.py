@@ -150,6 +150,57 @@ def test_protection_that_the_broker_refuses_is_told_once(desk: House, monkeypatc
     assert len(events(desk)) == 1
 
 
+def test_protection_does_not_wait_for_another_bots_limit(desk: House) -> None:
+    """One order at a time for each symbol: a limit that rests all day would leave the rest unprotected as long."""
+    entered(desk)
+    desk.bot(timeframe="1h")
+    slow = {"route": "DELETE /v2/orders/", "action": "hang", "when": "after", "seconds": 0.3}
+    desk.simulator.faults(slow)
+    out = desk.post(action="SELL", id="out", quantity=4).json()["signal_id"]
+    limit = desk.post(id="limit", timeframe="1h", type="limit", limit_price=100).json()["signal_id"]
+    assert desk.outcome(out, 25)["filled_qty"] == 4
+    wait_for(lambda: guarding(desk) == {"6"}, "the rest is not protected", 25)
+    body = desk.client.get(f"/signals/{limit}?token={desk.token}").json()
+    assert body["status"] in ("accepted", "error") and ledger(desk) == {"AAPL": 6}
+
+
+def with_another_bot(desk: House) -> None:
+    """One bot holds ten shares plainly, another ten with a stop loss and take profit."""
+    desk.bot(timeframe="1h", allow_quantity=True)
+    move(desk, 145)
+    assert desk.settled(id="plain", timeframe="1h", quantity=10).json()["status"] == "success"
+    settle(desk)
+    entered(desk)
+
+
+def test_an_exit_that_clears_its_way_spares_another_bots_protection(desk: House) -> None:
+    with_another_bot(desk)
+    manual = {
+        "symbol": "AAPL",
+        "side": "sell",
+        "type": "limit",
+        "qty": "5",
+        "limit_price": "400",
+        "time_in_force": "day",
+    }
+    headers = desk.simulator.headers(desk.user_id)
+    desk.simulator.http.post("/v2/orders", json=manual, headers=headers).raise_for_status()
+    assert desk.settled(action="SELL", id="out", timeframe="1h").json()["filled_qty"] == 10
+    settle(desk)
+    assert legs(desk) == RESTS and guarding(desk) == {"10"} and ledger(desk) == {"AAPL": 10}
+    assert events(desk) == []
+
+
+def test_protection_that_stood_in_an_exits_way_is_placed_again(desk: House) -> None:
+    """Somebody sold by hand at the broker, so that an exit finds nothing free but what another bot's stop holds."""
+    with_another_bot(desk)
+    body = {"code": 40310000, "message": "insufficient qty available for order", "held_for_orders": "10"}
+    desk.simulator.faults({"route": POST, "action": "error", "status": 403, "body": json.dumps(body)})
+    assert desk.settled(action="SELL", id="out", timeframe="1h").json()["filled_qty"] == 10
+    wait_for(lambda: guarding(desk) == {"10"} and legs(desk) == RESTS, "the other bot lost its protection", 25)
+    assert ledger(desk) == {"AAPL": 10} and events(desk) == []
+
+
 def test_a_part_of_a_share_is_told_and_the_whole_ones_are_protected(desk: House) -> None:
     entered(desk)
     assert desk.settled(action="SELL", id="out", quantity=4.5).json()["filled_qty"] == 4.5

@@ -5,6 +5,7 @@ Promises: D the ledger equals the broker, or the symbol is stopped and says so; 
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -114,6 +115,24 @@ def test_fault_51_a_split_that_the_broker_lists_rescales_the_lots(desk: House, r
     settle(desk)
     paid, got = desk.rows("SELECT qty * price FROM executions WHERE user_id = :u ORDER BY id", u=desk.user_id)
     assert abs(bots.list_bots(desk.uow(), desk.user_id)[0].total_pnl - (got[0] - paid[0])) < Decimal("0.001")
+
+
+@pytest.mark.parametrize("listed", [("-10", "40"), (None,), (None, None)])
+def test_fault_51_a_split_in_the_forms_that_a_broker_may_list_it(desk: House, listed: tuple[str | None, ...]) -> None:
+    """As shares out and in, or without any number of shares, as Alpaca's description of the field says."""
+    bought(desk)
+    today = datetime.now(UTC).date().isoformat()
+    entries = [
+        {"id": f"20260302000000000::{number}", "activity_type": "SPLIT", "date": today, "symbol": "AAPL",
+         "net_amount": "0", "description": ""} | ({} if qty is None else {"qty": qty})
+        for number, qty in enumerate(listed)
+    ]  # fmt: skip
+    rule = {"route": "GET /v2/account/activities$", "action": "error", "status": 200, "times": 10_000}
+    desk.simulator.faults({**rule, "body": json.dumps(entries)})
+    desk.simulator.admin("/sim/split", symbol="AAPL", ratio="4")
+    wait_for(lambda: (desk.trader.reconcile_soon(), ledger(desk) == {"AAPL": 40})[1], "the lots keep their size")
+    assert desk.settled(action="SELL", id="out").json()["filled_qty"] == 40
+    assert stops(desk) == [] and desk.broker_positions() == {}
 
 
 def test_fault_51_a_split_that_nobody_lists_stops_the_symbol_until_the_user_says_so(desk: House) -> None:

@@ -41,16 +41,20 @@ def split(exchange: Exchange, symbol: str, ratio: Decimal) -> int:
 
 
 def rename(exchange: Exchange, symbol: str, new: str) -> int:
-    """Positions get the new symbol, open orders of the old one are cancelled, a NC activity for each account."""
+    """Positions get the new symbol, open orders of the old one are cancelled. As at Alpaca, two NC activities for each
+    account: one takes the shares from the old name, one gives them to the new.
+    """
     accounts = _holders(exchange, symbol)
     for account_id in accounts:
         with exchange.desk(account_id) as desk:
             _end_orders(desk, symbol)
             if new in desk.positions():
                 raise invalid(f"the account holds {new} already")
+            qty = desk.positions()[symbol].qty
             where = and_(_P.c.account_id == account_id, _P.c.symbol == symbol)
             desk.connection.execute(update(_P).where(where).values(symbol=new))
-            _note(desk, "NC", new, Decimal(0), f"{symbol} is now {new}")
+            _note(desk, "NC", symbol, -qty, "")
+            _note(desk, "NC", new, qty, "")
     return len(accounts)
 
 

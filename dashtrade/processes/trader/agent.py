@@ -334,17 +334,28 @@ class AccountAgent:
             self.submit(again)
 
     def _clear_the_way(self, submission: trading_orders.Submission, refusal: OrderRefused) -> None:
-        """Cancel the symbol's open orders, which hold the shares or would trade with this exit, and wait a moment."""
-        symbol = submission.request.symbol
+        """Cancel the symbol's open orders that hold the shares or would trade with this exit, and wait a moment.
+
+        Bots' stop losses and take profits only where nothing else is in the way; they are placed again afterwards.
+        """
+        symbol, side = submission.request.symbol, submission.request.side
+        same = refusal.kind == Refusal.HELD_FOR_ORDERS
+        guards = {g.broker_order_id: g.intent_id for g in trading_guards.resting(self.tools.uow(), self.lease)}
+        chosen: set[str] = set()
         for _ in range(10):
             try:
-                blocking = [order for order in self.tools.broker.open_orders() if order.symbol == symbol]
+                orders = [order for order in self.tools.broker.open_orders() if order.symbol == symbol]
             except BrokerUnavailable:
-                blocking = []
-            if not blocking:
                 return
-            for order in blocking:
-                self._cancel(order.broker_order_id)
+            if not chosen:
+                blocking = {order.broker_order_id for order in orders if (order.side == side) is same}
+                chosen = blocking - set(guards) or blocking
+                trading_guards.stand_down(self.tools.uow(), self.lease, [guards[i] for i in chosen if i in guards])
+            left = chosen & {order.broker_order_id for order in orders}
+            if not left:
+                return
+            for broker_order_id in left:
+                self._cancel(broker_order_id)
             time.sleep(0.1)
 
     def _stand_down(self, guards: Sequence[Guard]) -> bool:
@@ -559,7 +570,10 @@ class AccountAgent:
             self._stand_down(guards)
         for broker_order_id in trading_guards.past_their_day(tools.uow(), lease, tools.now()):
             self._cancel(broker_order_id)
-        flattening += trading_protection.look_after(tools.uow(), lease, at_broker, prices, tools.now())
+        care = trading_protection.look_after(tools.uow(), lease, at_broker, prices, tools.now())
+        flattening += care.intent_ids
+        for broker_order_id in care.in_the_way:
+            self._cancel(broker_order_id)
         flattening += trading_books.bots_to_flatten(tools.uow(), lease, at_broker, tools.now())
         if flattening:
             tools.checkpoint("closing")
