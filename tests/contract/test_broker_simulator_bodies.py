@@ -96,6 +96,39 @@ def test_every_kind_of_order_is_read_back(client: TradingClient) -> None:
     assert client.get_orders() == []
 
 
+def test_one_cancels_the_other(client: TradingClient) -> None:
+    client.submit_order(MarketOrderRequest(**day()))
+    both = {
+        "order_class": OrderClass.OCO, "side": OrderSide.SELL, "time_in_force": TimeInForce.GTC,
+        "take_profit": TakeProfitRequest(limit_price=330), "stop_loss": StopLossRequest(stop_price=80),
+    }  # fmt: skip
+    placed = client.submit_order(LimitOrderRequest(**day(client_order_id="both", **both)))
+    [stop] = placed.legs
+    assert (placed.order_class, placed.limit_price, stop.type, stop.stop_price) == (OrderClass.OCO, "330", "stop", "80")
+    assert client.get_order_by_client_id("both").id == placed.id
+    assert client.get_order_by_id(placed.id, GetOrderByIdRequest(nested=True)).legs[0].id == stop.id
+    client.cancel_order_by_id(placed.id)
+    assert {client.get_order_by_id(o.id).status for o in (placed, stop)} == {OrderStatus.CANCELED}
+
+
+def test_refusals_have_alpacas_numbers(client: TradingClient) -> None:
+    client.submit_order(MarketOrderRequest(**day(client_order_id="taken")))
+    good = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
+    for changes, status, code in (
+        ({"side": "hold"}, 422, 40010001),
+        ({"qty": None}, 422, 40010001),
+        ({"client_order_id": "taken"}, 422, 40010001),
+        ({"symbol": "NOT A TICKER"}, 422, 42210000),
+        ({"type": "limit", "limit_price": "1.2345"}, 422, 42210000),
+        ({"qty": "100000"}, 403, 40310000),
+        ({"side": "sell", "qty": "6"}, 403, 40310000),
+    ):
+        with pytest.raises(APIError) as caught:
+            client.post("/orders", {name: value for name, value in (good | changes).items() if value is not None})
+        assert (caught.value.status_code, caught.value.code) == (status, code), changes
+    assert len(client.get_orders(GetOrdersRequest(status=QueryOrderStatus.ALL))) == 1
+
+
 def test_positions_account_activities_and_history(
     client: TradingClient, simulator: RunningSimulator, user: int
 ) -> None:
