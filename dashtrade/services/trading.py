@@ -148,7 +148,7 @@ def postpone(uow: UnitOfWork, lease: Lease, alert_id: int, now: datetime, proble
         row.not_before = _from_now(uow.session, 2.0**row.attempts)
         if row.attempts >= MOST_ATTEMPTS:
             text = f"The alert could not be processed ({problem}); no order was sent."
-            _end_alert(uow.session, row, AlertState.REJECTED, text, "INTERNAL", now)
+            end_alert(uow.session, row, AlertState.REJECTED, text, "INTERNAL", now)
         uow.commit()
 
 
@@ -165,16 +165,15 @@ def refuse_alerts(uow: UnitOfWork, lease: Lease, now: datetime, code: str, reaso
     with uow:
         account = hold(uow.session, lease)
         while (row := next_alert(uow.session, account)) is not None:
-            _end_alert(uow.session, row, AlertState.REJECTED, reason, code, now)
+            end_alert(uow.session, row, AlertState.REJECTED, reason, code, now)
             uow.session.flush()
             count += 1
         uow.commit()
     return count
 
 
-def _end_alert(
-    session: Session, row: InboxRow, state: AlertState, reason: str, code: str | None, now: datetime
-) -> None:
+def end_alert(session: Session, row: InboxRow, state: AlertState, reason: str, code: str | None, now: datetime) -> None:
+    """Decide an alert without an order, and tell whoever waits for it."""
     row.state, row.reason, row.code = state.value, reason, code
     row.decided_at = row.ended_at = now
     tell_outcome(session, row)
@@ -211,7 +210,7 @@ class _Plan:
                 return Planned(self.row.id, AlertState.RECEIVED, text, guards=guards)
         self.bot.last_signal, self.bot.last_signal_time = self.alert.action.value, self.row.received_at
         if not decision.legs:
-            _end_alert(self.session, self.row, decision.state, decision.explanation, decision.code, self.now)
+            end_alert(self.session, self.row, decision.state, decision.explanation, decision.code, self.now)
             add_event(
                 self.session, self.account, decision.state.value, decision.explanation,
                 alert_id=self.row.id, symbol=self.bot.symbol,

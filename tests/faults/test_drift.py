@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -233,3 +234,49 @@ def test_after_a_kill_nothing_is_sent_before_the_books_were_compared(desk: Desk)
     desk.agent.reconcile_soon()
     assert [desk.finish(signal)["status"] for signal in signals] == ["success", "success"]
     assert len(desk.house.broker_orders()) == 3
+
+
+class Counted(threading.Event):
+    """Ends a loop after so many failures, which is when it waits."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.left = failures
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.left -= 1
+        if self.left <= 0:
+            self.set()
+        return self.is_set()
+
+
+def test_a_broker_that_refuses_the_keys_is_told_once_and_alerts_do_not_wait_for_ever(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.agent = desk.take_over()
+    desk.house.simulator.faults(
+        {"route": "GET /v2/account$", "action": "error", "status": 401, "times": 10_000,
+         "body": json.dumps({"code": 40110000, "message": "request is not authorized"})}
+    )  # fmt: skip
+    signal = desk.post(id="more")
+    events = "SELECT event_type FROM bot_risk_events"
+
+    def run_for_a_moment() -> None:
+        """Until the agent has failed twice, and so has complained or decided not to."""
+        stop = Counted(2)
+        monkeypatch.setattr(agents, "WATCH_SECONDS", 0.0)
+        desk.agent.run(stop)
+
+    run_for_a_moment()
+    assert desk.house.rows(events) == [], "not in the first minutes"
+    desk.later += 400
+    run_for_a_moment()
+    assert desk.house.rows(events) == [("BROKER_UNREACHABLE",)]
+    assert desk.house.rows("SELECT state FROM alert_inbox WHERE id = :i", i=signal) == [("received",)]
+    desk.later += 900
+    run_for_a_moment()
+    body = desk.house.outcome(signal)
+    assert body["code"] == "ACCOUNT_UNAVAILABLE" and "refused the keys" in body["message"]
+    assert desk.house.rows(events) == [("BROKER_UNREACHABLE",)]
+    told = desk.house.rows("SELECT title FROM notifications WHERE title LIKE 'Broker%'")
+    assert told == [("Broker unreachable: account",)]

@@ -21,7 +21,8 @@ from dashtrade.db.tables.accounts import UserApiKeyRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import AccountMode
 from dashtrade.domain.orders import BrokerOrder, Execution, OrderRequest, OrderUpdate, Side
-from dashtrade.errors import AuthFailed, ConfigurationError, Forbidden
+from dashtrade.errors import AuthFailed, ConfigurationError, DatabaseUnavailable, Forbidden
+from dashtrade.processes.trader import runner
 from dashtrade.processes.trader.access import open_broker
 from dashtrade.processes.trader.agent import AccountAgent, Tools
 from dashtrade.processes.trader.runner import _RegularHours
@@ -216,6 +217,26 @@ class _Secret:
 
     def get_secret_value(self) -> str:
         return self._value
+
+
+def test_a_database_that_is_away_while_the_keys_are_read_ends_no_alert(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing about the account: an alert refused for it would be lost."""
+    house.bot()
+    failures = iter([DatabaseUnavailable("The database went away.")])
+
+    def once(*given: object) -> object:
+        error = next(failures, None)
+        if error is not None:
+            raise error
+        return open_broker(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runner, "open_broker", once)
+    signal = house.post().json()["signal_id"]
+    with running_trader(house.engine, house.simulator):
+        assert house.outcome(signal, 30)["status"] == "success"
+    assert next(failures, "used") == "used"
 
 
 def test_an_account_that_cannot_trade_answers_its_alerts_with_the_reason(house: House) -> None:

@@ -43,6 +43,7 @@ from dashtrade.services import (
     trading_outside,
     trading_protection,
     trading_risk,
+    trading_unreachable,
 )
 from dashtrade.services.trading_guards import Guard
 from dashtrade.services.trading_lease import Lease, LeaseLost, accounts_with_work, renew_lease
@@ -99,7 +100,8 @@ class AccountAgent:
         self._renew_at = time.monotonic() + RENEW_SECONDS
         self._reconciled = False
         self._first = True
-        self._began = tools.now()
+        self._began = self._compared = tools.now()
+        self._complain_at = 0.0
         self._edge = tools.next_edge(self._began)
         self.stream_heard: datetime | None = None
 
@@ -153,6 +155,8 @@ class AccountAgent:
                 raise
             except DashTradeError as error:
                 log.warning("step_failed", account=self.lease.account_id, code=error.code, reason=str(error))
+                if isinstance(error, BrokerError):
+                    self._unanswered(error)
                 stop.wait(0.5)
             except Exception:
                 log.exception("step_failed", account=self.lease.account_id)
@@ -173,6 +177,20 @@ class AccountAgent:
         if self._due is not None:
             pause = min(pause, (self._due - self.tools.now()).total_seconds())
         return max(pause, SHORT_SECONDS)
+
+    def _unanswered(self, error: BrokerError) -> None:
+        """The broker does not answer, or refuses the keys: the user must not find out by missing orders."""
+        if time.monotonic() < self._complain_at:
+            return
+        self._complain_at = time.monotonic() + WATCH_SECONDS
+        uow, now = self.tools.uow, self.tools.now()
+        try:
+            if trading_unreachable.note_unreachable(uow(), self.lease, self._compared, now, str(error)):
+                trading_risk.tell_user(uow(), self.lease.user_id, now)
+        except LeaseLost:
+            raise
+        except DashTradeError as problem:
+            log.warning("user_not_told", account=self.lease.account_id, reason=str(problem))
 
     def _needed(self) -> bool:
         try:
@@ -533,7 +551,7 @@ class AccountAgent:
         if not self._reconciled:
             log.info("reconciled", account=lease.account_id, fills=len(executions), drifts=len(drifts))
             self._first = True  # what waited for it is due
-        self._reconciled = True
+        self._reconciled, self._compared = True, tools.now()
         self._reconcile_at = time.monotonic() + (DOUBT_SECONDS if compared.doubted else RECONCILE_SECONDS)
 
     def _note_activities(self) -> list[AccountActivity]:

@@ -176,6 +176,8 @@ class Trader:
         broker, hint = None, None
         try:
             broker, hint = open_broker(self.uow(), lease, self.settings)
+        except DatabaseUnavailable:
+            raise  # says nothing about the account: its alerts wait
         except DashTradeError as error:
             self._refuse(lease, error)
             return
