@@ -79,6 +79,7 @@ def _behind_one_put_off() -> ColumnElement[bool]:
     return exists(
         select(before.id).where(
             before.state == AlertState.RECEIVED,
+            before.user_id == InboxRow.user_id,
             before.bot_id == InboxRow.bot_id,
             before.not_before > func.now(),
             before.attempts == 0,
