@@ -226,7 +226,10 @@ def _protect(
     if before is not None and before.parent_id is not None and not _may_follow(before):
         return None  # it ended by somebody's wish, who was told
     left, qty = _left(session, account, bot, entry, at_broker)
-    if drift_of(session, account.id, bot.symbol) is not None or qty == 0:
+    drifts = drift_of(session, account.id, bot.symbol) is not None
+    if qty == 0 and left >= 1 and not drifts:
+        return None  # the broker's positions were read before its last fill: the next look knows more
+    if drifts or qty == 0:
         text = f"The stop loss and take profit of {bot.symbol} were cancelled for an exit that closed a part of it."
         _warn(session, account, bot, f"UNPROTECTED_REST:{entry.id}", text, REST)
         return None

@@ -94,6 +94,7 @@ class AccountAgent:
         self._due: datetime | None = None
         self._again_at = math.inf
         self._polls: dict[int, int] = {}
+        self._stood_down: set[str] = set()
         self._reconcile_at = 0.0
         self._watch_at = 0.0
         self._watched_at = time.monotonic()
@@ -132,7 +133,9 @@ class AccountAgent:
             lost = bot_id is not None and trading_books.reaches_limit(
                 uow(), self.lease, bot_id, execution.symbol, execution.price, now
             )
-            soon = 0.0 if lost else self._watched_at + FILL_WATCH_SECONDS
+            # a limit reached, or shares left without the stop that was cancelled for this exit
+            at_once = lost or execution.symbol in self._stood_down
+            soon = 0.0 if at_once else self._watched_at + FILL_WATCH_SECONDS
             self._watch_at = min(self._watch_at, soon)
         if execution is not None or update.order.status.ended:  # its symbol may be free for the next alert
             self.wake()
@@ -389,6 +392,7 @@ class AccountAgent:
             log.info("guards_not_known", account=self.lease.account_id, reason=str(error))
             return False
         trading_guards.stand_down(self.tools.uow(), self.lease, ids)
+        self._stood_down |= {guard.symbol for guard in guards}
         self.tools.checkpoint("standing_down")
         for guard in guards:
             self._cancel(guard.broker_order_id)
@@ -566,7 +570,8 @@ class AccountAgent:
         self._watched_at = time.monotonic()
         self._watch_at = self._watched_at + WATCH_SECONDS
         tools, lease = self.tools, self.lease
-        held, _ = trading_books.books(tools.uow(), lease)
+        held, moving = trading_books.books(tools.uow(), lease)
+        self._stood_down &= moving
         prices: dict[str, Decimal] = {}
         at_broker: dict[str, Decimal] = {}
         if held:
