@@ -184,7 +184,7 @@ def _whose(account_id: int, user_id: int, mode: str) -> dict[str, Any]:
 
 
 def newest_followed(session: Session, alert: InboxRow, since: datetime) -> datetime | None:
-    """When the latest-sent of the decided alerts of the alert's bot was sent, by its own clock; None where none said so.
+    """When the latest-sent of the decided alerts of the alert's bot was sent, by its own clock; None: none said so.
 
     None was sent after it came: a clock that is ahead must not make everything after it count as old. So it is enough
     to look among what was received after ``since``, the time this one was sent, instead of at all before it.
