@@ -45,7 +45,8 @@ def run_block(
     slippage = request.costs.per_side(source)
     layout = Layout.of(request)
     if request.stops is not None:
-        strategies = [with_stops(s, request.stops) for s in strategies]
+        joined = {s.stops: with_stops(s, request.stops).stops for s in {s.stops: s for s in strategies}.values()}
+        strategies = [replace(s, stops=joined[s.stops]) for s in strategies]
     alone = len(grid.symbols) > 1 or request.rebalance is not None
     if alone or len({(s.stops.bars, s.cooldown) for s in strategies}) > 1:
         return np.stack([_alone(request, s, grid, operands, slippage, layout, factor, control) for s in strategies])
