@@ -11,6 +11,7 @@ that neither the scale of prices nor of time matters.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +77,9 @@ class ChartScanner:
         self._filled = [0, 0]
         self._open_from = [0, 0]
         self._newest = (np.full((SHAPES, 2), -1), np.full((SHAPES, 2), -1))
-        self._room = (np.zeros((8, WIDTH)), np.empty(7), np.empty(7))  # for the shapes at one pivot
-        self._seen: tuple[Any, float] | None = None
+        # for the shapes at one pivot, and for each scale, as both are looked at at once
+        self._room = tuple((np.zeros((8, WIDTH)), np.empty(7), np.empty(7)) for _ in range(2))
+        self._seen: tuple[object, ...] = ()
         self._prices: PricesOf | None = None
 
     def update(self, bars: pd.DataFrame) -> tuple[ChartHit, ...]:
@@ -91,42 +93,48 @@ class ChartScanner:
         """The same without telling what changed; read ``hits()`` or ``frame()`` afterwards."""
         self._scan(bars)
 
-    def _scan(self, bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    def _scan(self, bars: pd.DataFrame) -> list[np.ndarray]:
         """Goes on to the last bar; gives, for each scale, the hits that changed."""
-        from dashtrade.patterns.kernels import detect
-
         prices = PricesOf.of(bars)
         done = self._zigzags[0].done
-        if done and not (
-            prices.close.size >= done and self._seen == (prices.index[done - 1], float(prices.close[done - 1]))
-        ):
+        if done and (prices.close.size < done or self._seen != _mark(prices, done)):
             self._begin()
+            done = 0
         self._prices = prices
-        changed = []
-        for scale, zigzag in enumerate(self._zigzags):
-            start = zigzag.done
-            zigzag.update(prices)
-            waiting = [
-                k for k in range(self._open_from[scale], self._filled[scale]) if self._hits[scale][k, _STATUS] < _DONE
-            ]
-            before = self._hits[scale][waiting, _STATUS] if start else np.empty(0)
-            filled = self._filled[scale]
-            while True:
-                pivot, self._filled[scale], self._open_from[scale] = detect(
-                    *(prices.high, prices.low, prices.close, scale == 1, zigzag.at, zigzag.price, zigzag.kind),
-                    *(zigzag.known, zigzag.swing, self._looked[scale], zigzag.count, self._hits[scale]),
-                    *(self._filled[scale], self._open_from[scale], self._newest[scale], *self._room),
-                )
-                self._looked[scale] = pivot
-                if pivot >= zigzag.count:
-                    break
-                self._hits[scale] = np.concatenate((self._hits[scale], np.empty_like(self._hits[scale])))
-            hits = self._hits[scale]
-            moved = [k for k, status in zip(waiting, before, strict=False) if hits[k, _STATUS] != status]
-            changed.append(np.array([*moved, *range(filled, self._filled[scale])], dtype=np.int64))
-        if prices.close.size:
-            self._seen = (prices.index[-1], float(prices.close[-1]))
-        return changed[0], changed[1]
+        if prices.close.size - done < _AT_ONCE_FROM:
+            changed = [self._go_on(0), self._go_on(1)]
+        else:  # compiled code lets other threads run
+            with ThreadPoolExecutor(2) as pool:
+                changed = list(pool.map(self._go_on, (0, 1)))
+        self._seen = _mark(prices, prices.close.size)
+        return changed
+
+    def _go_on(self, scale: int) -> np.ndarray:
+        """Pivots and hits of one scale, up to the last bar; gives the rows of the hits that changed."""
+        from dashtrade.patterns.kernels import detect
+
+        prices, zigzag = self._prices, self._zigzags[scale]
+        assert prices is not None
+        begun = zigzag.done > 0
+        zigzag.update(prices)
+        hits, filled = self._hits[scale], self._filled[scale]
+        waiting = [k for k in range(self._open_from[scale], filled) if hits[k, _STATUS] < _DONE]
+        before = hits[waiting, _STATUS] if begun else np.empty(0)
+        # as many as shapes come by chance, so that little is copied later; memory not written to costs nothing
+        hits = _with_room(hits, filled, (zigzag.count - self._looked[scale]) // (32 if scale else 1))
+        while True:
+            pivot, self._filled[scale], self._open_from[scale] = detect(
+                *(prices.high, prices.low, prices.close, scale == 1, zigzag.at, zigzag.price, zigzag.kind),
+                *(zigzag.known, zigzag.swing, self._looked[scale], zigzag.count, hits),
+                *(self._filled[scale], self._open_from[scale], self._newest[scale], *self._room[scale]),
+            )
+            self._looked[scale] = pivot
+            if pivot >= zigzag.count:
+                break
+            hits = _with_room(hits, self._filled[scale], len(hits))
+        self._hits[scale] = hits
+        moved = [k for k, status in zip(waiting, before, strict=False) if hits[k, _STATUS] != status]
+        return np.array([*moved, *range(filled, self._filled[scale])], dtype=np.int64)
 
     @property
     def fine_pivots(self) -> Zigzag:
@@ -206,6 +214,25 @@ class ChartScanner:
 
 _FIELDS = tuple(ChartHit.__dataclass_fields__)
 _STATUS, _DONE = 22, 2.0  # as in kernels.py, which is not imported before it is needed
+_AT_ONCE_FROM = 200_000  # bars from which a second thread is worth its start
+
+
+def _mark(prices: PricesOf, done: int) -> tuple[object, ...]:
+    """What shows whether the first ``done`` bars are still those that were looked at: dividends and splits change the
+    past and leave the last bar as it was."""
+    if not done:
+        return ()
+    ends = (prices.index[0], prices.index[done - 1])
+    return *ends, *(float(column[:done].sum()) for column in (prices.high, prices.low, prices.close))
+
+
+def _with_room(hits: np.ndarray, filled: int, more: int) -> np.ndarray:
+    """``hits`` with space for at least ``more`` after the first ``filled``."""
+    if len(hits) - filled >= more:
+        return hits
+    larger = np.empty((filled + max(more, len(hits)), hits.shape[1]))
+    larger[:filled] = hits[:filled]
+    return larger
 
 
 def _objects(values: list[Any]) -> np.ndarray:

@@ -141,42 +141,37 @@ def zigzag(high, low, close, start, factor, percent, window, state, at, price, k
     return int(end), count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def roundness(close, side, first, last, vertex_span):
     """How well a parabola open downward in y-space fits the closes from ``first`` to ``last``: R², or 0 if it opens the
-    other way or its top is not within the middle ``vertex_span`` of the span."""
-    n = last - first + 1
+    other way or its top is not within the middle ``vertex_span`` of the span.
+
+    One pass: places are counted from the middle, where the line and the bow of a parabola do not mix, so that each
+    explains its own part of Σ(y − mean)².
+    """
+    part = close[first : last + 1]
+    n = part.size
     if n < 5:
         return 0.0
-    s2 = 0.0
-    s4 = 0.0
-    sy = 0.0
-    sty = 0.0
-    st2y = 0.0
-    base = side * close[first]
-    for i in range(first, last + 1):
-        t = 2.0 * (i - first) / (n - 1) - 1.0
-        y = side * close[i] - base
-        s2 += t * t
-        s4 += t * t * t * t
-        sy += y
-        sty += t * y
-        st2y += t * t * y
-    slope = sty / s2
-    bend = (st2y - s2 * sy / n) / (s4 - s2 * s2 / n)
-    if bend >= 0 or abs(slope / (2.0 * bend)) > vertex_span:
+    middle = (n - 1) / 2.0
+    base = part[0]
+    y1, ty, tty, yy = 0.0, 0.0, 0.0, 0.0
+    for i in range(n):
+        t = i - middle
+        y = part[i] - base
+        y1 += y
+        ty += t * y
+        tty += t * t * y
+        yy += y * y
+    t2 = n * (n * n - 1.0) / 12.0  # Σt²
+    t4 = t2 * (3.0 * n * n - 7.0) / 20.0  # Σt⁴
+    free = t4 - t2 * t2 / n
+    slope = ty / t2
+    bend = (tty - t2 * y1 / n) / free
+    if side * bend >= 0 or abs(slope) > vertex_span * middle * abs(2.0 * bend):
         return 0.0
-    middle = (sy - bend * s2) / n
-    left = 0.0
-    whole = 0.0
-    mean = sy / n
-    for i in range(first, last + 1):
-        t = 2.0 * (i - first) / (n - 1) - 1.0
-        y = side * close[i] - base
-        off = y - (middle + slope * t + bend * t * t)
-        left += off * off
-        whole += (y - mean) * (y - mean)
-    return 1.0 - left / whole if whole > 0 else 0.0
+    whole = yy - y1 * y1 / n
+    return min((slope * slope * t2 + bend * bend * free) / whole, 1.0) if whole > 0 else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -203,22 +198,8 @@ def tops(j, x, y, close, side, out, n):
     # double top: a rise from below the valley, two highs alike
     if height > 0 and abs(h5 - h3) <= 0.15 * height and l2 <= l4 + 0.1 * height:
         fit = 1.0 - abs(h5 - h3) / (0.15 * height)
-        _put(
-            out,
-            n,
-            DOUBLE,
-            j,
-            4.0,
-            x[j],
-            l4,
-            0.0,
-            top,
-            0.0,
-            height,
-            top,
-            fit,
-            _even(x[j] - x[j - 1], x[j - 1] - x[j - 2]),
-        )
+        even = _even(x[j] - x[j - 1], x[j - 1] - x[j - 2])
+        _put(out, n, DOUBLE, j, 4.0, x[j], l4, 0.0, top, 0.0, height, top, fit, even)
         n += 1
     # inverse cup and handle: edge l2, dome h3, edge l4, handle h5
     depth = h3 - (l2 + l4) / 2.0
@@ -228,22 +209,8 @@ def tops(j, x, y, close, side, out, n):
         if span >= 20 and span >= 3 * (x[j] - x[j - 1]):
             r2 = roundness(close, side, int(x[j - 3]), int(x[j - 1]), 0.4)
             if r2 >= 0.7:
-                _put(
-                    out,
-                    n,
-                    CUP,
-                    j,
-                    4.0,
-                    x[j],
-                    l4,
-                    0.0,
-                    h3,
-                    0.0,
-                    depth,
-                    h5,
-                    (r2 - 0.7) / 0.3,
-                    _even(x[j - 1] - x[j - 2], x[j - 2] - x[j - 3]),
-                )
+                even = _even(x[j - 1] - x[j - 2], x[j - 2] - x[j - 3])
+                _put(out, n, CUP, j, 4.0, x[j], l4, 0.0, h3, 0.0, depth, h5, (r2 - 0.7) / 0.3, even)
                 n += 1
     if j < 4:
         return n
@@ -252,23 +219,9 @@ def tops(j, x, y, close, side, out, n):
     floor = min(l2, l4)
     height = h1 - floor
     if height > 0 and h1 - h3 >= 0.1 * height and h3 - h5 >= 0.1 * height and h5 > floor:
-        even = 1.0 - abs((h1 - h3) - (h3 - h5)) / (h1 - h5)
-        _put(
-            out,
-            n,
-            THREE_PEAKS,
-            j,
-            5.0,
-            x[j],
-            floor,
-            0.0,
-            h3,
-            0.0,
-            height,
-            h5,
-            even,
-            _even(x[j] - x[j - 2], x[j - 2] - x[j - 4]),
-        )
+        fit = 1.0 - abs((h1 - h3) - (h3 - h5)) / (h1 - h5)
+        even = _even(x[j] - x[j - 2], x[j - 2] - x[j - 4])
+        _put(out, n, THREE_PEAKS, j, 5.0, x[j], floor, 0.0, h3, 0.0, height, h5, fit, even)
         n += 1
     if j < 5:
         return n
@@ -284,22 +237,8 @@ def tops(j, x, y, close, side, out, n):
         and l0 <= floor + 0.1 * height
     ):
         fit = 1.0 - (top - min(h1, h3, h5)) / (0.15 * height)
-        _put(
-            out,
-            n,
-            TRIPLE,
-            j,
-            6.0,
-            x[j],
-            floor,
-            0.0,
-            top,
-            0.0,
-            height,
-            top,
-            fit,
-            _even(x[j] - x[j - 2], x[j - 2] - x[j - 4]),
-        )
+        even = _even(x[j] - x[j - 2], x[j - 2] - x[j - 4])
+        _put(out, n, TRIPLE, j, 6.0, x[j], floor, 0.0, top, 0.0, height, top, fit, even)
         n += 1
     # head and shoulders: neckline through the two valleys
     slope = (l4 - l2) / (x[j - 1] - x[j - 3])
@@ -325,138 +264,113 @@ def tops(j, x, y, close, side, out, n):
 
 
 @njit(cache=True, nogil=True)
-def flags(j, x, y, out, n):
+def flags(j, x, y, out):
     """Bear flag and pennant, ending with a high at pivot ``j`` in y-space: a pole h1 to l2, then a small drift against
     it, l2 h3 l4 h5."""
     h1, l2, h3, l4, h5 = y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
     pole = h1 - l2
-    if pole > 0:
-        upper_slope = (h5 - h3) / (x[j] - x[j - 2])
-        lower_slope = (l4 - l2) / (x[j - 1] - x[j - 3])
-        at_start = h3 - upper_slope * (x[j - 2] - x[j - 3]) - l2
-        at_end = h5 - (l4 + lower_slope * (x[j] - x[j - 1]))
-        wide = max(at_start, at_end)
-        length = x[j] - x[j - 3]
-        pole_length = x[j - 3] - x[j - 4]
-        back = max(h3, h5) - l2
-        if at_end > 0 and pole >= 2.0 * wide and back <= 0.6 * pole and length <= 4 * pole_length + 6:
-            up = upper_slope * length / wide
-            down = lower_slope * length / wide
-            stop = max(h3, h5)
-            fit = 1.0 - back / (0.6 * pole)
-            if abs(up - down) <= 0.35 and up >= -0.2 and down >= -0.2:
-                _put(
-                    out,
-                    n,
-                    FLAG,
-                    j,
-                    5.0,
-                    x[j],
-                    h5 - at_end,
-                    lower_slope,
-                    stop,
-                    0.0,
-                    pole,
-                    stop,
-                    fit,
-                    1.0 - abs(up - down) / 0.35,
-                )
-                n += 1
-            elif at_end <= 0.65 * at_start and up <= 0.05 and down >= -0.05:
-                _put(
-                    out,
-                    n,
-                    PENNANT,
-                    j,
-                    5.0,
-                    x[j],
-                    h5 - at_end,
-                    lower_slope,
-                    stop,
-                    0.0,
-                    pole,
-                    stop,
-                    fit,
-                    1.0 - at_end / at_start,
-                )
-                n += 1
-    return n
+    stop = max(h3, h5)
+    back = stop - l2
+    length = x[j] - x[j - 3]
+    if not (pole > 0 and back <= 0.6 * pole and length <= 4 * (x[j - 3] - x[j - 4]) + 6):
+        return 0  # most, before anything is divided
+    upper_slope = (h5 - h3) / (x[j] - x[j - 2])
+    lower_slope = (l4 - l2) / (x[j - 1] - x[j - 3])
+    at_start = h3 - upper_slope * (x[j - 2] - x[j - 3]) - l2
+    at_end = h5 - (l4 + lower_slope * (x[j] - x[j - 1]))
+    wide = max(at_start, at_end)
+    if not (at_end > 0 and pole >= 2.0 * wide):
+        return 0
+    up = upper_slope * length / wide
+    down = lower_slope * length / wide
+    fit = 1.0 - back / (0.6 * pole)
+    if abs(up - down) <= 0.35 and up >= -0.2 and down >= -0.2:
+        code, even = FLAG, 1.0 - abs(up - down) / 0.35
+    elif at_end <= 0.65 * at_start and up <= 0.05 and down >= -0.05:
+        code, even = PENNANT, 1.0 - at_end / at_start
+    else:
+        return 0
+    _put(out, 0, code, j, 5.0, x[j], h5 - at_end, lower_slope, stop, 0.0, pole, stop, fit, even)
+    return 1
 
 
 @njit(cache=True, nogil=True)
-def lines(j, x, y, high_last, out, n):
-    """Shapes between two lines through the last five pivots (six for a diamond), whatever the last one is."""
+def lines(j, x, y, high_last, geometry):
+    """Two lines through the last five pivots: True, and ``geometry`` filled, where they bound a shape. Both sides share
+    it: the mirror image of two lines is two lines."""
     a, b, c, d, e = y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
     xa, xb, xc, xd, xe = x[j - 4], x[j - 3], x[j - 2], x[j - 1], x[j]
     outer_slope = (e - a) / (xe - xa)  # the side with three pivots
     inner_slope = (d - b) / (xd - xb)
-    outer_end = e
     inner_start = b - inner_slope * (xb - xa)
     inner_end = d + inner_slope * (xe - xd)
     bow = abs(c - (a + outer_slope * (xc - xa)))
     if high_last:
-        start, end = a - inner_start, outer_end - inner_end
-        upper_slope, lower_slope, upper, lower, stop = outer_slope, inner_slope, outer_end, inner_end, e
+        start, end, upper_slope, lower_slope = a - inner_start, e - inner_end, outer_slope, inner_slope
+        upper, lower, highest, lowest = e, inner_end, e, d
     else:
-        start, end = inner_start - a, inner_end - outer_end
-        upper_slope, lower_slope, upper, lower, stop = inner_slope, outer_slope, inner_end, outer_end, d
+        start, end, upper_slope, lower_slope = inner_start - a, inner_end - e, inner_slope, outer_slope
+        upper, lower, highest, lowest = inner_end, e, d, e
     wide = max(start, end)
-    if start > 0 and end > 0 and bow <= 0.15 * wide:
-        length = xe - xa
-        up = upper_slope * length / wide
-        down = lower_slope * length / wide
-        fit = 1.0 - bow / (0.15 * wide)
-        even = _even(xc - xa, xe - xc)
-        code = -1
-        height = wide
-        if abs(down) <= 0.15 and up <= -0.35:
-            code = FLAT_BASE_TRIANGLE
-        elif abs(down) <= 0.15 and abs(up) <= 0.15:
-            code = RECTANGLE_ABOVE if high_last else RECTANGLE_BELOW
-        elif up <= -0.2 and down >= 0.2:
-            code = SYMMETRICAL
-        elif up >= 0.2 and down <= -0.2:
-            code = BROADENING_ABOVE if high_last else BROADENING_BELOW
-        elif up >= 0.15 and down - up >= 0.25:
-            code = WEDGE
-        elif abs(up - down) <= 0.2 and min(abs(up), abs(down)) >= 0.3:
-            code = CHANNEL_WITH if up < 0 else CHANNEL_AGAINST
-            height = end
-        if code >= 0:
-            _put(out, n, code, j, 5.0, xe, lower, lower_slope, upper, upper_slope, height, stop, fit, even)
-            n += 1
-    if j >= 5 and not high_last:
-        # diamond top: entered from below (a high first), widening, then narrowing: h0 l1 h2 l3 h4 l5
-        h0, l1, h2, l3, h4, l5 = y[j - 5], a, b, c, d, e
-        height = h2 - l3
-        if height > 0:
-            edge = 0.15 * height
-            if h2 - h0 >= edge and h2 - h4 >= edge and l1 - l3 >= edge and l5 - l3 >= edge and h4 > l5:
-                falling = (h4 - h2) / (xd - xb)
-                rising = (l5 - l3) / (xe - xc)
-                fit = 1.0 - abs((h2 - h0) - (h2 - h4)) / height
-                _put(
-                    out,
-                    n,
-                    DIAMOND,
-                    j,
-                    6.0,
-                    xe,
-                    l5,
-                    rising,
-                    h4 + falling * (xe - xd),
-                    falling,
-                    height,
-                    h4,
-                    fit,
-                    _even(xc - x[j - 5], xe - xc),
-                )
-                n += 1
+    if not (start > 0 and end > 0 and bow <= 0.15 * wide):
+        return False
+    geometry[0], geometry[1], geometry[2], geometry[3] = upper, lower, upper_slope, lower_slope
+    geometry[4], geometry[5], geometry[6], geometry[7] = highest, lowest, wide, end
+    geometry[8], geometry[9] = 1.0 - bow / (0.15 * wide), _even(xc - xa, xe - xc)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def between_lines(j, x, high_last, side, geometry, out, n):
+    """The shape between the two lines, if it is one, seen from ``side``."""
+    upper, lower, upper_slope, lower_slope, stop, lowest = geometry[:6]
+    wide, end, fit, even = geometry[6:]
+    if side < 0:
+        upper, lower, upper_slope, lower_slope, stop = -lower, -upper, -lower_slope, -upper_slope, -lowest
+        high_last = not high_last
+    length = x[j] - x[j - 4]
+    up = upper_slope * length / wide
+    down = lower_slope * length / wide
+    code = -1.0
+    height = wide
+    if abs(down) <= 0.15 and up <= -0.35:
+        code = FLAT_BASE_TRIANGLE
+    elif abs(down) <= 0.15 and abs(up) <= 0.15:
+        code = RECTANGLE_ABOVE if high_last else RECTANGLE_BELOW
+    elif up <= -0.2 and down >= 0.2:
+        code = SYMMETRICAL
+    elif up >= 0.2 and down <= -0.2:
+        code = BROADENING_ABOVE if high_last else BROADENING_BELOW
+    elif up >= 0.15 and down - up >= 0.25:
+        code = WEDGE
+    elif abs(up - down) <= 0.2 and min(abs(up), abs(down)) >= 0.3:
+        code = CHANNEL_WITH if up < 0 else CHANNEL_AGAINST
+        height = end
+    if code >= 0:
+        _put(out, n, code, j, 5.0, x[j], lower, lower_slope, upper, upper_slope, height, stop, fit, even)
+        n += 1
     return n
 
 
 @njit(cache=True, nogil=True)
-def bowls(j, x, y, close, side, out, n):
+def diamond(j, x, y, out, n):
+    """Diamond top in y-space: entered from below (a high first), widening, then narrowing: h0 l1 h2 l3 h4 l5."""
+    h0, l1, h2, l3, h4, l5 = y[j - 5], y[j - 4], y[j - 3], y[j - 2], y[j - 1], y[j]
+    height = h2 - l3
+    edge = 0.15 * height
+    if not (height > 0 and h2 - h0 >= edge and h2 - h4 >= edge and l1 - l3 >= edge and l5 - l3 >= edge and h4 > l5):
+        return n
+    falling = (h4 - h2) / (x[j - 1] - x[j - 3])
+    rising = (l5 - l3) / (x[j] - x[j - 2])
+    fit = 1.0 - abs((h2 - h0) - (h2 - h4)) / height
+    even = _even(x[j - 2] - x[j - 5], x[j] - x[j - 2])
+    upper = h4 + falling * (x[j] - x[j - 1])
+    _put(out, n, DIAMOND, j, 6.0, x[j], l5, rising, upper, falling, height, h4, fit, even)
+    return n + 1
+
+
+@njit(cache=True, nogil=True)
+def bowls(j, x, y, close, side, out):
     """Rounding top, ending with a low at pivot ``j`` in y-space: edge, dome, edge."""
     l1, h2, l3 = y[j - 2], y[j - 1], y[j]
     depth = h2 - (l1 + l3) / 2.0
@@ -465,45 +379,52 @@ def bowls(j, x, y, close, side, out, n):
         if r2 >= 0.75:
             line = min(l1, l3)
             even = _even(x[j - 1] - x[j - 2], x[j] - x[j - 1])
-            _put(out, n, ROUNDING, j, 3.0, x[j], line, 0.0, h2, 0.0, depth, (h2 + l3) / 2.0, (r2 - 0.75) / 0.25, even)
+            _put(out, 0, ROUNDING, j, 3.0, x[j], line, 0.0, h2, 0.0, depth, (h2 + l3) / 2.0, (r2 - 0.75) / 0.25, even)
             return 1
     return 0
 
 
 @njit(cache=True, nogil=True)
-def advance(hits, k, high, low, close, until):
-    """Lets hit ``k`` live through the bars from its cursor up to, but not including, ``until``."""
-    side, status, expires = hits[k, SIDE], hits[k, STATUS], hits[k, EXPIRES]
-    i = int(hits[k, CURSOR])
+def advance(hits, k, high, low, close):
+    """Lets hit ``k`` live from its cursor to the last bar."""
+    hit = hits[k]
+    side, status, expires = hit[SIDE], hit[STATUS], hit[EXPIRES]
+    until = np.uint64(close.size)
+    i = np.uint64(hit[CURSOR])
     if status == FORMING:
-        line_at, line_y, line_slope = hits[k, LINE_AT], hits[k, LINE_Y], hits[k, LINE_SLOPE]
-        upper_y, upper_slope, height = hits[k, UPPER_Y], hits[k, UPPER_SLOPE], hits[k, HEIGHT]
-        while i < until and status == FORMING:
+        line_at, line_y, line_slope = hit[LINE_AT], hit[LINE_Y], hit[LINE_SLOPE]
+        upper_y, upper_slope, height = hit[UPPER_Y], hit[UPPER_SLOPE], hit[HEIGHT]
+        while i < until:
             y = side * close[i]
             past = i - line_at
             line = line_y + line_slope * past
             upper = upper_y + upper_slope * past
             if y < line:
                 if y <= line - 0.7 * height:  # nearest target passed before one could act
-                    hits[k, INVALIDATED], status = i, DONE
+                    hit[INVALIDATED], status = i, DONE
                 else:
-                    expires = i + max(20.0, 3.0 * (expires - hits[k, FORMED]))
-                    hits[k, CONFIRMED], hits[k, LEVEL], hits[k, TARGET] = i, line, line - height
+                    expires = i + max(20.0, 3.0 * (expires - hit[FORMED]))
+                    hit[CONFIRMED], hit[LEVEL], hit[TARGET] = i, line, line - height
                     status = WATCHED
             elif y > upper or upper <= line or i >= expires:
-                hits[k, INVALIDATED], status = i, DONE
-            i += 1
+                hit[INVALIDATED], status = i, DONE
+            i += np.uint64(1)
+            if status != FORMING:
+                break
     if status == WATCHED:
-        target, stop = hits[k, TARGET], hits[k, STOP]
-        while i < until and status == WATCHED:
-            if min(side * high[i], side * low[i]) <= target:
-                hits[k, REACHED], status = i, DONE
-            elif side * close[i] > stop:
-                hits[k, INVALIDATED], status = i, DONE
-            elif i >= expires:
-                status = DONE
-            i += 1
-    hits[k, CURSOR], hits[k, STATUS], hits[k, EXPIRES] = i, status, expires
+        target, stop = side * hit[TARGET], side * hit[STOP]
+        last = until if expires >= until else np.uint64(np.ceil(expires)) + np.uint64(1)
+        while i < last:
+            if (low[i] <= target) if side > 0 else (high[i] >= target):
+                hit[REACHED], status = i, DONE
+                break
+            if (close[i] > stop) if side > 0 else (close[i] < stop):
+                hit[INVALIDATED], status = i, DONE
+                break
+            i += np.uint64(1)
+        if i == last and last < until:
+            status = DONE  # too old
+    hit[CURSOR], hit[STATUS], hit[EXPIRES] = i, status, expires
 
 
 @njit(cache=True, nogil=True)
@@ -516,12 +437,18 @@ def detect(
     a kind: while it is still forming, no second one begins. Stops when ``hits`` is full. ``found``, ``x`` and ``y`` are
     room to work in. Gives the next pivot, how many hits there are, and the first hit that is not done, for next time.
     """
+    for k in range(open_from, filled):
+        if hits[k, STATUS] < DONE:
+            advance(hits, k, high, low, close)
+    geometry = np.empty(10)
     j = max(first, 2)
     while j < count and filled + found.shape[0] <= hits.shape[0]:
         formed = known[j]
-        last = min(j, 6)
+        last = min(j, 4 if fine else 6)
         for k in range(last + 1):
             x[k] = at[j - last + k]
+            y[k] = price[j - last + k]
+        bounded = not fine and last >= 4 and lines(last, x, y, kind[j] > 0, geometry)
         for column in range(2):
             side = 1.0 if column == 0 else -1.0
             ends_high = side * kind[j] > 0
@@ -531,14 +458,16 @@ def detect(
                 y[k] = side * price[j - last + k]
             n = 0
             if fine:
-                n = flags(last, x, y, found, n)
+                n = flags(last, x, y, found)
             else:
                 if not ends_high:
-                    n = bowls(last, x, y, close, side, found, n)
+                    n = bowls(last, x, y, close, side, found)
                 elif last >= 3:
                     n = tops(last, x, y, close, side, found, n)
-                if last >= 4:
-                    n = lines(last, x, y, ends_high, found, n)
+                if bounded:
+                    n = between_lines(last, x, kind[j] > 0, side, geometry, found, n)
+                if last >= 5 and not ends_high:
+                    n = diamond(last, x, y, found, n)
             for k in range(n):
                 code = int(found[k, CODE])
                 height = found[k, HEIGHT]
@@ -546,10 +475,10 @@ def detect(
                 if side * close[formed] <= now - 0.5 * height:
                     continue  # far gone before it was known
                 older = newest[code, column]
-                if older >= 0:
-                    advance(hits, older, high, low, close, formed + 1)
-                    if hits[older, STATUS] == FORMING:
-                        continue
+                if older >= 0 and not (
+                    0 <= hits[older, CONFIRMED] <= formed or 0 <= hits[older, INVALIDATED] <= formed
+                ):
+                    continue  # still forming at this bar
                 for c in range(WIDTH):
                     hits[filled, c] = found[k, c]
                 hits[filled, SIDE], hits[filled, FORMED] = side, formed
@@ -559,16 +488,13 @@ def detect(
                 hits[filled, CONFIRMED], hits[filled, LEVEL], hits[filled, TARGET] = -1, np.nan, np.nan
                 hits[filled, REACHED], hits[filled, INVALIDATED] = -1, -1
                 hits[filled, CURSOR], hits[filled, STATUS] = formed, FORMING
+                advance(hits, filled, high, low, close)  # at once, while its bars are at hand
                 newest[code, column] = filled
                 filled += 1
         j += 1
-    still_open = filled
-    for k in range(open_from, filled):
-        if hits[k, STATUS] < DONE:
-            if j >= count:
-                advance(hits, k, high, low, close, close.size)
-            if hits[k, STATUS] < DONE and k < still_open:
-                still_open = k
+    still_open = open_from
+    while still_open < filled and hits[still_open, STATUS] >= DONE:
+        still_open += 1
     return j, filled, still_open
 
 

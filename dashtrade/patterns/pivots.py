@@ -105,7 +105,7 @@ class Zigzag:
 
         factor, share = (float(self.factor), 0.0) if self.percent is None else (0.0, self.percent / 100.0)
         while self.done < prices.close.size:
-            if self.count == self.at.size:
+            if self.count == self.at.size or prices.close.size - self.done > 16 * self.at.size:
                 self._grow(prices.close.size - self.done)
             found: Any = zigzag(
                 *(prices.high, prices.low, prices.close, self.done, factor, share, ATR_WINDOW, self.state),
@@ -114,8 +114,8 @@ class Zigzag:
             self.done, self.count = found
 
     def _grow(self, bars: int) -> None:
-        """Room for as many pivots again, or one for every 16 bars to come."""
-        more = max(self.count, bars // 16)
+        """Room for as many pivots again, or one for every 4 bars to come; memory not written to costs nothing."""
+        more = max(self.count, bars // 4)
         for name in ("at", "price", "kind", "known", "swing"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate((array, np.empty(more, dtype=array.dtype))))

@@ -280,6 +280,25 @@ def test_bar_by_bar_gives_the_same_as_all_at_once() -> None:
     pd.testing.assert_frame_equal(scanner.frame(), chart_patterns(other))
 
 
+def test_a_corrected_past_is_looked_at_anew() -> None:
+    """A dividend changes every bar but the last, a late correction only one in the middle."""
+    bars = walk(600, 23)
+    for rows in (slice(0, 599), slice(300, 301)):
+        corrected = bars.copy()
+        corrected.iloc[rows, :4] *= 0.97
+        scanner = ChartScanner()
+        scanner.follow(bars)
+        scanner.follow(corrected)
+        pd.testing.assert_frame_equal(scanner.frame(), chart_patterns(corrected))
+
+
+def test_two_threads_find_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = walk(900, 24)
+    one = chart_patterns(bars)
+    monkeypatch.setattr("dashtrade.patterns.chart._AT_ONCE_FROM", 1)
+    pd.testing.assert_frame_equal(chart_patterns(bars), one)
+
+
 def _order(hit: ChartHit) -> tuple[pd.Timestamp, str, int]:
     return hit.formed_at, hit.pattern, hit.direction
 
