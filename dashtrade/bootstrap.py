@@ -326,6 +326,8 @@ def _moment(value: str | date | datetime | None, field: str) -> datetime | None:
         except ValueError:
             message = f"{str(value)[:40]!r} is not a date; write 2024-01-31 or 2024-01-31T15:30+00:00."
             raise InvalidInput(field, message) from None
+    if not isinstance(value, date) or value != value:  # a datetime is a date, and pandas' NaT is both
+        raise InvalidInput(field, f"{value!r} is not a date; write 2024-01-31 or 2024-01-31T15:30+00:00.")
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

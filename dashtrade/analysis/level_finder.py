@@ -5,6 +5,7 @@ Only pivots already known at the last bar count. Tolerances are in average range
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,13 @@ import pandas as pd
 import talib
 
 from dashtrade.errors import BadBars, InvalidInput
-from dashtrade.patterns.pivots import ATR_WINDOW, PricesOf, Zigzag, whole_between
+from dashtrade.patterns.pivots import ATR_WINDOW, PricesOf, Zigzag, number_between, whole_between
 
 COLUMNS = (
     *("price", "kind", "source", "touches", "strength", "first_at", "known_at", "last_test"),
     *("age_bars", "distance_percent", "distance_atr", "sentence"),
 )
+SOURCES = ("pivots", "classic", "fibonacci", "volume")
 _FIBONACCI = (0.382, 0.618, 1.0)
 _VALUE_AREA = 0.70
 PROFILE_BINS = 50
@@ -25,9 +27,10 @@ PROFILE_BINS = 50
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One price. ``kind`` is support (below the last close) or resistance (above); ``known_at`` is the bar at whose
-    close the level could first be drawn, ``last_test`` the last bar that came within the tolerance of it.
-    ``strength`` 0–1."""
+    """One price. ``kind`` is support (below the last close) or resistance (above); ``first_at`` is the bar it comes
+    from, ``known_at`` the bar at whose close it could first be drawn, ``last_test`` the last bar that came within the
+    tolerance of it. A level of several turning points is known with the first of them; each later one moves its price,
+    their mean, within the tolerance. ``strength`` 0–1."""
 
     price: float
     kind: str
@@ -142,7 +145,7 @@ def _finished_session(prices: PricesOf) -> tuple[float, float, float, int, int] 
     tail = index[-3000:]
     local = tail.tz_convert("America/New_York") if tail.tz is not None else tail
     days = local.tz_localize(None).to_numpy().astype("datetime64[D]")
-    if days[-1] != days[-2]:
+    if (days[1:] != days[:-1]).all():  # also the first bar of a day is followed by others
         k = n - 1
         return float(prices.high[k]), float(prices.low[k]), float(prices.close[k]), k, k
     before = np.flatnonzero(days != days[-1])
@@ -160,7 +163,7 @@ def find_levels(
     lookback: int = 250,
     factor: float = 1.5,
     tolerance: float = 0.5,
-    sources: tuple[str, ...] = ("pivots", "classic", "fibonacci", "volume"),
+    sources: str | Sequence[str] = SOURCES,
 ) -> tuple[Level, ...]:
     """Levels of the last ``lookback`` bars, nearest to the last close first.
 
@@ -168,13 +171,11 @@ def find_levels(
     of one level may be. Raises InvalidInput and BadBars.
     """
     whole_between("lookback", lookback, 5, 100_000, " bars")
-    if not isinstance(tolerance, int | float) or not 0.01 <= tolerance <= 10:
-        raise InvalidInput("tolerance", f"{tolerance!r} is not allowed; use 0.01 to 10 average ranges.")
-    unknown = set(sources) - {"pivots", "classic", "fibonacci", "volume"}
+    number_between("tolerance", tolerance, 0.01, 10, " average ranges")
+    chosen = (sources,) if isinstance(sources, str) else tuple(sources)
+    unknown = set(chosen) - set(SOURCES)
     if unknown:
-        raise InvalidInput(
-            "sources", f"{min(unknown)!r} is not a source.", allowed=("pivots", "classic", "fibonacci", "volume")
-        )
+        raise InvalidInput("sources", f"{min(unknown)!r} is not a source.", allowed=SOURCES)
     prices = PricesOf.of(bars)
     n = prices.close.size
     if n == 0:
@@ -186,7 +187,7 @@ def find_levels(
         return ()
     zigzag = Zigzag(factor)
     zigzag.update(prices)
-    return levels_of(prices, zigzag, reach, lookback, tolerance, sources)
+    return levels_of(prices, zigzag, reach, lookback, tolerance, chosen)
 
 
 def levels_of(
@@ -258,7 +259,7 @@ def levels(
     lookback: int = 250,
     factor: float = 1.5,
     tolerance: float = 0.5,
-    sources: tuple[str, ...] = ("pivots", "classic", "fibonacci", "volume"),
+    sources: str | Sequence[str] = SOURCES,
 ) -> pd.DataFrame:
     """Support and resistance as a table, nearest to the last close first; see ``find_levels`` for the arguments.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -59,20 +61,26 @@ def _side(side: int | str) -> int:
     return known[side]
 
 
-def _positive(field: str, value: float) -> float:
-    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+def _number(value: object) -> float:
+    """``value`` as a float, NaN for what is no number; money may come as Decimal."""
+    return float(value) if isinstance(value, Real | Decimal) and not isinstance(value, bool) else math.nan
+
+
+def _positive(field: str, value: float | Decimal) -> float:
+    number = _number(value)
+    if not (math.isfinite(number) and number > 0):
         raise InvalidInput(field, f"{value!r} is not allowed; use a number above 0.")
-    return float(value)
+    return number
 
 
 def plan_trade(
     entry: float,
     stop: float,
-    balance: float,
+    balance: float | Decimal,
     risk_percent: float = 1.0,
     side: int | str = "long",
     targets: Sequence[float] = (),
-    buying_power: float | None = None,
+    buying_power: float | Decimal | None = None,
     stop_reason: str = "given",
 ) -> RiskPlan:
     """Shares = floor(balance · risk % / |entry − stop|), within what buying power pays for.
@@ -82,7 +90,8 @@ def plan_trade(
     """
     way = _side(side)
     entry, stop, balance = _positive("entry", entry), _positive("stop", stop), _positive("balance", balance)
-    if not (isinstance(risk_percent, int | float) and 0 < risk_percent <= 100):
+    share = _number(risk_percent) / 100.0
+    if not 0 < share <= 1:
         raise InvalidInput("risk_percent", f"{risk_percent!r} is not allowed; use more than 0 and at most 100.")
     risk = way * (entry - stop)
     if not risk > 0:
@@ -97,7 +106,7 @@ def plan_trade(
             )
         if price > 0:  # three times the risk of a short can lie below zero
             chosen.append(Target(float(price), REWARDS[k] if not targets else reward / risk))
-    by_risk = math.floor(balance * risk_percent / 100.0 / risk + 1e-9)
+    by_risk = math.floor(balance * share / risk + 1e-9)
     by_power = math.floor(power / entry + 1e-9)
     shares = max(0, min(by_risk, by_power))
     return RiskPlan(

@@ -6,18 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from dashtrade.analysis.level_finder import Level, levels_of
+from dashtrade.analysis.level_finder import SOURCES, Level, levels_of
 from dashtrade.analysis.readings import Evidence
 from dashtrade.analysis.risk_plan import RiskPlan, plan_trade
 from dashtrade.analysis.volume_reading import VolumeReading, read_volume
 from dashtrade.analysis.votes import Action, SignalReport, vote
 from dashtrade.display import Displayed, Fact
+from dashtrade.domain.bars import readable
 from dashtrade.domain.market import NewsItem
 from dashtrade.errors import BadBars
 from dashtrade.indicators import REGISTRY, Columns, compute
@@ -116,14 +118,15 @@ class Analysis(Displayed):
 def analyze(
     bars: pd.DataFrame,
     symbol: str | None = None,
-    balance: float = 10_000.0,
+    balance: float | Decimal = 10_000.0,
     risk_percent: float = 1.0,
-    buying_power: float | None = None,
+    buying_power: float | Decimal | None = None,
     news: Sequence[NewsItem] = (),
 ) -> Analysis:
-    """All indicators at their defaults, all patterns, levels, volume, the signal and a risk plan for closed bars.
+    """All indicators at their defaults, all patterns, levels, volume, the signal and a risk plan, for closed bars.
 
-    The plan is for the signal's side (long on HOLD), with a stop two average ranges away. ``symbol`` is taken from
+    A last bar that was still forming when it was fetched is left out, and so are ones at the end without a price. The
+    plan is for the signal's side (long on HOLD), with a stop two average ranges away. ``symbol`` is taken from
     ``bars.attrs`` when left out. Raises BadBars for too few bars or a missing column.
 
     >>> import dashtrade as dt
@@ -131,6 +134,8 @@ def analyze(
     >>> found.symbol, str(found.signal.action)
     ('AAPL', 'SELL')
     """
+    Columns(bars)  # what is no frame of bars is refused before it is read
+    bars = readable(bars)
     columns = Columns(bars)
     for name in ("open", "high", "low", "close", "volume"):
         columns[name]
@@ -148,8 +153,7 @@ def analyze(
     reach = values["atr"]["atr"]
     found: tuple[Level, ...] = ()
     if math.isfinite(reach) and reach > 0:
-        sources = ("pivots", "classic", "fibonacci", "volume")
-        found = levels_of(PricesOf.of(bars), scanner.fine_pivots, reach, LEVEL_LOOKBACK, LEVEL_TOLERANCE, sources)
+        found = levels_of(PricesOf.of(bars), scanner.fine_pivots, reach, LEVEL_LOOKBACK, LEVEL_TOLERANCE, SOURCES)
     evidence = Evidence(bars, columns, candles, hits, [level for level in found if level.source == "pivots"], news)
     evidence.remember(evidence_cache)
     report = vote(evidence)
@@ -169,7 +173,11 @@ def analyze(
 
 
 def _plan(
-    report: SignalReport, reach: float, balance: float, risk_percent: float, buying_power: float | None
+    report: SignalReport,
+    reach: float,
+    balance: float | Decimal,
+    risk_percent: float,
+    buying_power: float | Decimal | None,
 ) -> RiskPlan | None:
     side = -1 if report.action is Action.SELL else 1
     stop = report.price - side * STOP_RANGES * reach

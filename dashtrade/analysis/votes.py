@@ -1,6 +1,7 @@
 """One signal from many readings: named votes, their weights in one table, and a score from −100 to 100.
 
-Only closed bars count: pass bars whose last one is complete. Nothing here looks past the last bar given.
+Only closed bars count: a last bar that was still forming when it was fetched is left out. Nothing here looks past the
+last bar given.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import pandas as pd
 
 from dashtrade.analysis.readings import VOTERS, Evidence
 from dashtrade.display import Displayed, Fact
+from dashtrade.domain.bars import readable
 from dashtrade.domain.market import NewsItem
 from dashtrade.errors import BadBars
+from dashtrade.indicators import Columns
 
 if TYPE_CHECKING:
     from ipywidgets import DOMWidget
@@ -130,16 +133,18 @@ class SignalReport(Displayed):
 def signal(bars: pd.DataFrame, news: Sequence[NewsItem] = ()) -> SignalReport:
     """BUY, SELL or HOLD at the close of the last bar, with the votes behind it.
 
-    ``bars`` is a frame of closed OHLCV bars; a vote whose indicator is still warming up is left out. ``news`` with a
-    sentiment joins as a vote of its own, items of the last week that were out by then. Raises BadBars when the bars are
-    too few for any vote (fewer than 15).
+    ``bars`` is a frame of OHLCV bars. Bars at the end that are not complete are left out: one that ``attrs`` tell was
+    still forming, and ones without a price. A vote whose indicator is still warming up is left out, too. ``news`` with
+    a sentiment joins as a vote of its own, items of the last week that were out by then. Raises BadBars when the bars
+    are too few for any vote (fewer than 15).
 
     >>> import dashtrade as dt
     >>> report = dt.signal(dt.history("AAPL", source="sample"))
     >>> str(report.action), -100 <= report.score <= 100
     ('SELL', True)
     """
-    return vote(Evidence(bars, news=news))
+    Columns(bars)  # what is no frame of bars is refused before it is read
+    return vote(Evidence(readable(bars), news=news))
 
 
 LEAST, ENOUGH = 15, 60
@@ -174,9 +179,10 @@ def vote(evidence: Evidence) -> SignalReport:
 
 
 def _moment(time: object) -> datetime:
-    """A time with a zone; without one it is UTC."""
+    """A time as UTC; one without a zone is UTC already."""
     moment = pd.Timestamp(time)  # type: ignore[arg-type]
-    plain: datetime = (moment.tz_localize("UTC") if moment.tz is None else moment).to_pydatetime(warn=False)
+    moment = moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")
+    plain: datetime = moment.to_pydatetime(warn=False)
     return plain
 
 

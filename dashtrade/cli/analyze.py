@@ -34,7 +34,7 @@ def analyze(
     if json:
         from json import dumps
 
-        found = result.as_dict()
+        found = result.as_dict() | {"data": _origin(bars, problem)}
         if evidence:
             found["evidence"] = _evidence(bars)
         typer.echo(dumps(found, ensure_ascii=False))
@@ -78,6 +78,15 @@ def analyze(
             typer.echo(f"  {_evidence_text(row)}")
         if not rows:
             typer.echo("  no pattern was found")
+
+
+def _origin(bars: pd.DataFrame, problem: str) -> dict[str, Any]:
+    """Where the prices come from, how old they are, what was wrong with them, and why there are no news."""
+    from dashtrade.services.market import provenance
+
+    names = ("source", "interval", "adjustment", "delay_seconds", "simulated", "cached", "fetched_at", "quality")
+    told = {name: bars.attrs.get(name) for name in (*names, "notes")}
+    return told | {"sentence": provenance(bars, datetime.now(UTC)), "news_problem": problem or None}
 
 
 def _evidence(bars: pd.DataFrame) -> list[dict[str, Any]]:

@@ -218,4 +218,4 @@ def _quality(counts: dict[str, int]) -> None:
 
     text = describe(counts)
     if text:
-        typer.echo(f"  mended: {text}")
+        typer.echo(f"  faults: {text}")

@@ -29,8 +29,9 @@ from requests import Response, Session
 from requests.exceptions import JSONDecodeError, RequestException, Timeout
 
 from dashtrade.data import reach
+from dashtrade.data.gaps import count_against_calendar
 from dashtrade.data.pipeline import answer
-from dashtrade.data.quality import check_bars, count_gaps, count_missing_parts, nanoseconds, stamp
+from dashtrade.data.quality import check_bars, nanoseconds, stamp
 from dashtrade.data.sessions import ALWAYS, calendar_name, edges
 from dashtrade.domain.market import Adjustment, HistoryRequest, Interval, NewsItem, Quote, SymbolMatch
 from dashtrade.errors import (
@@ -141,13 +142,9 @@ class AlpacaSource:
             zone = "UTC" if crypto else "America/New_York"
             index = index.tz_convert(zone).tz_localize(None).normalize().tz_localize("UTC")
         bars = check_bars(pd.DataFrame(columns, index=index))
-        name = calendar_name(symbol)
-        if name != ALWAYS:
-            if interval.intraday:
-                bars = _regular_hours(bars, name)
-                count_missing_parts(bars, edges(name).part_opens, edges(name).part_closes)
-            else:
-                count_gaps(bars, edges(name).days)
+        if interval.intraday and calendar_name(symbol) != ALWAYS:
+            bars = _regular_hours(bars, calendar_name(symbol))
+        count_against_calendar(bars, symbol, interval)
         return stamp(
             bars,
             symbol=symbol,

@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic import SecretStr
 
 from dashtrade.data import reach
+from dashtrade.data.gaps import count_against_calendar
 from dashtrade.data.pipeline import answer
 from dashtrade.data.quality import check_bars, stamp
 from dashtrade.domain.market import Adjustment, HistoryRequest, Interval, NewsItem, Quote, SymbolMatch
@@ -91,7 +92,7 @@ class AlphaVantageSource:
         if not isinstance(table, dict):
             raise BadAnswer(self.key, f"Alpha Vantage answered without prices of {symbol}.")
         zone = str(data.get("Meta Data", {}).get("6. Time Zone") or "US/Eastern")
-        bars = check_bars(self._frame(table, interval, zone))
+        bars = count_against_calendar(check_bars(self._frame(table, interval, zone)), symbol, interval)
         if start is not None:
             bars = bars[bars.index >= pd.Timestamp(start)]
         if end is not None:
@@ -181,13 +182,11 @@ class AlphaVantageSource:
         """One call against the budget. Raises a typed error for everything that is not data."""
         self._budget.take(self.key)
         key = self._key.get_secret_value()
-        try:
-            response = self._client.get("/query", params={"function": function, **parameters, "apikey": key})
-        except httpx.HTTPError as error:
-            why = "it did not answer in time" if isinstance(error, httpx.TimeoutException) else "no connection"
+        response, why = self._asked({"function": function, **parameters, "apikey": key})
+        if response is None:
             raise SourceUnreachable(
                 self.key, f"Alpha Vantage cannot be reached: {why}. Check the network and try again."
-            ) from None
+            )
         subject = parameters.get("symbol") or parameters.get("tickers") or parameters.get("keywords") or ""
         if response.status_code == 429:
             raise RateLimited(self.key, "Alpha Vantage asks to wait. Try again in 60 seconds.", 60.0)
@@ -214,6 +213,16 @@ class AlphaVantageSource:
         if not data:
             raise UnknownSymbol(self.key, f"Alpha Vantage knows nothing about {subject}. Check the ticker.")
         return data
+
+    def _asked(self, parameters: dict[str, str]) -> tuple[httpx.Response | None, str]:
+        """The answer, or why there is none. httpx's errors carry the address with the key: none leaves this place, not
+        even as the context of ours."""
+        try:
+            return self._client.get("/query", params=parameters), ""
+        except httpx.TimeoutException:
+            return None, "it did not answer in time"
+        except httpx.HTTPError:
+            return None, "no connection"
 
     def _refusal(self, text: str, subject: str) -> SourceError:
         """What a text answer means; ``text`` is free of the key."""

@@ -24,10 +24,14 @@ import pyarrow.parquet as pq
 
 from dashtrade.data.barfile import WRITING, known, to_table
 from dashtrade.data.files import FilesSource, file_name
+from dashtrade.data.gaps import gaps_of_own_bars
 from dashtrade.data.quality import bars_frame, check_bars, nanoseconds, stamp
 from dashtrade.domain.market import OHLCV, QUALITY_COUNTS, Adjustment, Interval, parse_symbol
 from dashtrade.errors import BadBars, InvalidInput
 
+# Days as numbers, such as 20240131, and the digits of a moment counted in s, ms and µs since 1970 (else ns).
+_WRITTEN_DAYS = (19000101, 21001231)
+_SINCE_1970 = ((11, 9), (14, 6), (17, 3))
 # Arrow reads up to 32 pieces ahead.
 _PIECE_BYTES = 512_000
 _PIECE_ROWS = 65_536
@@ -173,10 +177,14 @@ def _numbers(batch: pa.RecordBatch, column: str | None, path: Path) -> np.ndarra
 
 
 def _moments(raw: pd.Series, zone: ZoneInfo, path: Path) -> pd.DatetimeIndex:
-    """Times as UTC: dates, texts, or numbers counting seconds or milliseconds since 1970."""
+    """Times as UTC: dates, texts, days written as 20240131, or numbers that count seconds or parts of them since
+    1970."""
     try:
         if pd.api.types.is_numeric_dtype(raw):
-            factor = 10**6 if raw.iloc[0] > 1e11 else 10**9
+            if raw.between(*_WRITTEN_DAYS).all():
+                return pd.DatetimeIndex(pd.to_datetime(raw.astype("int64").astype(str), format="%Y%m%d"), tz="UTC")
+            digits = len(str(abs(int(raw.iloc[0]))))
+            factor = next((10**power for most, power in _SINCE_1970 if digits <= most), 1)
             return pd.DatetimeIndex((raw.to_numpy() * factor).astype("datetime64[ns]"), tz="UTC")
         index = pd.DatetimeIndex(pd.to_datetime(raw, utc=False))
     except (ValueError, TypeError) as error:
@@ -193,7 +201,8 @@ def _write(symbol: str, spool: _Spool, root: Path, interval: Interval | None) ->
     order = sorted(range(len(spool.spans)), key=lambda i: spool.spans[i])
     if any(spool.spans[a][1] >= spool.spans[b][0] for a, b in pairwise(order)):
         order = [_merged(spool)]
-    quality = spool.quality
+    moments_of = np.concatenate([spool.piece(i)["time"].to_numpy().astype("int64") for i in order])
+    quality = spool.quality | gaps_of_own_bars(moments_of, symbol, chosen)
     first, last = spool.spans[order[0]][0], spool.spans[order[-1]][1]
     attrs = stamp(
         bars_frame(np.array([first, last]), np.zeros((2, 5))),

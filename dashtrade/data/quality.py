@@ -60,7 +60,7 @@ def check_bars(frame: pd.DataFrame) -> pd.DataFrame:
     return clean
 
 
-def _note(when: FaultTimes, name: str, times: np.ndarray) -> None:
+def note(when: FaultTimes, name: str, times: np.ndarray) -> None:
     """Keep the times of the newest faults of a kind, so that bars read again are not counted again."""
     if len(times):
         when[name] = sorted([*when.get(name, []), *(int(t) for t in times[-_KEPT_TIMES:])])[-_KEPT_TIMES:]
@@ -106,14 +106,14 @@ def _order(
     steps = np.diff(times)
     if (steps < 0).any():
         counts["unordered"] = int((steps < 0).sum())
-        _note(when, "unordered", np.sort(times[1:][steps < 0]))
+        note(when, "unordered", np.sort(times[1:][steps < 0]))
         order = np.argsort(times, kind="stable")
         values, times = values[order], times[order]
         steps = np.diff(times)
     if (steps == 0).any():
         last = np.append(steps != 0, True)
         counts["duplicates"] = int((~last).sum())
-        _note(when, "duplicates", times[~last])
+        note(when, "duplicates", times[~last])
         values, times = values[last], times[last]
     return values, times
 
@@ -129,19 +129,19 @@ def _mend(
     counts["empty_rows"] += int(empty.sum())
     counts["non_positive"] = int(wrong.sum())
     counts["lost"] = int((empty | worthless).sum())
-    _note(when, "empty_rows", times[empty])
-    _note(when, "non_positive", np.repeat(times, wrong.sum(axis=1)))
+    note(when, "empty_rows", times[empty])
+    note(when, "non_positive", np.repeat(times, wrong.sum(axis=1)))
     values[:, :3][wrong[:, :3]] = np.nan
     keep = ~(empty | worthless)
     if not keep.all():
         values, times = values[keep], times[keep]
     outside = _not_enclosing(values)
     counts["not_enclosing"] = int(outside.sum())
-    _note(when, "not_enclosing", times[outside])
+    note(when, "not_enclosing", times[outside])
     holes = np.isnan(values)
     if holes.any():
         counts["empty_cells"] = int(holes.sum()) - int(wrong[keep].sum())
-        _note(when, "empty_cells", np.repeat(times, np.maximum(holes.sum(axis=1) - wrong[keep].sum(axis=1), 0)))
+        note(when, "empty_cells", np.repeat(times, np.maximum(holes.sum(axis=1) - wrong[keep].sum(axis=1), 0)))
         before = np.append(values[:1, 3], values[:-1, 3])
         values[:, 0] = np.where(holes[:, 0], np.fmax(np.fmin(before, values[:, 1]), values[:, 2]), values[:, 0])
         values[:, 4] = np.where(holes[:, 4], 0.0, values[:, 4])
@@ -149,7 +149,7 @@ def _mend(
     values[:, 2] = np.fmin(values[:, 2], np.minimum(values[:, 0], values[:, 3]))
     negative = values[:, 4] < 0
     counts["negative_volume"] = int(negative.sum())
-    _note(when, "negative_volume", times[negative])
+    note(when, "negative_volume", times[negative])
     values[negative, 4] = 0.0
     return values, times
 
@@ -161,35 +161,6 @@ def _not_enclosing(values: np.ndarray) -> np.ndarray:
         above = np.fmax(opens, closes) - highs > _ROUNDING * closes
         below = lows - np.fmin(opens, closes) > _ROUNDING * closes
     return above | below
-
-
-def count_gaps(bars: pd.DataFrame, days: np.ndarray) -> pd.DataFrame:
-    """Count, in place, trading ``days`` (datetime64[D], sorted) without a daily bar, and bars on other days."""
-    if len(bars):
-        have = nanoseconds(bars).astype("datetime64[ns]").astype("datetime64[D]")
-        expected = days[np.searchsorted(days, have[0]) : np.searchsorted(days, have[-1], side="right")]
-        when: FaultTimes = bars.attrs.setdefault("fault_times", {})
-        for name, found in (
-            ("missing_sessions", expected[~np.isin(expected, have)]),
-            ("off_session", have[~np.isin(have, days)]),
-        ):
-            bars.attrs["quality"][name] = len(found)
-            _note(when, name, found.astype("datetime64[ns]").astype("int64"))
-    return bars
-
-
-def count_missing_parts(bars: pd.DataFrame, opens: np.ndarray, closes: np.ndarray) -> pd.DataFrame:
-    """Count, in place, sessions (or mornings and afternoons around lunch) between the first and the last intraday bar
-    that have no bar at all. ``opens`` and ``closes`` are int64 nanoseconds UTC, sorted."""
-    if len(bars):
-        at = nanoseconds(bars)
-        first = int(np.searchsorted(closes, at[0], side="right"))
-        last = int(np.searchsorted(opens, at[-1], side="right"))
-        opened, closed = opens[first:last], closes[first:last]
-        empty = np.searchsorted(at, closed, side="left") == np.searchsorted(at, opened, side="left")
-        bars.attrs["quality"]["missing_sessions"] = int(empty.sum())
-        _note(bars.attrs.setdefault("fault_times", {}), "missing_sessions", opened[empty])
-    return bars
 
 
 def stamp(

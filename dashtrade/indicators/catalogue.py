@@ -57,7 +57,7 @@ class Param:
         """``value`` as the declared type, or InvalidInput naming the range."""
         field = f"{key}.{self.name}"
         if self.choices:
-            if value in self.choices or (self.free_text and isinstance(value, str)):
+            if isinstance(value, str) and (value in self.choices or self.free_text):
                 return str(value)
             raise InvalidInput(field, f"{value!r} is not allowed; use {self.range_text}.")
         wanted = Integral if self.kind == "int" else Real

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dashtrade.domain.bars import in_order
 from dashtrade.domain.frames import numbers_of
 from dashtrade.errors import BadBars
 from dashtrade.indicators.catalogue import REGISTRY, Indicator
@@ -23,14 +24,14 @@ Arrays = tuple[np.ndarray, ...]
 class Columns(Mapping[str, np.ndarray]):
     """The columns of bars as contiguous float64 arrays, made once and shared by many indicators.
 
-    ``time`` is int64 nanoseconds since 1970, UTC; a naive index counts as UTC. Raises BadBars for a missing column.
+    ``time`` is int64 nanoseconds since 1970, UTC; a naive index counts as UTC. Raises BadBars for a missing column,
+    bars out of order and two bars with one time.
     """
 
     def __init__(self, bars: pd.DataFrame) -> None:
         if not isinstance(bars, pd.DataFrame):
             raise BadBars(f"Bars are a DataFrame with open, high, low, close, volume, not {type(bars).__name__}.")
-        if not bars.index.is_monotonic_increasing:
-            raise BadBars("The bars are not in order of time, oldest first: sort them by their index.")
+        in_order(bars.index)
         self.index = bars.index
         self.size = len(bars)
         self._bars = bars
@@ -58,7 +59,8 @@ class Columns(Mapping[str, np.ndarray]):
         if name not in self._bars.columns:
             have = ", ".join(str(c) for c in self._bars.columns) or "none"
             raise BadBars(
-                f"The bars have no column {name!r}; they have {have}. Bars need open, high, low, close, volume."
+                f"The bars have no column {name!r}; they have {have}. Bars need open, high, low, close, volume, in "
+                "small letters."
             )
         if self._bars[name].ndim != 1:
             raise BadBars(f"The bars have more than one column {name!r}.")
@@ -121,8 +123,8 @@ def indicator(bars: pd.DataFrame | Columns, key: str, **params: Any) -> pd.Serie
     ``bars``. Values are NaN during the declared warm-up, at bars with a missing input (see the gap rule above), and
     where the formula is 0/0, as for RSI of constant prices. The value at a bar never depends on later bars.
 
-    Raises UnknownOption for an unknown key, InvalidInput for a wrong parameter, BadBars for a missing column. Fewer
-    bars than the warm-up give NaN everywhere.
+    Raises UnknownOption for an unknown key, InvalidInput for a wrong parameter, BadBars for a missing column, bars out
+    of order or two bars with one time. Fewer bars than the warm-up give NaN everywhere.
 
     >>> import dashtrade as dt
     >>> bars = dt.history("AAPL", source="sample")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import talib
@@ -33,7 +35,7 @@ def _anchors(time: np.ndarray, anchor: str) -> np.ndarray:
     index = pd.DatetimeIndex(time.view("datetime64[ns]"), tz="UTC")
     if anchor not in ("auto", "session", "week", "month", "quarter", "year", "all"):
         try:
-            start = pd.Timestamp(anchor)
+            start = pd.Timestamp(datetime.fromisoformat(anchor))
         except ValueError:
             raise InvalidInput(
                 "vwap.anchor", f"{anchor!r} is not a date such as 2024-01-31, and no named anchor."

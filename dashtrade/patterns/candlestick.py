@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import talib
 
-from dashtrade.errors import BadBars, UnknownOption
+from dashtrade.domain.bars import in_order
+from dashtrade.errors import UnknownOption
 from dashtrade.patterns.pivots import numbers_of, whole_between
 from dashtrade.registry import Registry
 
@@ -114,25 +115,26 @@ _TAIL = 64  # bars before a tail that settle every average of candle sizes and e
 
 
 def candlestick_patterns(
-    bars: pd.DataFrame, patterns: Iterable[str] | None = None, last: int | None = None
+    bars: pd.DataFrame, patterns: str | Iterable[str] | None = None, last: int | None = None
 ) -> pd.DataFrame:
     """Every candlestick pattern in the bars, oldest first.
 
     Args:
         bars: OHLCV bars.
-        patterns: TA-Lib's names, such as ``CDLHAMMER``; all 61 when left out, ``USUAL`` for the usual 15.
+        patterns: TA-Lib's names, such as ``CDLHAMMER``, or one of them; all 61 when left out, ``USUAL`` for the usual
+            15.
         last: look only at so many bars at the end, which costs no more than those.
 
     Returns one row for each hit: ``time`` (of the pattern's last bar), ``pattern`` (TA-Lib's name), ``name``,
     ``direction`` (1 or −1), ``strength`` (TA-Lib's: 100; 80 for a few, 200 for a confirmed hikkake).
-    Raises UnknownOption for an unknown name and BadBars for a missing column.
+    Raises UnknownOption for an unknown name, BadBars for a missing column, bars out of order or two with one time.
 
     >>> import dashtrade as dt
     >>> hits = dt.candlestick_patterns(dt.history("AAPL", source="sample"), ["CDLHAMMER"])
     >>> list(hits.columns)
     ['time', 'pattern', 'name', 'direction', 'strength']
     """
-    chosen = list(CANDLESTICKS) if patterns is None else list(patterns)
+    chosen = list(CANDLESTICKS) if patterns is None else [patterns] if isinstance(patterns, str) else list(patterns)
     for key in chosen:
         if key not in CANDLESTICKS:
             raise UnknownOption("candlestick pattern", key, CANDLESTICKS)
@@ -140,8 +142,7 @@ def candlestick_patterns(
         whole_between("last", last, 0, 10**9, " bars")
     if not isinstance(bars, pd.DataFrame):
         numbers_of(bars, _COLUMNS)
-    if not bars.index.is_monotonic_increasing:
-        raise BadBars("The bars are not in order of time, oldest first: sort them by their index.")
+    in_order(bars.index)
     part = bars if last is None else bars.iloc[-(last + _TAIL) :]
     arrays = numbers_of(part, _COLUMNS)
     index = part.index

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from dashtrade.errors import BadBars, InvalidInput
+from dashtrade.errors import InvalidInput
 from dashtrade.patterns.chart import ChartHit, ChartScanner
 from dashtrade.patterns.pivots import ATR_WINDOW, PricesOf, whole_between
 
@@ -66,8 +66,6 @@ def pattern_evidence(
     scanner.follow(bars)
     hits = scanner.hits()
     prices = PricesOf.of(bars)
-    if not prices.index.is_unique:
-        raise BadBars("Two bars have the same time: keep one of them.")
     ranges = _average_range(prices)
     usable = np.flatnonzero(ranges > 0)
     rng = np.random.default_rng(seed)

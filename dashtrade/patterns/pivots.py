@@ -4,11 +4,13 @@ known."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dashtrade.domain.bars import in_order
 from dashtrade.errors import BadBars, InvalidInput
 
 ATR_WINDOW = 14
@@ -46,6 +48,13 @@ def whole_between(field: str, value: object, low: int, high: int, unit: str = ""
         raise InvalidInput(field, f"{value!r} is not allowed; use {low} to {high}{unit}.")
 
 
+def number_between(field: str, value: object, low: float, high: float, unit: str = "") -> float:
+    """``value`` as a float; InvalidInput unless it is a number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
+        raise InvalidInput(field, f"{value!r} is not allowed; use {low:g} to {high:g}{unit}.")
+    return float(value)
+
+
 @dataclass(slots=True)
 class PricesOf:
     """High, low and close of the complete bars (a bar missing one of them is skipped), with their times and volume."""
@@ -59,8 +68,9 @@ class PricesOf:
     @classmethod
     def of(cls, bars: pd.DataFrame) -> PricesOf:
         arrays = numbers_of(bars, ("high", "low", "close"))
-        if not isinstance(bars.index, pd.DatetimeIndex) or not bars.index.is_monotonic_increasing:
+        if not isinstance(bars.index, pd.DatetimeIndex):
             raise BadBars("Patterns and levels need the time of each bar: a DatetimeIndex in UTC, oldest bar first.")
+        in_order(bars.index)
         volume = numbers_of(bars, ("volume",))[0] if "volume" in bars.columns else None
         index = bars.index
         complete = np.isfinite(arrays[0] + arrays[1] + arrays[2])
@@ -94,10 +104,10 @@ class Zigzag:
     state: np.ndarray = field(default_factory=lambda: np.zeros(9))
 
     def __post_init__(self) -> None:
-        if self.percent is None and not (isinstance(self.factor, int | float) and 0.1 <= self.factor <= 100):
-            raise InvalidInput("factor", f"{self.factor!r} is not allowed; use 0.1 to 100 average ranges.")
-        if self.percent is not None and not (isinstance(self.percent, int | float) and 0.001 <= self.percent <= 90):
-            raise InvalidInput("percent", f"{self.percent!r} is not allowed; use 0.001 to 90.")
+        if self.percent is None:
+            number_between("factor", self.factor, 0.1, 100, " average ranges")
+        else:
+            number_between("percent", self.percent, 0.001, 90)
 
     def update(self, prices: PricesOf) -> None:
         """Goes through the bars after those already seen."""

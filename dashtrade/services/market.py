@@ -179,7 +179,9 @@ class MarketData:
         return self._first(source, ask)[0] if wanted else {}
 
     def search(self, text: str, source: str | None = None) -> list[SymbolMatch]:
-        """Symbols whose ticker or name matches."""
+        """Symbols whose ticker or name matches; InvalidInput for what is no text."""
+        if not isinstance(text, str):
+            raise InvalidInput("text", f"{text!r} is no ticker or name to search for.")
         return self._first(source, lambda one: one.search(text))[0]
 
     def news(self, symbol: str, source: str | None = None) -> list[NewsItem]:

@@ -360,8 +360,8 @@ def test_empty_short_constant_and_broken_bars() -> None:
         pivots(bars, percent=-1)
     with pytest.raises(BadBars, match="low"):
         chart_patterns(bars.drop(columns="low"))
-    for wrong in (bars.iloc[::-1], bars.reset_index(drop=True)):
-        with pytest.raises(BadBars, match="DatetimeIndex"):
+    for wrong, said in ((bars.iloc[::-1], "order of time"), (bars.reset_index(drop=True), "DatetimeIndex")):
+        with pytest.raises(BadBars, match=said):
             chart_patterns(wrong)
     with pytest.raises(BadBars, match="order"):
         candlestick_patterns(bars.iloc[::-1])

@@ -19,9 +19,9 @@ from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError
 
 from dashtrade.data import reach
+from dashtrade.data.gaps import count_against_calendar
 from dashtrade.data.pipeline import answer
-from dashtrade.data.quality import check_bars, count_gaps, count_missing_parts, stamp, times
-from dashtrade.data.sessions import ALWAYS, calendar_name, edges
+from dashtrade.data.quality import check_bars, stamp, times
 from dashtrade.data.yahoo.diagnosis import answered, cause
 from dashtrade.data.yahoo.session import ANSWER_SECONDS, YahooSession, recording
 from dashtrade.domain.market import (
@@ -101,11 +101,7 @@ class YahooSource:
         else:
             frame.index = times(frame).tz_localize(None).normalize().tz_localize("UTC")
         bars = check_bars(frame)
-        if interval is Interval.D1:
-            count_gaps(bars, edges(calendar_name(symbol)).days)
-        elif interval.intraday and calendar_name(symbol) != ALWAYS:
-            found = edges(calendar_name(symbol))
-            count_missing_parts(bars, found.part_opens, found.part_closes)
+        count_against_calendar(bars, symbol, interval)
         exchange = str(meta.get("exchangeName") or "")
         return stamp(
             bars,

@@ -111,6 +111,9 @@ def test_what_was_imported_before_is_replaced(tmp_path: Path) -> None:
         ("Date,Open,High,Low,Close,Adj Close\n2024-01-02,1,2,1,2,2\n2024-01-03,2,3,2,3,3\n", "2024-01-02T00:00"),
         ("timestamp,o,h,l,c,v\n1704153600,1,2,1,2,5\n1704240000,2,3,2,3,5\n", "2024-01-02T00:00"),
         ("open time,open,high,low,close\n1704153600000,1,2,1,2\n1704240000000,2,3,2,3\n", "2024-01-02T00:00"),
+        ("time,o,h,l,c\n1704153600000000,1,2,1,2\n1704240000000000,2,3,2,3\n", "2024-01-02T00:00"),
+        ("time,o,h,l,c\n1704153600000000000,1,2,1,2\n1704240000000000000,2,3,2,3\n", "2024-01-02T00:00"),
+        ("date,o,h,l,c\n20240102,1,2,1,2\n20240103,2,3,2,3\n", "2024-01-02T00:00"),
         ("time,open,high,low,close\n2024-01-02 09:30,1,2,1,2\n2024-01-02 10:30,2,3,2,3\n", "2024-01-02T14:30"),
         ("time,o,h,l,c\n2024-07-02T09:30:00-04:00,1,2,1,2\n2024-07-02T10:30:00-04:00,2,3,2,3\n", "2024-07-02T13:30"),
     ],
@@ -122,6 +125,22 @@ def test_common_layouts(tmp_path: Path, text: str, first: str) -> None:
     assert (done.symbol, done.rows) == ("ABC", 2)
     assert done.first.isoformat().startswith(first)
     assert done.interval in (Interval.D1, Interval.H1)
+
+
+def test_gaps_are_counted_where_the_symbol_keeps_the_exchanges_days(tmp_path: Path) -> None:
+    target = FilesSource(tmp_path / "files")
+    every = pd.date_range("2024-01-02", "2024-03-28")
+    trading = [day for day in every if day.weekday() < 5 and f"{day:%m-%d}" not in ("01-15", "02-19")]
+    for name, days, missing, elsewhere in (
+        ("ABC", trading[:20] + trading[22:] + [pd.Timestamp("2024-03-09")], 2, 1),
+        ("COIN", list(every), 0, 0),  # trades on Sundays too: New York's calendar says nothing about it
+    ):
+        rows = [f"{day:%Y-%m-%d},1,2,1,2" for day in sorted(days)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["time,open,high,low,close", *rows]))
+        (done,) = import_file(tmp_path / f"{name}.csv", target)
+        assert (done.quality["missing_sessions"], done.quality["off_session"]) == (missing, elsewhere)
+        kept = target.history(HistoryRequest.parse(name, "1d", "max"))
+        assert kept.attrs["quality"] == done.quality
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ def test_json_is_one_object(folder: Path) -> None:
     assert result["signal"]["action"] in ("BUY", "SELL", "HOLD")
     assert -100 <= result["signal"]["score"] <= 100
     assert result["bars"] > 200
+    assert result["data"]["source"] == "sample"
+    assert result["data"]["sentence"].startswith("sample · adjusted for splits and dividends")
 
 
 def test_words(folder: Path) -> None:

@@ -474,7 +474,9 @@ def test_settings_of_another_type_are_refused() -> None:
             call()
 
 
-def test_a_last_bar_without_a_close_gives_json() -> None:
+def test_a_last_bar_without_a_close_is_not_read() -> None:
     bars = walk(300, 19)
     bars.iloc[-1, 3] = np.nan
-    assert json.loads(json.dumps(analyze(bars).as_dict(), allow_nan=False))["price"] is None
+    told = json.loads(json.dumps(analyze(bars).as_dict(), allow_nan=False))
+    assert told["price"] == bars["close"].iloc[-2]
+    assert told["time"] == bars.index[-2].isoformat()

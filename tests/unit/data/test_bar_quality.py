@@ -13,8 +13,9 @@ import pytest
 from price_servers import SHARED
 
 from dashtrade.data.files import FilesSource
+from dashtrade.data.gaps import count_gaps, count_missing_parts
 from dashtrade.data.importer import import_file
-from dashtrade.data.quality import check_bars, count_gaps, count_missing_parts, describe
+from dashtrade.data.quality import check_bars, describe
 from dashtrade.data.sessions import edges
 from dashtrade.domain.market import OHLCV, HistoryRequest
 from dashtrade.errors import BadBars
@@ -181,6 +182,12 @@ def test_the_dirty_file_loads_with_its_faults_counted(tmp_path: Path) -> None:
     assert total["not_enclosing"] == unclosed
     # exact decimals say 151 too: 65 highs too low, 86 lows too high, never both
     assert unclosed == 151
+    # a day that nearly every other symbol has is a day that the exchange was open
+    days: dict[str, int] = {}
+    for row in rows:
+        days[row["date"]] = days.get(row["date"], 0) + 1
+    assert total["missing_sessions"] == sum(31 - count for count in days.values()) == 8
+    assert total["off_session"] == 0
     for one in done:
         bars = source.history(HistoryRequest.parse(one.symbol, "1d", "max"))
         assert not bars.isna().any().any()
