@@ -250,8 +250,9 @@ def _why_so_few(closes: Mapping[str, pd.Series], left: int) -> str:
         return f"{empty[0]} has no usable price. Leave it out."
     late = max(closes, key=lambda symbol: closes[symbol].index[0])
     early = min(closes, key=lambda symbol: closes[symbol].index[-1])
+    dates = "date" if left == 1 else "dates"
     return (
-        f"These symbols have {left} dates in common, and a comparison needs {FEWEST_BARS}: {early}'s bars end on "
+        f"These symbols have {left} {dates} in common, and a comparison needs {FEWEST_BARS}: {early}'s bars end on "
         f"{closes[early].index[-1]:%Y-%m-%d}, and {late}'s begin on {closes[late].index[0]:%Y-%m-%d}. "
         "Ask for a longer period, or leave one of them out."
     )

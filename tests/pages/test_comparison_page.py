@@ -163,6 +163,14 @@ def test_the_address_is_taken_up_and_what_is_wrong_in_it_is_said(house: House) -
         assert "Allowed" in house.view.messages.text and "<b>" not in house.view.messages.text.split("</b>")[1]
 
 
+def test_what_was_wrong_in_the_address_stays_said_beside_the_first_result(house: House) -> None:
+    house.model.restore({"symbols": "AAPL,IBM", "window": "-4"})
+    house.model.load()
+    assert house.model.result is not None and "is not offered" in house.view.messages.text
+    house.model.load()
+    assert house.model.message is None
+
+
 @pytest.mark.parametrize(
     ("symbols", "said"), [("AAPL", "2 to 20"), ("AAPL,<i>", "not a ticker"), (",".join("ABCDEFGHIJKLMNOPQRSTU"), "20")]
 )

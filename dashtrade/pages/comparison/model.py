@@ -97,6 +97,7 @@ class ComparisonModel(PageModel):
     def __init__(self, services: ComparisonServices, *, background: Background = inline, **traits: Any) -> None:
         self._services = services
         self._restoring = False
+        self._address_problem: Message | None = None
         super().__init__(background=background, **traits)
         self._block()
 
@@ -128,6 +129,7 @@ class ComparisonModel(PageModel):
         self._block()
         if problem is not None:
             self.say(describe(problem))
+            self._address_problem = self.message
 
     def load(self) -> None:
         """Fetches and measures off the event loop. Does nothing while a blocker stands; the blocker is shown."""
@@ -223,7 +225,11 @@ class ComparisonModel(PageModel):
     def _loaded(self, result: Compared) -> None:
         self._derive(result)
         self.result = result
-        self.say(Message("warning", "Left out: " + " ".join(result.left_out)) if result.left_out else None)
+        if result.left_out:
+            self.say(Message("warning", "Left out: " + " ".join(result.left_out)))
+        elif self.message is not self._address_problem:  # the first result must not wipe what was wrong in the address
+            self.say(None)
+        self._address_problem = None
         self._write_query()
 
     def _failed(self, error: Exception) -> None:

@@ -215,7 +215,10 @@ function render({ model, el }) {
       volumes[i] = { time: b.time, value: b.volume, color: volumeColour(b) };
     }
     const places = n ? digits(rows[6 * (n - 1) + 4]) : 2;
-    for (const series of [candles, lastCandle]) series.applyOptions({ priceFormat: { type: "price", precision: places, minMove: 10 ** -places } });
+    // the room for the volume may reach below 0, where most things have no price
+    const lowest = prices.some((p) => p.low < 0) ? -Infinity : 0;
+    const priceFormat = { type: "custom", minMove: 10 ** -places, formatter: (price) => (price < lowest ? "" : number(price, places)) };
+    for (const series of [candles, lastCandle]) series.applyOptions({ priceFormat });
     candles.setData(prices.slice(0, -1));
     lastCandle.setData(prices.slice(-1));
     if (model.get("volume")) {
