@@ -19,7 +19,12 @@ function rgba(colour, alpha = 1) {
 function colours(el) {
   const style = getComputedStyle(el);
   const get = (name) => (name.startsWith("--") ? style.getPropertyValue(name).trim() || FALLBACK[name] || "#888888" : name);
-  return (name, alpha) => rgba(get(name), alpha);
+  const known = new Map(); // reading a colour back from a canvas takes long
+  return (name, alpha) => {
+    const key = `${name} ${alpha}`;
+    if (!known.has(key)) known.set(key, rgba(get(name), alpha));
+    return known.get(key);
+  };
 }
 
 function formats(model) {
@@ -39,8 +44,13 @@ function formats(model) {
 }
 
 const digits = (value) => (Math.abs(value) >= 1 ? 2 : Math.abs(value) >= 0.01 ? 4 : 6);
-const number = (value, places) => value.toLocaleString(undefined, { minimumFractionDigits: places, maximumFractionDigits: places });
-const short = (value) => new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 2 }).format(value);
+const written = new Map(); // making a format takes a hundred times as long as using it
+const number = (value, places) => {
+  if (!written.has(places)) written.set(places, new Intl.NumberFormat(undefined, { minimumFractionDigits: places, maximumFractionDigits: places }));
+  return written.get(places).format(value);
+};
+const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 2 });
+const short = (value) => compact.format(value);
 
 function span(parent, text, className, colour) {
   const node = document.createElement("span");
@@ -157,7 +167,9 @@ function render({ model, el }) {
   // The last bar has series of its own: the library makes every item of a series anew when one of them changes, which
   // for 20,000 bars and ten lines takes longer than a price takes to move.
   const candles = chart.addSeries(LC.CandlestickSeries, { priceLineVisible: false, lastValueVisible: false }, 0), lastCandle = chart.addSeries(LC.CandlestickSeries, {}, 0);
-  const markers = LC.createSeriesMarkers(candles, []), lastMarkers = LC.createSeriesMarkers(lastCandle, []), zones = new Zones(), dots = new Dots();
+  const zones = new Zones(), dots = new Dots();
+  let markers = null; // only where there are marks: it looks at every bar whenever something is drawn
+  const lastMarkers = LC.createSeriesMarkers(lastCandle, []);
   let marksOf = new Map(), tidying = 0, headroom = 0, under = 0, bare = false;
   const names = new Names(() => ({ range: count(), top: under, bottom: (chart.panes()[0]?.getHeight() ?? 0) * (volume ? 0.8 : 1) - 2, edges }));
   [zones, dots, names].forEach((part) => candles.attachPrimitive(part));
@@ -272,7 +284,9 @@ function render({ model, el }) {
     const all = model.get("markers").filter((m) => at.has(m.time)).sort((a, b) => a.time - b.time);
     const arrows = all.filter((m) => SHAPE[m.side]), newest = rows[6 * (count() - 1)];
     const shaped = (some) => some.map((m) => ({ time: m.time, position: SHAPE[m.side][0], shape: SHAPE[m.side][1], color: paint(SHAPE[m.side][2]) }));
-    markers.setMarkers(shaped(arrows.filter((m) => m.time !== newest)));
+    const older = shaped(arrows.filter((m) => m.time !== newest));
+    if (older.length) { markers ??= LC.createSeriesMarkers(candles, []); markers.setMarkers(older); }
+    else if (markers) { markers.detach(); markers = null; }
     lastMarkers.setMarkers(shaped(arrows.filter((m) => m.time === newest)));
     names.set(arrows.filter((m) => m.text).reverse().map((m) => ({ time: m.time, index: at.get(m.time), text: m.text, up: SHAPE[m.side][0] === "belowBar", colour: paint(SHAPE[m.side][2]), ground: paint("--dt-panel", 0.92) })));
     dots.set(all.filter((m) => !SHAPE[m.side]).map((m) => {
@@ -329,6 +343,8 @@ function render({ model, el }) {
 
   function legend(index) {
     const i = index ?? count() - 1;
+    let below = 0; // asking the page where a pane is would make it lay out everything anew
+    const tops = chart.panes().map((pane) => { const top = below; below += pane.getHeight() + 1; return top; });
     legends.forEach((node) => node.remove());
     legends = [];
     if (i < 0) return;
@@ -336,8 +352,7 @@ function render({ model, el }) {
     chart.panes().forEach((pane, p) => {
       const node = document.createElement("div");
       node.className = "dt-chart-legend";
-      const row = pane.getHTMLElement();
-      node.style.top = (row ? row.offsetTop : 0) + 4 + "px";
+      node.style.top = tops[p] + 4 + "px";
       if (p === 0) {
         const head = document.createElement("div");
         span(head, model.get("title"), "dt-chart-title");
@@ -405,7 +420,7 @@ function render({ model, el }) {
       box.dataset.bars = String(count());
       box.dataset.lines = String(lines.length);
       box.dataset.panes = String(chart.panes().length);
-      box.dataset.markers = String(markers.markers().length + lastMarkers.markers().length + dots.items.length);
+      box.dataset.markers = String((markers?.markers().length ?? 0) + lastMarkers.markers().length + dots.items.length);
       box.dataset.ready = "1";
     });
   }
