@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dashtrade.settings import Settings, get_settings
 
@@ -51,6 +51,10 @@ def _alert_market(settings: Settings, order: tuple[str, ...] | None) -> MarketDa
     return make_market(settings, order=order, fresh=timedelta(seconds=20))
 
 
+#: The trader has two threads for each account, and a connection costs more than the transaction it is opened for.
+POOL: dict[str, Any] = {"pool_size": 15, "max_overflow": 15}
+
+
 def connect(settings: Settings) -> Runtime:
     """A runtime without a look at the schema. Without DATABASE_URL the embedded server in the data folder is joined,
     or started for as long as this process lives."""
@@ -60,7 +64,7 @@ def connect(settings: Settings) -> Runtime:
 
     if settings.database_url is not None:
         # a page that nobody touches keeps no connection: many open pages must not use up the server's
-        pool = {"poolclass": NullPool} if "DASHTRADE_USER_ID" in os.environ else {}
+        pool: dict[str, Any] = {"poolclass": NullPool} if "DASHTRADE_USER_ID" in os.environ else POOL
         return Runtime(settings, make_engine(settings.database_url.get_secret_value(), **pool))
     import atexit
 

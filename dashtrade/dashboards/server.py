@@ -54,6 +54,15 @@ MESSAGE_LIMIT = 16 * 1024 * 1024  # bytes: a file picked in an upload widget com
 #: socket at the first look; a browser that is gone is noticed after three.
 PING_INTERVAL, PING_TIMEOUT = 30_000, 90_000
 
+#: What browsers and load balancers ask by themselves, all the time; logged only where it fails.
+UNLOGGED = (AssetHandler, handlers.HealthHandler, handlers.KernelStateHandler, BellHandler)
+#: Jupyter's own words about each page that is opened and closed.
+CHATTER = ("Starting buffering for", "Discarding %s buffered messages", "Kernel shutdown:")
+
+
+def no_chatter(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not str(record.msg).startswith(CHATTER)
+
 
 class Dashboards(Voila):
     """One server. ``new_uow`` makes units of work on the accounts' database."""
@@ -74,7 +83,9 @@ class Dashboards(Voila):
             # Voilà and nbconvert find templates by Jupyter's data path alone
             os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (share, os.environ.get("JUPYTER_PATH"))))
         use_caching_exporter()
-        app = cls(config=traitlets_config(options), config_file_paths=[], log=logging.getLogger("dashtrade.dashboards"))
+        log = logging.getLogger("dashtrade.dashboards")
+        log.addFilter(no_chatter)
+        app = cls(config=traitlets_config(options), config_file_paths=[], log=log)
         app.options = options
         app.catalogue = Catalogue(options.apps, registered)
         app.new_uow = new_uow
@@ -179,7 +190,7 @@ class Dashboards(Voila):
         if handler.get_status() != 101:  # a websocket lasts as long as its page
             DASHBOARD_SECONDS.observe(handler.request.request_time())
         PAGES_OPEN.set(len(self.kernel_manager.owners))
-        if isinstance(handler, (AssetHandler, handlers.HealthHandler)) and handler.get_status() < 400:
+        if isinstance(handler, UNLOGGED) and handler.get_status() < 400:
             return
         level = self.log.error if handler.get_status() >= 500 else self.log.info
         user = getattr(handler.current_user, "username", "-") if hasattr(handler, "_current_user") else "-"

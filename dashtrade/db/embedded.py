@@ -223,7 +223,7 @@ class EmbeddedPostgres:
         port = free_port()
         self.log.touch(mode=0o600)
         settings = {
-            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200,
+            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 300,
             "log_timezone": "UTC", "timezone": "UTC", "password_encryption": "scram-sha-256",
         }  # fmt: skip
         if not self.durable:

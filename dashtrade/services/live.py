@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dashtrade.domain.market import Quote
 from dashtrade.domain.ports import PriceStream, TradingHours
-from dashtrade.errors import DashTradeError, RateLimited
+from dashtrade.errors import DashTradeError, RateLimited, UnknownSymbol
 
 if TYPE_CHECKING:
     from dashtrade.services.market import MarketData
@@ -171,7 +171,7 @@ class LivePoller:
         self._streams = dict(streams or {})
         self._now = now
         self._due: dict[tuple[str, str], float] = {}
-        self._failing: dict[str, str] = {}
+        self._failing: dict[tuple[str, str], str] = {}
         self._open_streams: dict[str, PriceStream] = {}
         self._streamed: set[tuple[str, str]] = set()
         self._closed: dict[tuple[str, str], float] = {}
@@ -183,6 +183,7 @@ class LivePoller:
         moment = self._now()
         self._due = {key: at for key, at in self._due.items() if key[1] in wanted.get(key[0], ())}
         self._closed = {key: at for key, at in self._closed.items() if key in self._due}
+        self._failing = {key: code for key, code in self._failing.items() if key in self._due}
         for source in self._streams:
             written += self._listen(source, wanted.get(source, []), moment)
         for source, symbols in wanted.items():
@@ -190,8 +191,11 @@ class LivePoller:
                 continue
             self._keep(source, moment)
             due = [s for s in symbols if self._due.get((source, s), 0.0) <= moment.timestamp()]
-            if due:
-                written += self._ask(source, due, moment)
+            # a symbol that the source does not have is asked for alone, or nobody in its company would have a price
+            alone = [s for s in due if self._failing.get((source, s)) == UnknownSymbol.code]
+            together = [s for s in due if s not in alone]
+            for group in ([together] if together else []) + [[s] for s in alone]:
+                written += self._ask(source, group, moment)
         return written
 
     def _ask(self, source: str, symbols: list[str], moment: datetime) -> int:
@@ -199,14 +203,19 @@ class LivePoller:
         try:
             quotes = self._market().latest(symbols, source)
         except DashTradeError as error:
+            if isinstance(error, UnknownSymbol) and len(symbols) > 1:
+                return sum(self._ask(source, [symbol], moment) for symbol in symbols)
             waits = error.retry_after if isinstance(error, RateLimited) and error.retry_after else 4 * pause
             self._wait(source, symbols, moment.timestamp() + waits)
-            if self._failing.get(source) != error.code:
-                log.warning("Live prices are missing", source=source, reason=str(error))
-                self._failing[source] = error.code
+            # by symbol: one that the source does not have says nothing about the others
+            new = [symbol for symbol in symbols if self._failing.get((source, symbol)) != error.code]
+            if new:
+                log.warning("Live prices are missing", source=source, symbols=", ".join(new), reason=str(error))
+                self._failing.update({(source, symbol): error.code for symbol in new})
             return 0
-        if self._failing.pop(source, None):
-            log.info("Live prices are back", source=source)
+        back = [symbol for symbol in symbols if self._failing.pop((source, symbol), None)]
+        if back:
+            log.info("Live prices are back", source=source, symbols=", ".join(back))
         self._prices.write(quotes.values())
         for symbol in symbols:
             closed = source != "sample" and not self._hours.is_open(symbol, moment)

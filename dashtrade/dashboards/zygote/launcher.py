@@ -12,6 +12,7 @@ from pathlib import Path
 
 #: The zygote hears nothing of the server's environment except what Python itself needs.
 PASSED_ON = (
+    "DASHTRADE_LOG_FORMAT",
     "PATH",
     "HOME",
     "LANG",

@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dashtrade.dashboards.zygote import child, warm
@@ -78,7 +79,7 @@ class Zygote:
             self.retry_without(name)
         settle()
         if not self.waiting:
-            say(f"all modules are in, pid {self.pid}")
+            say(f"all modules are in, pid {self.pid}", "info")
 
     def _rehearse(self, name: str) -> None:
         """Work that may compile for a long time: a child does it first and leaves the result on disk, so that no page
@@ -155,8 +156,14 @@ class Zygote:
             os._exit(code)  # never the zygote's own exit handlers
 
 
-def say(text: str) -> None:
-    print(f"zygote: {text}", file=sys.stderr, flush=True)
+def say(text: str, level: str = "warning") -> None:
+    """A line as the other processes log it, without what their logging would import before the fork."""
+    now, event = datetime.now(UTC), f"Warm process: {text}"
+    if os.environ.get("DASHTRADE_LOG_FORMAT") == "json":
+        line = json.dumps({"event": event, "level": level, "timestamp": now.isoformat(), "process": "dashboards"})
+    else:
+        line = f"{now:%H:%M:%S} {level.upper():<7} {event}"
+    print(line, file=sys.stderr, flush=True)
 
 
 def settle() -> None:
@@ -194,7 +201,7 @@ def main(path: str, modules: str, skipped: str = "") -> None:
     settle()
     waiting = [name for name in modules.split(",") if name and name not in refused]
     zygote = Zygote(path, waiting, again_without)
-    say(f"ready in {time.perf_counter() - begin:.1f} s, pid {zygote.pid}")
+    say(f"ready in {time.perf_counter() - begin:.1f} s, pid {zygote.pid}", "info")
     zygote.serve()
 
 
