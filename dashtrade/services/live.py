@@ -242,12 +242,11 @@ class LivePoller:
         before = {key for key in self._streamed if key[0] == source}
         if bool(alive) != bool(before):
             log.info("Live prices come from the stream" if alive else "Live prices are polled", source=source)
-        if source not in self._failing:
-            for key in before - alive:
-                self._due.pop(key, None)
-            # The newest trade is here already; the poll that is due would bring an older one.
-            for key in alive - before:
-                self._due[key] = moment.timestamp() + STREAMED_CADENCE
+        for key in (before - alive) - self._failing.keys():
+            self._due.pop(key, None)
+        # The newest trade is here already; the poll that is due would bring an older one.
+        for key in (alive - before) - self._failing.keys():
+            self._due[key] = moment.timestamp() + STREAMED_CADENCE
         self._streamed = (self._streamed - before) | alive
         return len(trades)
 
