@@ -77,6 +77,9 @@ def rehearse(
     position_size: Annotated[float, typer.Option(min=1, help="Dollars for each entry.")] = 1000.0,
     source: Annotated[str | None, typer.Option(help="Price source; else the one in the settings.")] = None,
     url: Annotated[str | None, typer.Option(help="Address of the webhook; default: the one of this machine.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", help="Whose bot page shows it afterwards; else a user made for it.")
+    ] = None,
 ) -> None:
     """Play history through webhook, trader and simulator, and compare the ledger with the strategy's backtest.
 
@@ -88,6 +91,7 @@ def rehearse(
 
     from dashtrade.backtest.request import Cash, Costs
     from dashtrade.bootstrap import market, runtime
+    from dashtrade.cli.bot import _user_id
     from dashtrade.cli.simulator import _call
     from dashtrade.services import bot_rehearsal
     from dashtrade.services.backtests import RunRequest
@@ -102,7 +106,8 @@ def rehearse(
     alerts = [m for m in script.moments if m.alert is not None]
     typer.echo(f"{len(script.moments)} bars of {script.symbol}, {len(alerts)} alerts.")
     _call("POST", "/sim/clock", {"at": script.moments[0].time.isoformat(), "rate": 1})
-    cast = bot_rehearsal.hire(made.uow, script, Decimal(str(position_size)))
+    owner = None if user is None else _user_id(made.uow(), user)
+    cast = bot_rehearsal.hire(made.uow, script, Decimal(str(position_size)), strategy, owner)
     try:
         with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
             for moment in script.moments:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+MOST_HELD = 20.0
+"""Seconds after which a page's first results go out even where no browser has said that it drew the page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -26,6 +29,42 @@ def outcome_of(work: Callable[[Post], Any], post: Post) -> Outcome:
         return Outcome(value=work(post))
     except Exception as error:  # noqa: BLE001 - the edge of the thread: handed to the page's guard, which logs it
         return Outcome(error=error)
+
+
+class Curtain:
+    """Holds calls back until the browser has drawn the page.
+
+    The browser asks for the state of all widgets, then makes them; what a widget sends in between is lost, and since it
+    is not sent twice the page would show old values until they change. Down only in a page that was opened.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[Callable[[], None]] | None = None
+
+    def lower(self, seconds: float = MOST_HELD) -> None:
+        """Holds back from now on, at most so long; needs a running event loop, and does nothing without one."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._held = []
+        loop.call_later(seconds, self.rise)
+
+    def rise(self) -> None:
+        """What was held back happens now, in its order, and later calls at once."""
+        held, self._held = self._held or [], None
+        for call in held:
+            call()
+
+    def call(self, call: Callable[[], None]) -> None:
+        if self._held is None:
+            call()
+        else:
+            self._held.append(call)
+
+
+_curtain = Curtain()
+hold_back, drawn = _curtain.lower, _curtain.rise
 
 
 class Background(Protocol):
@@ -49,7 +88,7 @@ def in_thread(work: Callable[[Post], Any], done: Callable[[Outcome], None]) -> N
 
     def post(call: Callable[[], None]) -> None:
         try:
-            loop.call_soon_threadsafe(call)
+            loop.call_soon_threadsafe(_curtain.call, call)
         except RuntimeError:
             return  # the page was closed while the work ran: nobody is left to tell
 

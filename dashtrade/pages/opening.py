@@ -6,6 +6,7 @@ from IPython.display import display
 
 from dashtrade.errors import Forbidden
 from dashtrade.pages import formats, palette
+from dashtrade.pages.background import hold_back
 from dashtrade.pages.context import PageContext
 from dashtrade.pages.guard import describe, log_to_process_stderr
 from dashtrade.pages.registry import PAGES
@@ -24,6 +25,7 @@ def build(slug: str, context: PageContext) -> object:
 
 def show(slug: str) -> None:
     log_to_process_stderr()
+    hold_back()
     try:
         widget = build(slug, PageContext.from_environment())
     except Exception as error:  # noqa: BLE001 - the edge of the page: describe() logs what is not expected

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from dashtrade.bots.performance import Pair, PricedFill, match_fills
 from dashtrade.db.tables.trading import ExecutionRow, IntentRow, LotClosingRow
+from dashtrade.domain.bot_views import BotView
 from dashtrade.domain.bots import BotTimeframe
 from dashtrade.domain.strategy import Strategy
 from dashtrade.errors import InvalidInput
@@ -79,7 +80,8 @@ def bot_performance(
     end: datetime | None = None,
     source: str | None = None,
 ) -> BotPerformance:
-    """Compare over ``start`` … ``end`` (UTC), by default from the bot's creation to now.
+    """Compare over ``start`` … ``end`` (UTC), by default to now from the bot's creation, or from the day of its first
+    fill where that was before: a rehearsal trades on bars of the past.
 
     Raises NotFound for a bot of somebody else, InvalidInput where the bot names no strategy or its bar length has no
     prices, SourceError where bars cannot be had.
@@ -97,7 +99,7 @@ def bot_performance(
             "timeframe", f"there are no bars of {bot.config.timeframe.value}.", allowed=[t.value for t in _BARS]
         )
     interval, length = _BARS[bot.config.timeframe]
-    start, end = start or bot.created_at, end or datetime.now(UTC)
+    start, end = start or _beginning(uow, user_id, bot), end or datetime.now(UTC)
     strategy: Strategy | str = name if name in PRESETS else load_strategy(uow, user_id, name)
     request = RunRequest(
         strategy=strategy,
@@ -127,6 +129,15 @@ def bot_performance(
         bot_id, bot.config.symbol, name, start, end, tuple(pairs), tuple(missed), tuple(extra), pnl,
         fmean(slippage) if slippage else None, median(slippage) if slippage else None,
     )  # fmt: skip
+
+
+def _beginning(uow: UnitOfWork, user_id: int, bot: BotView) -> datetime:
+    query = select(func.min(ExecutionRow.executed_at))
+    with working(uow) as work:
+        first = work.session.scalar(query.where(ExecutionRow.user_id == user_id, ExecutionRow.bot_id == bot.id))
+    if first is None or first > bot.created_at:
+        return bot.created_at
+    return first.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _of_bot(

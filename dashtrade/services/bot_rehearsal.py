@@ -2,7 +2,8 @@
 
 The simulator's clock and prices are moved through history bar by bar, so that months pass in seconds. At the open of
 the bar where the backtest fills, the alert of the signal before it is sent to the webhook as TradingView would, and the
-trader does the rest. Each rehearsal has a user and an account of its own, which stay for looking at, switched off.
+trader does the rest. A rehearsal has a user and an account of its own, or a bot of a user who is named, whose page then
+shows it; what was traded stays for looking at, switched off.
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The rehearsal's own user, bot and token."""
+    """Whose bot plays, and with which token. ``extra_user``: the user was made for it."""
 
     user_id: int
     username: str
     bot_id: int
     token: str
+    extra_user: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,28 +148,42 @@ def _moments(
         before = closed
 
 
-def hire(uow: Callable[[], UnitOfWork], script: Script, position_size: Decimal) -> Cast:
-    """A user who cannot sign in, with a bot and a token. Limits are off, since the backtest has none."""
+def hire(
+    uow: Callable[[], UnitOfWork], script: Script, position_size: Decimal, strategy: str, user_id: int | None = None
+) -> Cast:
+    """A bot of this user, or of a new one who cannot sign in, with a token. Limits are off, since the backtest has
+    none."""
+    extra = user_id is None
+    username = ""
+    if user_id is None:
+        user_id, username = _extra_user(uow)
+    request = NewBot(
+        script.symbol, script.timeframe, position_size, session_rule=SessionRule.REGULAR, is_active=True,
+        risk_limit_percent=None, max_orders_per_day=None, strategy_name=strategy,
+    )  # fmt: skip
+    bot = bots.create_bot(uow(), user_id, request)
+    token = bots.create_token(uow(), user_id, bot_id=bot.id, label="rehearsal").secret
+    return Cast(user_id, username, bot.id, token, extra)
+
+
+def _extra_user(uow: Callable[[], UnitOfWork]) -> tuple[int, str]:
     username = f"rehearsal-{datetime.now(UTC):%y%m%d%H%M%S}-{secrets.token_hex(2)}"
     with uow() as work:
         nobody = "!"  # no password has this hash
         user = UserRow(username=username, email=f"{username}@rehearsal.invalid", password_hash=nobody, role="user")
         work.session.add(user)
         work.commit()
-        user_id = user.id
-    request = NewBot(
-        script.symbol, script.timeframe, position_size, session_rule=SessionRule.REGULAR, is_active=True,
-        risk_limit_percent=None, max_orders_per_day=None,
-    )  # fmt: skip
-    bot = bots.create_bot(uow(), user_id, request)
-    return Cast(user_id, username, bot.id, bots.create_token(uow(), user_id, bot_id=bot.id).secret)
+        return user.id, username
 
 
 def dismiss(uow: Callable[[], UnitOfWork], cast: Cast) -> None:
-    """Switch everything off; what was traded stays in the books."""
+    """Switch off what was made for it; what was traded stays in the books."""
     bots.set_bot_active(uow(), cast.user_id, cast.bot_id, False)
     for token in bots.list_tokens(uow(), cast.user_id):
-        bots.revoke_token(uow(), cast.user_id, token.id)
+        if token.bot_id == cast.bot_id:
+            bots.revoke_token(uow(), cast.user_id, token.id)
+    if not cast.extra_user:
+        return
     with uow() as work:
         work.session.get_one(UserRow, cast.user_id).is_active = False
         work.commit()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dashtrade.errors import InvalidInput
+from dashtrade.pages import background
 from dashtrade.pages.background import every, in_thread
 from dashtrade.pages.guard import Message, describe, sentence
 from dashtrade.pages.model import Job, PageModel
@@ -194,3 +195,26 @@ def test_a_beat_goes_on_until_it_is_stopped() -> None:
         return count
 
     assert asyncio.run(scene()) >= 3
+
+
+def test_results_wait_until_the_browser_has_drawn_the_page() -> None:
+    async def opened() -> list[list[str]]:
+        curtain, seen, looks = background.Curtain(), [], []
+        curtain.lower(60)
+        curtain.call(lambda: seen.append("first"))
+        curtain.call(lambda: seen.append("second"))
+        looks.append(list(seen))
+        curtain.rise()
+        curtain.call(lambda: seen.append("third"))
+        looks.append(list(seen))
+        curtain.lower(0)
+        curtain.call(lambda: seen.append("late"))
+        while "late" not in seen:
+            await asyncio.sleep(0)
+        return looks
+
+    assert asyncio.run(opened()) == [[], ["first", "second", "third"]]
+    curtain, seen = background.Curtain(), []
+    curtain.lower()  # without a loop nothing would ever let it up
+    curtain.call(lambda: seen.append("at once"))
+    assert seen == ["at once"]

@@ -124,7 +124,7 @@ def told_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
         made_up = event.simulated or (quote is not None and quote.simulated)
         rows.append({
             "id": event.id, "name": f"{event.symbol}, {event.condition}", "told": event.triggered_at,
-            "symbol": event.symbol, "condition": event.condition,
+            "symbol": event.symbol, "condition": _spoken(known, each.kind, event.condition),
             "close": close, "now": now, "since": None if now is None or not close else (now / close - 1) * 100,
             "sent": sent, "bar": event.bar_time, "values": values_text(event.values), "missed": event.missed or None,
             "data": "SIMULATED" if made_up else "market",
@@ -133,6 +133,12 @@ def told_rows(seen: Overview, known: Mapping[str, Kind]) -> list[dict[str, Any]]
             "actions": [action("again", "Send again")] if any(s.state in AGAIN for s in each.sent) else [],
         })  # fmt: skip
     return rows
+
+
+def _spoken(known: Mapping[str, Kind], kind: str, label: str) -> str:
+    """A rule without a name is labelled by kind and text; those are said in words, a name as it is."""
+    start = kind.replace("_", " ")
+    return in_words(known, kind, label[len(start) :].strip()) if label.startswith(start) else label
 
 
 def _chart(symbol: str, interval: str, source: str) -> dict[str, str] | None:

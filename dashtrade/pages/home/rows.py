@@ -171,7 +171,7 @@ def alert_rows(o: Overview) -> Iterator[dict[str, Any]]:
         event = told_one.event
         yield {
             "id": event.id, "time": event.triggered_at, "symbol": link(event.symbol, analysis(event.symbol)),
-            "condition": event.detail or event.condition, "close": told_one.close,
+            "condition": event.condition, "close": told_one.close,
         }  # fmt: skip
 
 
@@ -206,7 +206,15 @@ def told(quote: Quote) -> str:
     """The source, and its delay where it has one."""
     if quote.simulated:
         return "simulated"
-    return f"{quote.source}, {quote.delay_seconds // 60} min delayed" if quote.delay_seconds else quote.source
+    return f"{quote.source}, {age(quote.delay_seconds)}" if quote.delay_seconds >= 60 else quote.source
+
+
+def age(seconds: float) -> str:
+    """How late a price is, in the unit that says it shortest."""
+    minutes = int(seconds // 60)
+    if minutes < 120:
+        return f"{minutes} min delayed"
+    return f"{minutes // 60} h old" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days old"
 
 
 def _signed(name: str, value: Any, help_text: str, *, note: str = "") -> Card:

@@ -46,7 +46,7 @@ class PortfolioView(PageView):
         self.symbols = w.Text(placeholder="AAPL, MSFT")
         self.notes = w.Text(placeholder="why you watch it")
         self.add = w.Button(description="Add", button_style="primary")
-        self.upload = w.FileUpload(accept=".csv,.txt", multiple=False, description="Import CSV")
+        self.upload = styled(w.FileUpload(accept=".csv,.txt", multiple=False, description="Import CSV"), "dt-upload")
         self.sample = w.Button(description="Start with sample shares")
         self.watch = DataTable(rows.WATCH, caption="Watchlist", filename="watchlist", empty=rows.NOTHING_WATCHED)
         self.chosen = w.Dropdown(options=[(EVERYTHING, "")])

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import anywidget
 import traitlets as t
 
+from dashtrade.pages.background import drawn
 from dashtrade.pages.formats import formats
 from dashtrade.pages.palette import DEFAULT, chosen
 from dashtrade.pages.widgets.static_text import static_text
@@ -34,6 +35,11 @@ class PageShell(anywidget.AnyWidget):
         # the default's colours are those of the style sheet
         pairs = {} if colours.key == DEFAULT else {"up": list(colours.up), "down": list(colours.down)}
         super().__init__(palette=pairs, palette_key=colours.key, **{"zone": formats().zone, **traits})
+        self.on_msg(self._receive)
+
+    def _receive(self, _widget: object, content: object, _buffers: object) -> None:
+        if isinstance(content, dict) and content.get("type") == "drawn":
+            drawn()
 
     def toast(self, text: str, kind: Literal["info", "success", "error"] = "info") -> None:
         """A short notice in the corner that goes away by itself: for what needs no answer."""

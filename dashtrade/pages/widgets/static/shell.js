@@ -36,6 +36,7 @@ function render({ model, el }) {
   document.addEventListener("visibilitychange", seen);
   if (model.get("query")) address();
   title(); seen();
+  model.send({ type: "drawn" });
   const palette = () => {
     const root = document.documentElement, style = root.style, colours = model.get("palette"), dark = root.dataset.theme === "dark";
     root.dataset.dtPalette = model.get("palette_key");

@@ -108,7 +108,7 @@ function render({ model, el }) {
     const top = make("tr");
     columns.forEach((c) => {
       const th = make("th", isNumber(c.kind) ? "dt-num" : ""); th.scope = "col";
-      if (c.kind === "actions") { th.append(make("span", "dt-sr", c.label || "Actions")); top.append(th); return; }
+      if (c.kind === "actions") { th.className = "dt-act"; th.append(make("span", "dt-sr", c.label || "Actions")); top.append(th); return; }
       const mine = sort.replace(/^-/, "") === c.key, down = sort.startsWith("-");
       th.setAttribute("aria-sort", mine ? (down ? "descending" : "ascending") : "none");
       const b = make("button", "", c.label + (mine ? (down ? " ↓" : " ↑") : "")); b.type = "button"; if (c.help) b.title = c.help;
@@ -121,8 +121,9 @@ function render({ model, el }) {
       columns.forEach((c) => {
         const value = r[c.key], td = make("td", isNumber(c.kind) ? "dt-num" : "");
         td.dataset.label = c.label;
-        if (c.kind === "actions") { td.className = "dt-actions"; (value || []).forEach((a) => button(td, r, a)); tr.append(td); return; }
+        if (c.kind === "actions") { const all = make("div", "dt-actions"); td.className = "dt-act"; (value || []).forEach((a) => button(all, r, a)); td.append(all); tr.append(td); return; }
         const text = formatter(c, words)(value);
+        if (text.length > 40) td.title = text; // what is cut is read on hover
         if (c.kind === "signed" && typeof value === "number") td.append(make("span", value > 0 ? "dt-up" : value < 0 ? "dt-down" : "", (value > 0 ? "▲ " : value < 0 ? "▼ " : "") + text));
         else if (c.kind === "badge") td.append(make("span", "dt-badge dt-badge-" + String((r.tones || {})[c.key] || "plain").replace(/[^a-z]/g, ""), text));
         else if (c.kind === "spark") { if (value?.length > 1) td.append(spark(value)); else td.textContent = "–"; }
@@ -140,6 +141,7 @@ function render({ model, el }) {
       return tr;
     });
     if (!shown.length) { const tr = make("tr"), td = make("td", "dt-empty", filter.value ? "No row matches the filter." : model.get("empty")); td.colSpan = Math.max(1, columns.length); tr.append(td); shown.push(tr); }
+    root.classList.toggle("dt-none", !rows.length);
     const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     body.replaceChildren(...shown);
     if (focused) [...body.querySelectorAll("button")].find((b) => b.getAttribute("aria-label")?.replace("Confirm: ", "") === focused.replace("Confirm: ", ""))?.focus();
