@@ -117,11 +117,13 @@ def bot_performance(
     )
     orders = backtest(build(request, fetch(market, request))).orders
     columns = (orders[name] for name in ("time", "side", "price", "qty"))
-    expected = [
-        PricedFill(time.to_pydatetime(), str(side).lower(), float(price), float(qty))
+    found = [
+        PricedFill(
+            opening(bot.config.symbol, time.to_pydatetime(), length), str(side).lower(), float(price), float(qty)
+        )
         for time, side, price, qty in zip(*columns, strict=True)
-        if start <= time <= end
     ]
+    expected = [fill for fill in found if start <= fill.time <= end]
     actual, pnl = _of_bot(uow, user_id, bot_id, start, end)
     pairs, missed, extra = match_fills(expected, actual, within=length)
     slippage = [pair.slippage_bps for pair in pairs]
@@ -129,6 +131,16 @@ def bot_performance(
         bot_id, bot.config.symbol, name, start, end, tuple(pairs), tuple(missed), tuple(extra), pnl,
         fmean(slippage) if slippage else None, median(slippage) if slippage else None,
     )  # fmt: skip
+
+
+def opening(symbol: str, start: datetime, length: timedelta) -> datetime:
+    """When a bar's open is traded: a day's bar is named by its date and opens with the exchange."""
+    if length < timedelta(days=1):
+        return start.astimezone(UTC)
+    from dashtrade.data.sessions import ExchangeHours
+
+    hours = ExchangeHours()
+    return start if hours.is_open(symbol, start) else hours.next_open(symbol, start)
 
 
 def _beginning(uow: UnitOfWork, user_id: int, bot: BotView) -> datetime:

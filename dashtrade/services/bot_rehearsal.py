@@ -26,7 +26,7 @@ from dashtrade.domain.bots import BotTimeframe, SessionRule
 from dashtrade.errors import InvalidInput
 from dashtrade.services import bots
 from dashtrade.services.backtests import Market, RunRequest, build, fetch
-from dashtrade.services.bot_performance import _BARS
+from dashtrade.services.bot_performance import _BARS, opening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,22 +106,13 @@ def write_script(market: Market, request: RunRequest) -> Script:
         raise InvalidInput("period", f"{len(frame)} bars are too many; rehearse at most {MOST_BARS}.")
     orders = backtest(build(request, frames)).orders
     length = _BARS[timeframe][1]
-    at = {start: _opening(symbol, start, length) for start in (m.to_pydatetime() for m in frame.index)}
+    at = {start: opening(symbol, start, length) for start in (m.to_pydatetime() for m in frame.index)}
     columns = (orders[name] for name in ("time", "side", "price", "qty"))
     fills = [
         PricedFill(at[t.to_pydatetime()], str(side).lower(), float(price), float(qty))
         for t, side, price, qty in zip(*columns, strict=True)
     ]
     return Script(symbol, timeframe, length, tuple(_moments(symbol, timeframe, frame, at, fills)), tuple(fills))
-
-
-def _opening(symbol: str, start: datetime, length: timedelta) -> datetime:
-    """When a bar's open is traded: a day's bar is named by its date and opens with the exchange."""
-    if length < timedelta(days=1):
-        return start.astimezone(UTC)
-    from dashtrade.data.sessions import ExchangeHours
-
-    return ExchangeHours().next_open(symbol, start - timedelta(minutes=1))
 
 
 def _moments(

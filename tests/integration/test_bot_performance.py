@@ -61,7 +61,9 @@ def test_a_bot_against_its_backtest(engine: Engine, make_user: Callable[..., Use
     found = bot_performance(UnitOfWork(engine), Bars(), user, bot.id, **days)  # type: ignore[arg-type]
     assert [(pair.expected.price, pair.actual.price) for pair in found.pairs] == [(120.0, 120.12)]
     assert found.mean_slippage_bps == pytest.approx(10)
-    assert [(fill.side, fill.time) for fill in found.missed] == [("sell", START + timedelta(days=7))]
+    assert [(fill.side, fill.time) for fill in found.missed] == [
+        ("sell", START + timedelta(days=7, hours=13, minutes=30))
+    ]
     assert [fill.price for fill in found.extra] == [1.0]
     assert found.sentence.startswith("Of 2 fills of the backtest the bot had 1 and missed 1; 1 of its own")
     with pytest.raises(NotFound):

@@ -108,8 +108,8 @@ COMPARED = (
     Column("matched", "Matched", "number", 0, help="Fills that both the backtest and the bot had"),
     Column("missed", "Missed", "number", 0, help="Fills of the backtest that the bot never had"),
     Column("extra", "Extra", "number", 0, help="Fills of the bot that the backtest knows nothing of"),
-    Column("mean", "Slippage bps", "signed", 1, help="On average, above zero where the bot did worse"),
-    Column("median", "Median bps", "signed", 1),
+    Column("mean", "Slippage bps", "number", 1, help="On average, above zero where the bot did worse"),
+    Column("median", "Median bps", "number", 1),
     Column("pnl", "Realised $", "signed"),
     Column("actions", "Actions", "actions"),
 )
@@ -119,7 +119,7 @@ FILLS = (
     Column("side", "Side", "badge"),
     Column("expected", "Backtest price", "money", 4, 2),
     Column("actual", "Bot price", "money", 4, 2),
-    Column("slippage", "Slippage bps", "signed", 1),
+    Column("slippage", "Slippage bps", "number", 1, help="Above zero where the bot did worse"),
     Column("delay", "Delay s", "number", 1, help="From the backtest's fill to the bot's"),
     Column("qty", "Quantity", "number", 9, 0),
 )

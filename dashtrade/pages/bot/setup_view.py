@@ -36,9 +36,9 @@ RISK_LIMITS = (
     FieldSpec("max_position_size", "Largest position $", "decimal", None, 1, optional=True),
     FieldSpec("max_drawdown", "Largest drawdown $", "decimal", None, 1, optional=True,
               help="So far below its best result the bot is switched off"),
-    FieldSpec("risk_limit_percent", "Risk limit % of equity", "decimal", 10, 0.1, 100,
+    FieldSpec("risk_limit_percent", "Risk limit % of equity", "decimal", 10, 0.1, 100, optional=True,
               help="No entry may use more of the account's equity than this"),
-    FieldSpec("max_orders_per_day", "Orders a day", "int", 200, 1, 100_000),
+    FieldSpec("max_orders_per_day", "Orders a day", "int", 200, 1, 100_000, optional=True),
     FieldSpec("cooldown_losses", "Pause after losses", "int", None, 1, 1000, optional=True,
               help="So many losses in a row pause the bot for an hour"),
 )  # fmt: skip
