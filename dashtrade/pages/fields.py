@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 from dashtrade.errors import InvalidInput
 
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 FieldKind = Literal["int", "float", "decimal", "text", "choice", "bool"]
 
 
@@ -42,6 +44,8 @@ class FieldSpec:
         return self._number(text)
 
     def _number(self, text: str) -> Any:
+        if "," in text and not _GROUPED.fullmatch(text):  # 1,5 is no fifteen
+            raise InvalidInput(self.label, f"{text[:40]!r} is not clear; write decimals with a point, such as 1.5.")
         try:
             number = Decimal(text.replace(",", "").replace("_", ""))
         except InvalidOperation:

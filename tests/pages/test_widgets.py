@@ -278,3 +278,11 @@ def test_the_shell_brings_the_chosen_colours(monkeypatch: pytest.MonkeyPatch) ->
     assert PageShell().zone == DataTable([]).formats["zone"] == "Asia/Tokyo"
     with pytest.raises(InvalidInput, match="is not a palette"):
         palette.use("pink")
+
+
+def test_a_comma_groups_thousands_or_is_refused() -> None:
+    field = FieldSpec("size", "Size", "float", 1.0)
+    assert [field.parse(text) for text in ("1,234.5", "1_000", "-2,000")] == [1234.5, 1000.0, -2000.0]
+    for text in ("1,5", "1,23", "12,3456", "1.234,5", ",5"):
+        with pytest.raises(InvalidInput, match="write decimals with a point"):
+            field.parse(text)
