@@ -1,136 +1,193 @@
-"""From GET to widgets drawn in Chromium: the analysis page cold, warm, and opened by several people at once; memory.
+"""From GET to widgets drawn in Chromium: the analysis page cold, warm, and opened by several people at once, against
+plain Voilà serving the same notebook in the same run.
 
-``python -m benchmarks.page_load [--people 10]``. It starts a server of its own on an embedded database with sample
-prices. Memory is read from /proc: PSS divides shared memory among its users, private is what ends with the page.
+``python -m benchmarks.page_load [--people 10] [--no-stock]``. It starts a server of its own on an embedded database
+with sample prices. Plain Voilà gets the same environment and no login; its template asks a foreign host for an icon
+font, which is refused here at once, so that no network counts.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from dashboards_server import DashboardsServer, running_server
-from playwright.sync_api import Page, sync_playwright
+import httpx
+from dashboards_server import DashboardsServer, free_port, running_server
+from playwright.async_api import Browser as AsyncBrowser
+from playwright.async_api import async_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashtrade.db import migrate
 from dashtrade.db.embedded import EmbeddedPostgres
 from dashtrade.db.engine import make_engine
 
-DRAWN = "#rendered_cells canvas"
+APPS = Path(__file__).resolve().parent.parent / "apps"
+#: The price chart says so once it has drawn its bars.
+DRAWN = ".dt-chart[data-ready='1']:not([data-bars='0'])"
+BUILT = "#rendered_cells.dt-ready .dt-chart canvas"
 FLAGS = ["--no-sandbox", "--disable-gpu"]
+ADDRESS = "analysis?symbol=AAPL"
+ROUNDS = 4
 
 
-def sign_in(page: Page, server: DashboardsServer, name: str) -> None:
-    page.goto(server.url + "login")
-    page.fill("#username", name)
-    page.fill("#password", server.password)
-    page.click("form.dt-card button[type=submit]")
-    page.wait_for_selector(".dt-nav")
+@contextmanager
+def database(folder: Path) -> Iterator[str]:
+    """Address of a new database with the whole schema."""
+    server = EmbeddedPostgres(folder / "database", durable=False).start()
+    try:
+        engine = make_engine(server.url())
+        migrate.upgrade(engine)
+        engine.dispose()
+        yield server.url()
+    finally:
+        server.stop()
+
+
+def ready(server: DashboardsServer) -> None:
+    """Wait until the warm process has everything in: what a server is like minutes after its start."""
+    deadline = time.monotonic() + 120
+    while "all modules are in" not in server.log_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def signed_in(browser: Browser, server: DashboardsServer, name: str) -> Page:
+    page = browser.new_page(viewport={"width": 1366, "height": 800})
+    with server.with_session(name) as client:
+        token = client.cookies["dashtrade_session"]
+    page.context.add_cookies([{"name": "dashtrade_session", "value": token, "url": server.url}])
+    return page
 
 
 def load(page: Page, address: str) -> float:
-    """Seconds from the GET to the first chart's canvas."""
+    """Seconds from the GET to the price chart with its bars."""
     began = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.wait_for_selector(DRAWN, timeout=120_000)
+    page.wait_for_selector(DRAWN, timeout=120_000, state="attached")
     return time.perf_counter() - began
 
 
-def crowd(server: DashboardsServer, number: int) -> list[float]:
-    """So many people open the page in the same moment, each with a browser context of their own."""
-    times: list[float] = []
-    gate = threading.Barrier(number)
-
-    def one(which: int) -> None:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-            page = browser.new_page()
-            with server.with_session(f"user{which}") as client:
-                token = client.cookies["dashtrade_session"]
-            page.context.add_cookies([{"name": "dashtrade_session", "value": token, "url": server.url}])
-            page.goto(server.url + "login", wait_until="commit")
-            gate.wait()
-            times.append(load(page, server.url + "analysis?symbol=AAPL"))
-            browser.close()
-
-    threads = [threading.Thread(target=one, args=(which,)) for which in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def several(page: Page, address: str) -> list[float]:
+    times = []
+    for _ in range(ROUNDS):
+        page.goto("about:blank")
+        time.sleep(1.5)  # the page before has ended its kernel
+        times.append(load(page, address))
     return times
 
 
-def memory(pid: int) -> dict[str, float]:
-    """PSS and private memory of one process, MB."""
-    found = {"Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        name, _, rest = line.partition(":")
-        if name in found:
-            found[name] = int(rest.split()[0])
-    return {"pss_mb": found["Pss"] / 1024, "private_mb": (found["Private_Clean"] + found["Private_Dirty"]) / 1024}
+def crowd(server: DashboardsServer, number: int) -> list[float]:
+    """So many people open the page in the same moment, in one browser with a context for each."""
+
+    async def one(browser: AsyncBrowser, name: str, gate: asyncio.Barrier) -> float:
+        with server.with_session(name) as client:
+            token = client.cookies["dashtrade_session"]
+        context = await browser.new_context()
+        await context.add_cookies([{"name": "dashtrade_session", "value": token, "url": server.url}])
+        page = await context.new_page()
+        await gate.wait()
+        began = time.perf_counter()
+        await page.goto(server.url + ADDRESS, wait_until="commit")
+        # the canvas, not its bars: a browser gives no frames to the contexts that are not in front
+        await page.wait_for_selector(BUILT, timeout=120_000, state="attached")
+        return time.perf_counter() - began
+
+    async def everybody() -> list[float]:
+        gate = asyncio.Barrier(number)
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            times = await asyncio.gather(*(one(browser, f"user{which}", gate) for which in range(number)))
+            await browser.close()
+            return list(times)
+
+    return asyncio.run(everybody())
 
 
-def kernels_of(server: DashboardsServer) -> list[int]:
-    """Processes of open pages: the grandchildren of the server, below the zygote."""
-    import psutil
+@contextmanager
+def plain_voila(folder: Path, database_url: str) -> Iterator[str]:
+    """Voilà as it comes, with the notebooks of the pages; the address of its pages."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "DASHTRADE_DATA_DIR": str(folder / "plain"),
+        "DASHTRADE_SOURCES": "sample",
+        "DASHTRADE_USER_ID": "1",
+        "DASHTRADE_USERNAME": "ada",
+        "DASHTRADE_ROLE": "user",
+    }
+    command = [sys.executable, "-m", "voila", str(APPS), f"--port={port}", "--no-browser", "--Voila.ip=127.0.0.1"]
+    with (folder / "voila.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}/voila/"
+        for _ in range(600):
+            try:
+                httpx.get(url, timeout=2)
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield url + "render/"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
 
-    zygotes = psutil.Process(server.process.pid).children()
-    return [child.pid for zygote in zygotes for child in zygote.children()]
+
+def seconds(times: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(times), "best": min(times), "worst": max(times)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--people", type=int, default=10)
-    people = parser.parse_args().people
+    parser.add_argument("--no-stock", action="store_true")
+    options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryDirectory(prefix="dashtrade-bench-") as name:
+    result: dict[str, object] = {"load_before": os.getloadavg()[0]}
+    with tempfile.TemporaryDirectory(prefix="dashtrade-bench-") as name, database(Path(name)) as url:
         folder = Path(name)
-        database = EmbeddedPostgres(folder / "database", durable=False).start()
-        try:
-            engine = make_engine(database.url())
-            migrate.upgrade(engine)
-            engine.dispose()
-            users = {"ada": "user", **{f"user{which}": "user" for which in range(people)}}
-            with running_server(database.url(), folder, users=users) as server, sync_playwright() as playwright:
+        users = {"ada": "user", **{f"user{which}": "user" for which in range(options.people)}}
+        with running_server(url, folder, users=users) as server:
+            with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-                page = browser.new_page()
-                sign_in(page, server, "ada")
-                cold = load(page, server.url + "analysis?symbol=AAPL")
-                warm = []
-                for _ in range(5):
-                    page.goto("about:blank")
-                    time.sleep(2)
-                    warm.append(load(page, server.url + "analysis?symbol=AAPL"))
-                time.sleep(3)
-                open_pages = [memory(pid) for pid in kernels_of(server)]
+                page = signed_in(browser, server, "ada")
+                result["cold_s"] = load(page, server.url + ADDRESS)
+                ready(server)
+                warm = several(page, server.url + ADDRESS)
+                result["warm_s"] = seconds(warm)
+                page.goto("about:blank")
+                if not options.no_stock:
+                    with plain_voila(folder, url) as plain:
+                        other = browser.new_page(viewport={"width": 1366, "height": 800})
+                        other.route(lambda address: "127.0.0.1" not in address, lambda route: route.abort())
+                        first = load(other, f"{plain}analysis.ipynb?symbol=AAPL")
+                        stock = several(other, f"{plain}analysis.ipynb?symbol=AAPL")
+                        result["stock_first_s"], result["stock_s"] = first, seconds(stock)
+                        result["warm_to_stock"] = statistics.median(warm) / statistics.median(stock)
                 browser.close()
-                result = {
-                    "cold_s": cold,
-                    "warm_s": {"median": statistics.median(warm), "best": min(warm), "worst": max(warm)},
-                    "memory_of_open_pages": open_pages,
-                }
-            if people:
-                with running_server(database.url(), folder, users={}) as server:
-                    time.sleep(15)  # the zygote is ready
-                    together = crowd(server, people)
-                    result["together_s"] = {
-                        "people": people,
-                        "median": statistics.median(together),
-                        "worst": max(together),
-                    }
-            print(json.dumps(result, indent=1))
-        finally:
-            database.stop()
+            if options.people:
+                # a thread, since this one has had an event loop of playwright's
+                together: list[float] = []
+                thread = threading.Thread(target=lambda: together.extend(crowd(server, options.people)))
+                thread.start()
+                thread.join()
+                if together:
+                    result["together_s"] = {"people": options.people, **seconds(together)}
+    result["load_after"] = os.getloadavg()[0]
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ TEXTS = {
     500: ErrorText("Something went wrong", "It has been logged. Try again; if it stays, tell the administrator."),
     503: ErrorText("The database cannot be reached", "Try again in a moment; the administrator can start it."),
 }
+#: Errors that may be over in a moment.
+PASSING = (429, 500, 503)
 TOO_MANY_PAGES = {
     "user": ErrorText("You have many pages open", "Close one of them, then reload this one."),
     "total": ErrorText("The server is full", "Many pages are open at the moment. Try again in a few minutes."),
@@ -44,6 +46,12 @@ def error_text(status: int, error: BaseException | None = None) -> ErrorText:
     if status == 429 and isinstance(error, web.HTTPError) and error.log_message in TOO_MANY_PAGES:
         return TOO_MANY_PAGES[error.log_message]
     return TEXTS.get(status) or TEXTS[500 if status >= 500 else 400]
+
+
+def retry_address(status: int, request: Any) -> str:
+    """The same address once more where that may help: the way to one's pages would end the same way."""
+    again = status in PASSING and request.method == "GET" and not request.uri.startswith("//")
+    return str(request.uri) if again else ""
 
 
 class Screens:
@@ -72,7 +80,16 @@ class Screens:
             return
         handler.set_header("Content-Type", "text/html; charset=utf-8")
         handler.set_header("Content-Security-Policy", STRICT_POLICY)
-        handler.finish(self.screen("error.html", status=status_code, title=shown.title, text=shown.text, user=known))
+        handler.finish(
+            self.screen(
+                "error.html",
+                status=status_code,
+                title=shown.title,
+                text=shown.text,
+                user=known,
+                retry=retry_address(status_code, handler.request),
+            )
+        )
 
 
 def wants_json(handler: Any) -> bool:

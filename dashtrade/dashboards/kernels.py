@@ -75,12 +75,15 @@ class OwnedKernelManager(AsyncMappingKernelManager):
         page = getattr(handler, "page", None)
         if not isinstance(user, SignedIn) or page is None:  # only a page request starts kernels
             raise web.HTTPError(403)
-        await self._make_room(user)
+        # the place is taken before anything is waited for: a browser that opens its tabs again asks for several pages
+        # in one moment
+        ending = self._make_room(user)
         kernel_id = str(uuid.uuid4())
         self.owners[kernel_id] = Ownership(
             user.user_id, user.username, user.role, user.token, page.slug, time.monotonic()
         )
         try:
+            await self._end(ending)
             await super().start_kernel(
                 kernel_id=kernel_id, env=self._kernel_environment(env or {}, user, browser_zone(handler)), **kwargs
             )
@@ -104,14 +107,15 @@ class OwnedKernelManager(AsyncMappingKernelManager):
         )
         return {name: text.replace("\0", "") for name, text in values.items()}
 
-    async def _make_room(self, user: SignedIn) -> None:
-        """End the user's own forgotten pages when there are too many; refuse when all of them are in use."""
+    def _make_room(self, user: SignedIn) -> list[str]:
+        """The user's own forgotten pages that have to end when there are too many; nobody owns them any more. Refuses
+        when all of them are in use."""
         if len(self.owners) >= self.max_total:
             raise web.HTTPError(429, "total")
         mine = sorted((owner.since, key) for key, owner in self.owners.items() if owner.user_id == user.user_id)
         excess = len(mine) - self.max_per_user + 1
         if excess <= 0:
-            return
+            return []
         now = time.monotonic()
         forgotten = [
             key
@@ -122,7 +126,8 @@ class OwnedKernelManager(AsyncMappingKernelManager):
         if len(forgotten) < excess:
             raise web.HTTPError(429, "user")
         for key in forgotten[:excess]:
-            await self.shutdown_kernel(key, now=True)
+            del self.owners[key]
+        return forgotten[:excess]
 
     def remove_kernel(self, kernel_id: str) -> Any:
         self.owners.pop(kernel_id, None)

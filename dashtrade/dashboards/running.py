@@ -23,11 +23,13 @@ PARTS = (
 )  # fmt: skip
 #: Used by other processes only, or too large for the few pages that need them.
 LEFT_OUT = {"dashtrade.db.embedded", "dashtrade.db.migrate", "dashtrade.db.keeper", "dashtrade.data.alpaca"}
+FIRST_USES = ("sockets", "settings", "queries", "widgets")
 #: Libraries that those modules import on first use, and work that is the same for every page.
 EXTRAS = (
     "pyarrow.parquet", "pyarrow.dataset", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras",
     "sqlalchemy.orm:configure_mappers", "dashtrade.bootstrap", "yfinance", "exchange_calendars",
-    "dashtrade.data.sessions:calendar(XNYS)", "first-in-a-child dashtrade.dashboards.zygote.rehearsal:rehearse",
+    "dashtrade.data.sessions:calendar(XNYS)", *(f"dashtrade.dashboards.zygote.first_use:{what}" for what in FIRST_USES),
+    "first-in-a-child dashtrade.dashboards.zygote.rehearsal:rehearse",
 )  # fmt: skip
 
 

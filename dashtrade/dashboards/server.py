@@ -49,6 +49,8 @@ from dashtrade.services.endpoint import DASHBOARD_REQUESTS, DASHBOARD_SECONDS, P
 PACKAGE = Path(__file__).resolve().parent
 KERNEL_ID = r"(?P<kernel_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 BODY_LIMIT = 64 * 1024  # bytes: forms only
+#: Seconds until a connection that says nothing, or a form that never ends, is closed. Websockets have pings.
+SILENCE_LIMIT = 120
 MESSAGE_LIMIT = 16 * 1024 * 1024  # bytes: a file picked in an upload widget comes as one message
 #: Milliseconds. Jupyter looks for an answer just before it asks again, so that a limit of one interval would end every
 #: socket at the first look; a browser that is gone is noticed after three.
@@ -142,11 +144,17 @@ class Dashboards(Voila):
     def page_config(self, page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Called by Voilà for each page: what the template and its scripts know."""
         handler: Any = CallContext.get(CallContext.JUPYTER_HANDLER)
+        extensions = url_path_join(self.assets_url, "lab")
+        entries = [
+            url_path_join(extensions, each["name"], each["load"])
+            for each in page_config.get("federated_extensions", ())
+        ]
         return {
             **page_config,
             "fullStaticUrl": url_path_join(self.assets_url, "voila"),
-            "fullLabextensionsUrl": url_path_join(self.assets_url, "lab"),
-            "dashtrade": {**shell_context(handler, handler.page), "preload": []},
+            "fullLabextensionsUrl": extensions,
+            # what the front end asks for last is fetched first, while the kernel starts
+            "dashtrade": {**shell_context(handler, handler.page), "preload": entries},
         }
 
     # ------------------------------------------------------------------ doors
@@ -222,7 +230,13 @@ class Dashboards(Voila):
         given = self.options.settings
         local = given.host in ("127.0.0.1", "::1", "localhost")
         behind_proxy = given.behind_proxy or (given.secure_cookies and local)
-        server = ProxiedServer(self.app, xheaders=behind_proxy, max_body_size=BODY_LIMIT)
+        server = ProxiedServer(
+            self.app,
+            xheaders=behind_proxy,
+            max_body_size=BODY_LIMIT,
+            idle_connection_timeout=SILENCE_LIMIT,
+            body_timeout=SILENCE_LIMIT,
+        )
         try:
             server.listen(self.port, self.ip)
         except OSError as error:

@@ -74,7 +74,12 @@ class ProcessStderr(logging.StreamHandler):
 
 
 def log_to_process_stderr() -> None:
-    """Keeps log records off the page; called when a page opens, never at import."""
+    """Keeps log records off the page; called when a page opens, never at import.
+
+    The warm process has seen to that already: its kernels' records go into the server's log.
+    """
+    if logging.getLogger("dashtrade").handlers:
+        return
     if not any(isinstance(handler, ProcessStderr) for handler in log.handlers):
         log.addHandler(ProcessStderr())
         log.propagate = False

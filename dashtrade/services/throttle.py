@@ -2,7 +2,8 @@
 
 Wrong sign-ins are counted for the pair of account and address, for the address, and for the account. The last limit
 does not hold for an address from which the account has signed in lately, so an attack from elsewhere cannot keep the
-owner out. Unknown accounts are counted like known ones, and only a hash of what was typed is kept.
+owner out. Unknown accounts are counted like known ones, and only a hash of what was typed is kept. An IPv6 network of
+64 bits is one address.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from sqlalchemy import ColumnElement, delete, func, select
 
@@ -35,6 +37,17 @@ KEEP = timedelta(days=1)
 REGISTRATION = "open an account"  # no user name: it has blanks
 
 
+def place(address: str | None) -> str | None:
+    """What counts as one address: all of an IPv6 subscriber's network, who may use any of its 2**64 addresses."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ip_network((int(found) >> 64 << 64, 64)))
+
+
 def account_digest(name: str) -> bytes:
     return hashlib.sha256(name.strip().lower().encode("utf-8", "surrogatepass")).digest()
 
@@ -42,7 +55,7 @@ def account_digest(name: str) -> bytes:
 def seconds_to_wait(uow: UnitOfWork, name: str, address: str | None, now: datetime) -> int:
     """Seconds until the next try is allowed; 0: now."""
     account = LoginFailureRow.account_sha256 == account_digest(name)
-    here = LoginFailureRow.address == address
+    here = LoginFailureRow.address == place(address)
     waits = [_wait(uow, [account, here], PAIR, now), _wait(uow, [here], ADDRESS, now)] if address else []
     over = _wait(uow, [account], ACCOUNT, now)
     if over and not _is_known(uow, name, address, now):
@@ -51,14 +64,14 @@ def seconds_to_wait(uow: UnitOfWork, name: str, address: str | None, now: dateti
 
 
 def count_failure(uow: UnitOfWork, name: str, address: str | None, now: datetime) -> None:
-    uow.session.add(LoginFailureRow(account_sha256=account_digest(name), address=address, failed_at=now))
+    uow.session.add(LoginFailureRow(account_sha256=account_digest(name), address=place(address), failed_at=now))
 
 
 def forget_failures(uow: UnitOfWork, name: str, address: str | None) -> None:
     """After a good sign-in: this account's failures from this address no longer count."""
     uow.session.execute(
         delete(LoginFailureRow).where(
-            LoginFailureRow.account_sha256 == account_digest(name), LoginFailureRow.address == address
+            LoginFailureRow.account_sha256 == account_digest(name), LoginFailureRow.address == place(address)
         )
     )
 
@@ -102,7 +115,7 @@ def second_step_wait(uow: UnitOfWork, user_id: int, address: str | None, now: da
     """Seconds until the next code is looked at; 0: now. An address the user has signed in from lately keeps its own
     limit, so that somebody elsewhere who knows the password cannot keep the owner out."""
     account = LoginFailureRow.account_sha256 == account_digest(_second_step(user_id))
-    here = LoginFailureRow.address == address
+    here = LoginFailureRow.address == place(address)
     wait = _wait(uow, [account, here], SECOND_PAIR, now) if address else 0
     over = _wait(uow, [account], SECOND_ACCOUNT, now)
     if over and not _signed_in_from(uow, UserRow.id == user_id, address, now):
@@ -125,7 +138,7 @@ def _second_step(user_id: int) -> str:
 def count_try(uow: UnitOfWork, what: str, address: str, now: datetime | None = None) -> None:
     """One try of something that strangers may do; commits it. Raises TooManyAttempts like wrong sign-ins do."""
     now = now or datetime.now(UTC)
-    tries = LoginFailureRow.account_sha256 == account_digest(what), LoginFailureRow.address == address
+    tries = LoginFailureRow.account_sha256 == account_digest(what), LoginFailureRow.address == place(address)
     wait = _wait(uow, list(tries), PAIR, now)
     if wait:
         uow.rollback()

@@ -125,6 +125,14 @@ class TestThrottle:
         with pytest.raises(TooManyAttempts):
             accounts.authenticate(uow, "another", "wrong", address="10.0.0.1", now=NOW + timedelta(seconds=1))
 
+    def test_an_ipv6_network_is_one_address(self, uow):
+        for n in range(throttle.ADDRESS.failures):
+            self.fail(uow, 1, name=f"user{n}", address=f"2001:db8:1:2:{n:x}::1")
+        for address in ("2001:db8:1:2:ffff::9", "2001:0DB8:1:2::"):
+            with pytest.raises(TooManyAttempts):
+                accounts.authenticate(uow, "another", "wrong", address=address, now=NOW + timedelta(seconds=1))
+        self.fail(uow, 1, name="another", address="2001:db8:1:3::1", at=NOW + timedelta(seconds=1))
+
     def test_many_addresses_against_one_account_do_not_lock_its_owner_out(self, uow, make_user):
         make_user("ada")
         home = "192.0.2.1"

@@ -267,9 +267,11 @@ def test_too_many_pages_get_a_screen_that_says_so(guarded: DashboardsServer) -> 
             answer = client.get("hello")
             assert answer.status_code == 200
             kernels.append(kernel_of(answer.text))
-        refused = client.get("hello")
+        refused = client.get("hello", params={"symbol": '"><script>alert(7)</script>'})
         assert refused.status_code == 429
         assert "You have many pages open" in refused.text
+        assert '<a class="dt-primary" href="/hello?symbol=' in refused.text
+        assert "<script>alert" not in refused.text
         token = {"X-XSRFToken": client.cookies["_xsrf"]}
         for kernel_id in kernels:
             assert client.post(f"voila/api/shutdown/{kernel_id}", headers=token).status_code == 204

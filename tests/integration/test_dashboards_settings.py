@@ -20,6 +20,9 @@ from dashboards_server import (
     running_server,
     write_page,
 )
+from sqlalchemy import select
+
+from dashtrade.db.tables.accounts import AuditLogRow
 
 SIMPLE = "import ipywidgets\nfrom IPython.display import display\ndisplay(ipywidgets.Label(value='here'))"
 
@@ -59,6 +62,17 @@ def test_below_a_base_path_behind_https(postgres_url: str, tmp_path: Path, apps:
         assert '"baseUrl": "/desk/"' in text
         assert 'src="/desk/assets/' in text
         assert kernel_of(text)
+
+        # what a browser claims of its address is not believed, only what the proxy wrote last
+        headers = {
+            "Cookie": "; ".join(f"{n}={v}" for n, v in cookies.items()),
+            "X-Real-Ip": "198.51.100.1",
+            "X-Forwarded-For": "198.51.100.2, 203.0.113.9",
+        }
+        assert client.post("login", data={**form, "password": "wrong"}, headers=headers).status_code == 401
+        with server.database() as uow:
+            seen = uow.session.scalars(select(AuditLogRow.address).where(AuditLogRow.action == "login_failed")).all()
+        assert seen == ["203.0.113.9"]
 
         drop_database(database_url)  # and without its database the server says so
         page = client.get("hello", headers={"Cookie": session})

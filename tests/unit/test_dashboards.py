@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import time
 from pathlib import Path
 
 import pytest
 from dashboards_server import write_page
 from pydantic import SecretStr
+from tornado import web
+from tornado.httputil import HTTPServerRequest
 
 from dashtrade.dashboards.assets import AssetStore, assets_version
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
 from dashtrade.dashboards.environment import kernel_environment
-from dashtrade.dashboards.errors import error_text
+from dashtrade.dashboards.errors import error_text, retry_address
+from dashtrade.dashboards.identity import SignedIn
+from dashtrade.dashboards.kernels import OwnedKernelManager, Ownership
 from dashtrade.dashboards.login import own_path
 from dashtrade.dashboards.server import listen_problem
+from dashtrade.dashboards.zygote import lines
 from dashtrade.dashboards.zygote.warm import why_unsafe
 from dashtrade.domain.users import Role
 from dashtrade.settings import load_settings
@@ -188,3 +195,68 @@ def test_a_process_with_threads_must_not_fork() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+class _Shelf(OwnedKernelManager):
+    """A kernel manager whose kernels are names."""
+
+    running = frozenset({"a", "b", "c", "d", "not hers"})
+
+    def __contains__(self, kernel_id: object) -> bool:
+        return kernel_id in self.running
+
+
+def test_several_pages_opened_in_one_moment_each_end_a_forgotten_one() -> None:
+    manager, ada = _Shelf(max_per_user=4), SignedIn("ada", user_id=1)
+    now = time.monotonic()
+    for name in sorted(manager.running):
+        owner = 2 if name == "not hers" else 1
+        manager.owners[name] = Ownership(owner, "", Role.USER, "", "home", now - 3600 + ord(name[0]))
+    ended = []
+    for number in range(4):
+        ended.append(manager._make_room(ada))
+        manager.owners[f"new {number}"] = Ownership(1, "", Role.USER, "", "home", now)
+    assert ended == [["a"], ["b"], ["c"], ["d"]]
+    with pytest.raises(web.HTTPError, match="user"):  # the new ones may be about to connect
+        manager._make_room(ada)
+    assert sorted(manager.owners) == ["new 0", "new 1", "new 2", "new 3", "not hers"]
+
+
+def test_the_warm_processs_records_are_the_servers(caplog: pytest.LogCaptureFixture) -> None:
+    read, write = os.pipe()
+    record = logging.LogRecord("dashtrade.pages", logging.ERROR, "", 0, "%s\n%s", ("first é", "x" * 9000), None)
+    lines.LineHandler(write).handle(record)
+    os.write(write, b"Fatal Python error: Segmentation fault\n{}\n[1]\n\n")
+    os.close(write)
+    with open(read, "rb") as stream, caplog.at_level(logging.INFO):
+        lines.log_lines(stream)
+    said = [(entry.name, entry.levelname, entry.getMessage()) for entry in caplog.records]
+    raw = ("dashtrade.dashboards.kernels", "WARNING")
+    assert said[-3:] == [(*raw, "Fatal Python error: Segmentation fault"), (*raw, "{}"), (*raw, "[1]")]
+    ours = said[:-3]
+    assert {entry[:2] for entry in ours} == {("dashtrade.pages", "ERROR")}
+    assert ours[0][2] == "first é"
+    assert "".join(text for _, _, text in ours[1:]) == "x" * 9000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "é" * 5000, "\n" * 5000, "word\n" * 3000, "x" * 20_000, "\ud83d\ude00" * 2000]
+)
+def test_long_records_are_split_into_lines_that_are_written_whole(text: str) -> None:
+    parts = lines.pieces(text)
+    assert all(len(json.dumps(part)) <= lines.WHOLE - 500 for part in parts)
+    assert "".join(parts).replace("\n", "") == text.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "uri", "again"),
+    [
+        (429, "GET", "/home?x=1", "/home?x=1"),
+        (503, "GET", "/desk/bot", "/desk/bot"),
+        (500, "POST", "/account/profile", ""),
+        (404, "GET", "/nothing", ""),
+        (500, "GET", "//evil.example/", ""),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(status: int, method: str, uri: str, again: str) -> None:
+    assert retry_address(status, HTTPServerRequest(method, uri)) == again

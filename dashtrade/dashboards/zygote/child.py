@@ -10,10 +10,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 #: Pages and their sweeps use what trading, alerts and the doors leave: all may run on one machine.
@@ -56,40 +54,17 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, z
     sys.argv = ["ipykernel_launcher", *arguments]
     _forget_shared_state()
 
-    from ipykernel.kernelapp import IPKernelApp
+    from dashtrade.dashboards.zygote.kernel_app import PageKernelApp
 
     # parent_handle 1 means "no polling thread": the death signal above does that work
-    app: Any = IPKernelApp.instance(parent_handle=1)
-    with _no_modules_to_list():
-        app.initialize(arguments)
+    app: Any = PageKernelApp.instance(parent_handle=1)
+    app.initialize(arguments)
     ipywidgets = sys.modules.get("ipywidgets")
     if ipywidgets is not None:
         ipywidgets.register_comm_target()  # could not happen at import: there was no shell then
     logging.getLogger("Comm").addFilter(_not_while_routing)
     gc.enable()
     app.start()
-
-
-class _WithoutModules:
-    """The module ``sys``, with no modules in it."""
-
-    modules: ClassVar[dict[str, Any]] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys, name)
-
-
-@contextmanager
-def _no_modules_to_list() -> Iterator[None]:
-    """A kernel lists the files of all modules for its debugger, which pages do not have. To read thousands of modules
-    is to write their reference counts, and so to copy the memory that all pages share."""
-    from ipykernel import ipkernel
-
-    ipkernel.sys = _WithoutModules()  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        ipkernel.sys = sys
 
 
 def _not_while_routing(record: logging.LogRecord) -> bool:

@@ -8,7 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
+
+from dashtrade.dashboards.zygote.lines import log_lines
 
 #: The zygote hears nothing of the server's environment except what Python itself needs.
 PASSED_ON = (
@@ -72,7 +75,11 @@ class Launcher:
             [sys.executable, "-m", "dashtrade.dashboards.zygote.server", self.socket_path, ",".join(self.modules)],
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
+        # ends when the last kernel does, since they all write to it
+        threading.Thread(target=log_lines, args=(self.process.stdout,), name="zygote-log", daemon=True).start()
         return True
 
     def stop(self) -> None:

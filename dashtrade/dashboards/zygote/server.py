@@ -12,18 +12,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import logging
 import os
 import selectors
 import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from dashtrade.dashboards.zygote import child, warm
+from dashtrade.dashboards.zygote.lines import write_to
+
+log = logging.getLogger("dashtrade.dashboards.zygote")
 
 REQUEST_LIMIT = 256 * 1024
 #: Marks a name in the list of modules that a child tries first.
@@ -74,12 +76,12 @@ class Zygote:
             return
         problem = warm.import_one(name)
         if problem:
-            say(f"{name} is not preloaded: {problem}")
+            log.warning("%s is not preloaded: %s", name, problem)
         if warm.why_unsafe():
             self.retry_without(name)
         settle()
         if not self.waiting:
-            say(f"all modules are in, pid {self.pid}", "info")
+            log.info("Warm kernels: all modules are in, pid %d", self.pid)
 
     def _rehearse(self, name: str) -> None:
         """Work that may compile for a long time: a child does it first and leaves the result on disk, so that no page
@@ -90,7 +92,7 @@ class Zygote:
             self.listener.close()
             problem = warm.import_one(name)
             if problem:
-                say(f"{name} is not preloaded: {problem}")
+                log.warning("%s is not preloaded: %s", name, problem)
             os._exit(1 if problem else 0)
         self.rehearsals[pid] = name
 
@@ -108,7 +110,7 @@ class Zygote:
                     self.waiting.append(rehearsed)
                 continue
             if status and os.waitstatus_to_exitcode(status) not in (-signal.SIGKILL, -signal.SIGTERM):
-                say(f"kernel {pid} ended with {os.waitstatus_to_exitcode(status)}")
+                log.warning("Kernel process %d ended with %d", pid, os.waitstatus_to_exitcode(status))
 
     def _answer(self) -> None:
         connection, _ = self.listener.accept()
@@ -119,7 +121,7 @@ class Zygote:
                     request = json.loads(lines.readline(REQUEST_LIMIT))
                 arguments, environment, folder = list(request["argv"]), dict(request["env"]), str(request["cwd"])
             except (OSError, ValueError, KeyError, TypeError) as error:
-                say(f"a request could not be read: {error!r}")
+                log.warning("A request could not be read: %r", error)
                 return
             pid = os.fork()
             if pid == 0:
@@ -128,7 +130,7 @@ class Zygote:
             try:
                 socket.send_fds(connection, [b"%d\n" % pid], [handle])
             except OSError as error:  # nobody will ever own this kernel
-                say(f"the server went away while kernel {pid} started: {error!r}")
+                log.warning("The server went away while kernel process %d started: %r", pid, error)
                 os.kill(pid, signal.SIGKILL)
             finally:
                 os.close(handle)
@@ -147,23 +149,13 @@ class Zygote:
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 0
-        except BaseException:  # noqa: BLE001  the edge of a process: say why, then leave
-            traceback.print_exc()
+        except BaseException:  # the edge of a process: say why, then leave
+            log.exception("A kernel could not go on")
         finally:
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)  # never the zygote's own exit handlers
-
-
-def say(text: str, level: str = "warning") -> None:
-    """A line as the other processes log it, without what their logging would import before the fork."""
-    now, event = datetime.now(UTC), f"Warm process: {text}"
-    if os.environ.get("DASHTRADE_LOG_FORMAT") == "json":
-        line = json.dumps({"event": event, "level": level, "timestamp": now.isoformat(), "process": "dashboards"})
-    else:
-        line = f"{now:%H:%M:%S} {level.upper():<7} {event}"
-    print(line, file=sys.stderr, flush=True)
 
 
 def settle() -> None:
@@ -174,6 +166,7 @@ def settle() -> None:
 
 def main(path: str, modules: str, skipped: str = "") -> None:
     child.die_with_parent()
+    write_to(os.dup(2))  # a copy: kernels put something else in the place of 2
     os.environ.update(warm.SINGLE_THREADED)
     begin = time.perf_counter()
     refused = {name for name in skipped.split(",") if name}
@@ -183,9 +176,9 @@ def main(path: str, modules: str, skipped: str = "") -> None:
     def again_without(name: str) -> None:
         reasons = ", ".join(warm.why_unsafe())
         if name in warm.KERNEL_MODULES:
-            say(f"cannot fork here: {name} leaves {reasons}")
+            log.error("Kernels cannot be forked here: %s leaves %s", name, reasons)
             sys.exit(3)
-        say(f"{name} leaves {reasons}; starting again without it")
+        log.warning("%s leaves %s; starting again without it", name, reasons)
         without = ",".join(sorted(refused | {name}))
         command = [sys.executable, "-m", "dashtrade.dashboards.zygote.server", path, modules, without]
         os.execv(sys.executable, command)  # noqa: S606  no shell is wanted
@@ -195,13 +188,13 @@ def main(path: str, modules: str, skipped: str = "") -> None:
             continue
         problem = warm.import_one(name)
         if problem:
-            say(f"{name} is not preloaded: {problem}")
+            log.warning("%s is not preloaded: %s", name, problem)
         if warm.why_unsafe():
             again_without(name)
     settle()
     waiting = [name for name in modules.split(",") if name and name not in refused]
     zygote = Zygote(path, waiting, again_without)
-    say(f"ready in {time.perf_counter() - begin:.1f} s, pid {zygote.pid}", "info")
+    log.info("Warm kernels: ready in %.1f s, pid %d", time.perf_counter() - begin, zygote.pid)
     zygote.serve()
 
 

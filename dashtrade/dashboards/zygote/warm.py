@@ -24,6 +24,9 @@ NEVER_IMPORT = ("rfc3987_syntax", "debugpy", "debugpy.server")
 
 #: What every kernel needs before it can run its first line, so that a fork imports nothing.
 KERNEL_MODULES = (
+    "dashtrade.dashboards.zygote.kernel_app",
+    "faulthandler",
+    "IPython.core.logger",
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",

@@ -10,6 +10,8 @@ from importlib.resources import files
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dashtrade.data.periods import cut
 from dashtrade.data.quality import bars_frame, check_bars, stamp
@@ -32,10 +34,10 @@ _MINUTE = np.int64(60_000_000_000)
 class _Table:
     """One symbol's columns as arrays. Times are int64 nanoseconds UTC."""
 
-    def __init__(self, rows: pd.DataFrame) -> None:
+    def __init__(self, rows: pa.Table) -> None:
         self.days = rows["date"].to_numpy().astype("datetime64[D]")
-        self.values = rows.loc[:, list(OHLCV)].to_numpy(dtype="float64")
-        self.opens = pd.DatetimeIndex(rows["session_open"]).as_unit("ns").asi8
+        self.values = np.column_stack([rows[name].to_numpy() for name in OHLCV]).astype("float64", copy=False)
+        self.opens = rows["session_open"].to_numpy().astype("datetime64[ns]").astype("int64")
         self.minutes = rows["minutes"].to_numpy().astype("int64")
 
     def edges(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,8 +47,14 @@ class _Table:
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, _Table]:
     with files("dashtrade.data.sample").joinpath("bars.parquet").open("rb") as stream:
-        table = pd.read_parquet(stream)
-    return {str(symbol): _Table(rows) for symbol, rows in table.groupby("symbol", sort=False)}
+        # no threads: each would keep some memory for itself, in every open page
+        table = pq.ParquetFile(stream).read(use_threads=False)
+    symbols = table["symbol"].combine_chunks().dictionary_encode()
+    numbers = symbols.indices.to_numpy()
+    return {
+        symbol: _Table(table.take(np.flatnonzero(numbers == number)))
+        for number, symbol in enumerate(symbols.dictionary.to_pylist())
+    }
 
 
 class SampleSource:
