@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import signal
 import statistics
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import httpx
 from dashboards_server import DashboardsServer, free_port, running_server
 from playwright.async_api import Browser as AsyncBrowser
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 from playwright.async_api import async_playwright
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -102,7 +104,11 @@ def crowd(server: DashboardsServer, number: int) -> list[float]:
         began = time.perf_counter()
         await page.goto(server.url + ADDRESS, wait_until="commit")
         # the canvas, not its bars: a browser gives no frames to the contexts that are not in front
-        await page.wait_for_selector(BUILT, timeout=120_000, state="attached")
+        try:
+            await page.wait_for_selector(BUILT, timeout=180_000, state="attached")
+        except PlaywrightTimeout:
+            print(f"{name} saw no chart: {await page.inner_text('body')}", file=sys.stderr)
+            return math.inf
         return time.perf_counter() - began
 
     async def everybody() -> list[float]:
