@@ -16,11 +16,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
-from dashboards_server import DashboardsServer, kernel_of, running_server
-from kernel_socket import KernelSocket
 from playwright.sync_api import sync_playwright
 
-from benchmarks.page_load import FLAGS, database, ready, signed_in
+from benchmarks.page_load import FLAGS, database, ready, signed_in  # isort: skip  (it adds the tests' helpers)
+from dashboards_server import DashboardsServer, kernel_of, running_server  # isort: skip
+from kernel_socket import KernelSocket  # isort: skip
 
 PAGES = ("home", "analysis", "portfolio", "comparison", "backtest", "strategies", "alerts", "bot", "reports")
 QUERY = "?symbol=AAPL"

@@ -144,17 +144,11 @@ class Dashboards(Voila):
     def page_config(self, page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Called by Voilà for each page: what the template and its scripts know."""
         handler: Any = CallContext.get(CallContext.JUPYTER_HANDLER)
-        extensions = url_path_join(self.assets_url, "lab")
-        entries = [
-            url_path_join(extensions, each["name"], each["load"])
-            for each in page_config.get("federated_extensions", ())
-        ]
         return {
             **page_config,
             "fullStaticUrl": url_path_join(self.assets_url, "voila"),
-            "fullLabextensionsUrl": extensions,
-            # what the front end asks for last is fetched first, while the kernel starts
-            "dashtrade": {**shell_context(handler, handler.page), "preload": entries},
+            "fullLabextensionsUrl": url_path_join(self.assets_url, "lab"),
+            "dashtrade": {**shell_context(handler, handler.page), "preload": []},
         }
 
     # ------------------------------------------------------------------ doors
