@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections.abc import Callable
 
 import pytest
 
 from dashtrade.dashboards.server import no_chatter
-from dashtrade.dashboards.zygote.server import say
 
 
 def record(level: int, text: str, *values: object) -> logging.LogRecord:
@@ -21,16 +18,6 @@ def test_jupyters_words_about_every_page_are_left_out():
     assert not no_chatter(record(logging.INFO, "Starting buffering for %s", "a:b"))
     assert no_chatter(record(logging.INFO, "Stopping: %d pages are open", 3))
     assert no_chatter(record(logging.ERROR, "Kernel shutdown: %s", "a"))
-
-
-def test_the_warm_process_logs_as_the_others_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("DASHTRADE_LOG_FORMAT", raising=False)
-    say("ready", "info")
-    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    Warm process: ready\n", capsys.readouterr().err)
-    monkeypatch.setenv("DASHTRADE_LOG_FORMAT", "json")
-    say("cannot fork")
-    line = json.loads(capsys.readouterr().err)
-    assert line["level"] == "warning" and line["event"] == "Warm process: cannot fork" and line["timestamp"]
 
 
 @pytest.fixture

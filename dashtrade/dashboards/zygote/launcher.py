@@ -15,7 +15,6 @@ from dashtrade.dashboards.zygote.lines import log_lines
 
 #: The zygote hears nothing of the server's environment except what Python itself needs.
 PASSED_ON = (
-    "DASHTRADE_LOG_FORMAT",
     "PATH",
     "HOME",
     "LANG",
