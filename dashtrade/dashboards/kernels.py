@@ -35,7 +35,8 @@ class PackagedKernelSpecs(KernelSpecManager):
 
 @dataclass(slots=True)
 class Ownership:
-    """Whose kernel it is, under which session and role it was started (``since``: seconds of the monotonic clock)."""
+    """Whose kernel it is, under which session and role it was started (``since``: seconds of the monotonic clock);
+    ``reached``: whether a browser has been connected."""
 
     user_id: int
     username: str
@@ -43,6 +44,7 @@ class Ownership:
     token: str
     page: str
     since: float
+    reached: bool = False
 
 
 def browser_zone(handler: Any) -> str:
@@ -121,13 +123,18 @@ class OwnedKernelManager(AsyncMappingKernelManager):
             key
             for since, key in mine
             # a page that was opened a moment ago has not connected yet
-            if key in self and not self._kernel_connections.get(key) and now - since > 30
+            if key in self and not self._kernel_connections.get(key) and (self.owners[key].reached or now - since > 30)
         ]
         if len(forgotten) < excess:
             raise web.HTTPError(429, "user")
         for key in forgotten[:excess]:
             del self.owners[key]
         return forgotten[:excess]
+
+    def notify_connect(self, kernel_id: str) -> None:
+        super().notify_connect(kernel_id)
+        if kernel_id in self.owners:
+            self.owners[kernel_id].reached = True
 
     def remove_kernel(self, kernel_id: str) -> Any:
         self.owners.pop(kernel_id, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +132,11 @@ def is_accessible(page: Page, *, within: str | None = None, leave_out: tuple[str
 def _node(node: dict[str, Any]) -> str:
     why = [check["message"] for kind in ("any", "all", "none") for check in node[kind]]
     return f"{node['target']} {node['html'][:160]} {'; '.join(why)[:300]}"
+
+
+def comes_true(page: Page, check: Callable[[], bool], problem: str, seconds: float = 15) -> None:
+    """Waits for what the page's kernel does after the browser has shown it, such as a row in the database."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, problem
+        page.wait_for_timeout(100)

@@ -16,6 +16,7 @@ from page_checks import (
     PHONE,
     SCREENS,
     Console,
+    comes_true,
     drawn_chart,
     fits_the_screen,
     is_accessible,
@@ -66,9 +67,13 @@ def test_inputs_change_chart_address_and_the_kept_state(
     page.wait_for_url(lambda address: "interval=1wk" in address)
     address = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
     assert address == {"symbol": "IBM", "period": "1y", "interval": "1wk", "source": "sample"}
-    with dashboards.database() as uow:
-        query = select(UserPreferenceRow.value).where(UserPreferenceRow.key == "page.analysis")
-        assert '"interval": "1wk"' in (uow.session.scalar(query) or "")
+    query = select(UserPreferenceRow.value).where(UserPreferenceRow.key == "page.analysis")
+
+    def kept() -> bool:
+        with dashboards.database() as uow:
+            return '"interval": "1wk"' in (uow.session.scalar(query) or "")
+
+    comes_true(page, kept, "the inputs were not kept")
     page.goto(dashboards.url + "analysis")  # without an address: the last inputs come back
     expect(page.locator(f"{DRAWN} .dt-chart-title")).to_have_text("IBM · 1wk", timeout=30_000)
     assert console.errors == []

@@ -118,7 +118,7 @@ def test_the_trades_table_sorts_filters_and_downloads(page: Page, open_page: Ope
     head.click()
     expect(table.locator("th[aria-sort=descending]")).to_contain_text("P&L $")
     expect(table.locator("tbody tr").first).to_contain_text("8,501.18")
-    table.get_by_role("searchbox").fill("Mar 16, 2009")
+    table.get_by_role("searchbox").fill("2009-03-16")
     expect(table.locator("tbody tr")).to_have_count(1)
     with page.expect_download() as download:
         table.get_by_role("button", name="CSV").click()

@@ -111,7 +111,7 @@ def test_accounts_are_shown(
     expect(page.get_by_text("Gross exposure")).to_be_visible()
     expect(page.locator(".bqplot path.line")).to_have_count(4)  # the account and the index, and how far both fell
     days = page.get_by_role("region", name="Equity by day").locator("tbody tr[data-id]")
-    expect(days.first).to_contain_text("-2.00")  # 9,898 after 10,100
+    expect(days.first).to_contain_text("−2.00")  # 9,898 after 10,100
     fits_the_screen(page)
     keep_picture(page, f"portfolio-holdings-{screen}")
     with dashboards.database() as uow:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from dashboards_server import DashboardsServer
-from page_checks import SCREENS, Console, drawn_chart, fits_the_screen, keep_picture
+from page_checks import SCREENS, Console, comes_true, drawn_chart, fits_the_screen, keep_picture
 from playwright.sync_api import Page, expect
 from sqlalchemy import delete, select
 
@@ -81,6 +81,13 @@ def test_a_first_strategy(
     expect(page.get_by_text("Not saved yet")).to_be_visible()
     fits_the_screen(page)
     keep_picture(page, f"strategies-{screen}")
+
+    def kept() -> bool:
+        query = select(UserPreferenceRow.value).where(UserPreferenceRow.key.like("page.strategy.%"))
+        with dashboards.database() as uow:
+            return any("Dip" in text for text in uow.session.scalars(query))
+
+    comes_true(page, kept, "the draft was not kept")
     page.reload()  # nothing is lost
     page.wait_for_selector("#rendered_cells.dt-ready", timeout=60_000)
     expect(page.get_by_label("Buy, as text")).to_have_value("rsi < 40 and (close > ema(200) or hammer)")

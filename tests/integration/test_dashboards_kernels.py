@@ -275,7 +275,26 @@ def test_too_many_pages_get_a_screen_that_says_so(guarded: DashboardsServer) -> 
         token = {"X-XSRFToken": client.cookies["_xsrf"]}
         for kernel_id in kernels:
             assert client.post(f"voila/api/shutdown/{kernel_id}", headers=token).status_code == 204
-        assert client.get("hello").status_code == 200
+        again = client.get("hello")
+        assert again.status_code == 200
+        assert client.post(f"voila/api/shutdown/{kernel_of(again.text)}", headers=token).status_code == 204
+
+
+def test_a_page_whose_browser_has_gone_gives_up_its_place(guarded: DashboardsServer) -> None:
+    with guarded.with_session("mallory") as client:
+        kernels = [kernel_of(client.get("hello").text) for _ in range(8)]
+        with KernelSocket(guarded.url, kernels[0], cookies_of(client)) as browser:
+            browser.send("kernel_info_request", {})
+            browser.connection.recv(timeout=30)
+            assert client.get("hello").status_code == 429, "a connected page was ended for another"
+        deadline = time.monotonic() + 20
+        while (answer := client.get("hello")).status_code == 429:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert client.get(f"api/kernels/{kernels[0]}").status_code == 404
+        token = {"X-XSRFToken": client.cookies["_xsrf"]}
+        for kernel_id in [*kernels[1:], kernel_of(answer.text)]:
+            assert client.post(f"voila/api/shutdown/{kernel_id}", headers=token).status_code == 204
 
 
 @pytest.mark.skipif(not hasattr(psutil, "LINUX") or not psutil.LINUX, reason="kernels are forked on Linux only")

@@ -10,12 +10,12 @@ import random
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-#: Pages and their sweeps use what trading, alerts and the doors leave: all may run on one machine.
-NICENESS = 10
+#: Pages and their sweeps give way to trading, alerts and the doors, which may run on the same machine. A little only:
+#: on a person's own machine the browser beside them wants the processor, too.
+NICENESS = 5
 
 
 def die_with_parent() -> None:
@@ -23,23 +23,15 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def step_back() -> None:
-    """Give way to the other services. Where the system shares out time by session first, a process's own niceness
-    counts inside of its session only, so that the session is told, too."""
-    os.nice(NICENESS)
-    try:
-        Path("/proc/self/autogroup").write_text(str(NICENESS))
-    except OSError:
-        pass  # this system does not share by session
-
-
 def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, zygote: int) -> None:
     """Become an IPython kernel; returns when it has been shut down."""
     die_with_parent()
     if os.getppid() != zygote:  # it ended before we asked
         os._exit(1)
-    os.setsid()
-    step_back()
+    # A process group of its own, to be ended whole. All pages stay in one session: where the system shares out time by
+    # session, they have together what one service has, however many are open.
+    os.setpgid(0, 0)
+    os.nice(NICENESS)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -68,7 +68,7 @@ class ForkProvisioner(LocalProvisioner):
             if signum == signal.SIGINT:
                 signal.pidfd_send_signal(self.pidfd, signum)
             else:
-                os.killpg(int(self.pid or 0), signum)  # the kernel leads a session of its own
+                os.killpg(int(self.pid or 0), signum)  # the kernel leads a process group of its own
         except ProcessLookupError:  # before it became the leader, or already gone
             try:
                 signal.pidfd_send_signal(self.pidfd, signum)
