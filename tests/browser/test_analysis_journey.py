@@ -67,7 +67,8 @@ def test_inputs_change_chart_address_and_the_kept_state(
     page.wait_for_url(lambda address: "interval=1wk" in address)
     address = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
     assert address == {"symbol": "IBM", "period": "1y", "interval": "1wk", "source": "sample"}
-    query = select(UserPreferenceRow.value).where(UserPreferenceRow.key == "page.analysis")
+    query = select(UserPreferenceRow.value).join(UserRow, UserRow.id == UserPreferenceRow.user_id)
+    query = query.where(UserPreferenceRow.key == "page.analysis", UserRow.username == "ada")
 
     def kept() -> bool:
         with dashboards.database() as uow:
