@@ -59,6 +59,7 @@ def run_sweep(
     if uow is not None and user_id is not None:
         from dashtrade.services.trials import record_sweep
 
+        control.step(1.0, "Keeping the record")  # what is cancelled until now leaves none
         record_sweep(uow, user_id, result)
     return result
 
@@ -85,6 +86,7 @@ def run_walk_forward(
     if uow is not None and user_id is not None:
         from dashtrade.services.trials import record_walk_forward
 
+        control.step(1.0, "Keeping the record")  # what is cancelled until now leaves none
         record_walk_forward(uow, user_id, result)
     return result
 

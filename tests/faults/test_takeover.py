@@ -495,6 +495,19 @@ def test_an_alert_that_comes_while_the_books_are_compared_does_not_wait_for_the_
     assert seen == [1]
 
 
+def test_an_alert_after_a_pause_waits_for_the_books_instead_of_being_refused_for_their_age(house: House) -> None:
+    house.bot()
+    now = [datetime.now(UTC) - timedelta(hours=1)]
+    agent = agent_for(house, "first", now=lambda: now[0])
+    agent.step()
+    now[0] += timedelta(hours=1)  # the machine slept
+    house.post()
+    agent.wake()
+    agent.reconcile_soon()
+    agent.step()
+    assert len(house.broker_orders()) == 1, house.rows("SELECT state, reason FROM alert_inbox")
+
+
 def test_a_fill_that_reaches_a_limit_is_acted_on_at_once(house: House) -> None:
     """Between the looks at the account every few seconds our own books tell."""
     house.bot(daily_loss_limit=Decimal(50))

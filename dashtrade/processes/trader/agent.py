@@ -225,8 +225,10 @@ class AccountAgent:
         return busy or bool(checks)
 
     def _let_alerts_pass(self) -> None:
-        """Between two questions about the books: an alert that came meanwhile must not wait for all of them."""
-        if self._reconciled and self._alerts.is_set():
+        """Between two questions about the books: an alert that came meanwhile must not wait for all of them. With books
+        too old to open a position on, such as after a pause, it waits: their comparison is what is going on."""
+        fresh = self.tools.now() - self._compared <= trading.STALE_BOOKS
+        if self._reconciled and fresh and self._alerts.is_set():
             self._decide(one=True)
 
     def _decide(self, *, one: bool = False) -> bool:
