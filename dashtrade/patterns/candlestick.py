@@ -121,8 +121,7 @@ def candlestick_patterns(
 
     Args:
         bars: OHLCV bars.
-        patterns: TA-Lib's names, such as ``CDLHAMMER``, or one of them; all 61 when left out, ``USUAL`` for the usual
-            15.
+        patterns: TA-Lib's names, such as ``CDLHAMMER``, or one of them; all 61 when left out, ``USUAL`` for 15.
         last: look only at so many bars at the end, which costs no more than those.
 
     Returns one row for each hit: ``time`` (of the pattern's last bar), ``pattern`` (TA-Lib's name), ``name``,
