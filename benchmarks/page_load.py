@@ -67,7 +67,7 @@ def ready(server: DashboardsServer) -> None:
 
 
 def signed_in(browser: Browser, server: DashboardsServer, name: str) -> Page:
-    page = browser.new_page(viewport={"width": 1366, "height": 800})
+    page = browser.new_context(viewport={"width": 1366, "height": 800}).new_page()
     with server.with_session(name) as client:
         token = client.cookies["dashtrade_session"]
     page.context.add_cookies([{"name": "dashtrade_session", "value": token, "url": server.url}])

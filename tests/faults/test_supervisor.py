@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -93,7 +94,10 @@ def start(tmp_path):
 
 
 def alive(pid):
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_lines_carry_the_name_of_who_wrote_them(start):
@@ -234,8 +238,11 @@ def test_a_killed_guardian_is_replaced_and_does_its_work(tmp_path):
     parent = psutil.Process(process.pid)
 
     def guardian():
-        children = [c for c in parent.children() if c.status() != psutil.STATUS_ZOMBIE]
-        return next((c for c in children if "dashtrade.processes.guardian" in c.cmdline()), None)
+        for child in parent.children():
+            with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                if child.status() != psutil.STATUS_ZOMBIE and "dashtrade.processes.guardian" in child.cmdline():
+                    return child
+        return None
 
     first = wait_for(guardian)
     first.kill()
