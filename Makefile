@@ -87,7 +87,7 @@ deploy-checks: setup $(VENV)/.deploy
 	$(BIN)/python -m pytest -rs -p no:randomly tests/unit/test_deploy_files.py tests/unit/test_deploy_tools.py tests/integration/test_behind_a_proxy.py $(ARGS)
 
 # The pins are the versions of the current environment, by name and version only; everything optional is installed for it.
-constraints: release-setup $(VENV)/.docs $(VENV)/.deploy
+constraints: release-setup $(VENV)/.bench $(VENV)/.docs $(VENV)/.deploy
 	$(BIN)/python -m pip freeze --all --exclude pip --exclude wheel --exclude-editable --exclude dashtrade --disable-pip-version-check | LC_ALL=C sort -f > constraints.txt
 
 # What goes with a release, in dist/: wheel and sdist, licences, known weaknesses, bill of materials.
@@ -102,16 +102,19 @@ wheel: release-setup
 licences: wheel
 	$(PYTHON) -m venv dist/.plain
 	dist/.plain/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
-	$(BIN)/pip-licenses --python dist/.plain/bin/python --format=markdown --with-urls --order=license --output-file=dist/LICENCES.md
+	$(BIN)/pip-licenses --python dist/.plain/bin/python --ignore-packages dashtrade --format=json --with-urls --with-license-file \
+		| $(BIN)/python deploy/licences.py > dist/LICENCES.md
 	@echo "dist/LICENCES.md"
 
 sbom: licences
 	$(BIN)/cyclonedx-py environment dist/.plain/bin/python --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.json
 	@echo "dist/sbom.json"
 
-# Asks an index of weaknesses; without one it says so, and the release goes on by hand.
+# Asks an index of weaknesses. Fails where one is known, and where pins could not be looked up: then nothing is known.
 audit: release-setup
-	@$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip || { echo "pip-audit found something, or no index of weaknesses answered; see above."; $(if $(STRICT),exit 1,true); }
+	@mkdir -p dist && rm -f dist/audit.json
+	@$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off --format json --output dist/audit.json >dist/audit.log 2>&1 || true
+	@$(BIN)/python deploy/audit.py dist/audit.json constraints.txt
 
 release-checks: check deploy-checks wheel licences sbom audit
 
