@@ -34,12 +34,13 @@ class Prepared:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     warning: str | None = None
+    locked_out: str | None = None
 
 
 def check_data_dir(folder: Path) -> None:
     """Write for real: root and some file systems ignore the permission bits."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
             probe.flush()
@@ -175,6 +176,7 @@ def prepare(runtime: Runtime) -> Prepared:
         username=username,
         password=shown,
         warning=warning,
+        locked_out=_locked_out(runtime),
     )
 
 
@@ -187,6 +189,22 @@ def _check_key(runtime: Runtime, keys: str) -> None:
     with runtime.uow() as uow:
         check_vault(uow, Vault(keys))
         check_source_keys(uow, Vault(keys))
+
+
+def _locked_out(runtime: Runtime) -> str | None:
+    """A sentence where second factors do not open with the sign-in key. It stops nothing: the bots have to go on."""
+    from dashtrade.auth.vault import Vault
+    from dashtrade.services.second_factor import unreadable
+
+    with runtime.uow() as uow:
+        names = unreadable(uow, Vault(secret_files.signin_key(runtime.settings)))
+    if not names:
+        return None
+    shown = ", ".join(names[:5]) + (" and others" if names[5:] else "")
+    return (
+        f"the sign-in key does not open the second factor of {shown}, who cannot sign in. Restore signin_key in "
+        f"{runtime.settings.secrets_dir} or DASHTRADE_SIGNIN_KEY, or run `dashtrade user reset-second-factor NAME`."
+    )
 
 
 def _first_superadmin(runtime: Runtime) -> tuple[str | None, str | None]:

@@ -285,6 +285,8 @@ def _introduce(supervisor: Supervisor, settings: Settings, prepared: object) -> 
         supervisor.say(f"Created in {settings.secrets_dir}: {', '.join(prepared.created)}. Keep a copy somewhere safe.")
     if prepared.warning:
         supervisor.say(f"Note: {prepared.warning}")
+    if prepared.locked_out:
+        supervisor.say(f"Note: {prepared.locked_out}")
     if prepared.password:
         supervisor.say(
             f"First start: sign in as {prepared.username} with the password {prepared.password}\n"

@@ -172,6 +172,18 @@ def renew_second_factors(uow: UnitOfWork, vault: Vault, user_id: int) -> None:
         row.totp_secret_encrypted = vault.renew(row.totp_secret_encrypted)
 
 
+def unreadable(uow: UnitOfWork, vault: Vault) -> list[str]:
+    """Names of the people whose second factor does not open with these keys: none of them can sign in."""
+    rows = uow.session.scalars(select(UserRow).where(UserRow.totp_confirmed_at.is_not(None)).order_by(UserRow.username))
+    found = []
+    for row in rows:
+        try:
+            _open(vault, row)
+        except ConfigurationError:
+            found.append(row.username)
+    return found
+
+
 def _new_codes(uow: UnitOfWork, user_id: int) -> list[str]:
     uow.session.execute(delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == user_id))
     codes = totp.new_recovery_codes()

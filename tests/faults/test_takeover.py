@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pg_proxy import proxied
+from pydantic import SecretStr
 from sqlalchemy import text
 from trading_house import RAISING, House, TraderProcess, running_trader, trader_settings, wait_for
 
+from dashtrade.auth import secret_files
 from dashtrade.auth.vault import Vault, new_key
 from dashtrade.brokers.rate_limit import Priority
 from dashtrade.db.engine import make_engine
@@ -26,7 +32,8 @@ from dashtrade.processes.trader import runner
 from dashtrade.processes.trader.access import open_broker
 from dashtrade.processes.trader.agent import AccountAgent, Tools
 from dashtrade.processes.trader.runner import _RegularHours
-from dashtrade.services import bots, kill_switches, trading_fills
+from dashtrade.services import bots, key_rotation, kill_switches, trading_fills
+from dashtrade.services.api_keys import check_vault, publish_public_key
 from dashtrade.services.notifications import list_notifications
 from dashtrade.services.trading_lease import LeaseLost, acquire_lease
 
@@ -206,9 +213,44 @@ def test_fault_25_without_the_right_encryption_key_nothing_is_traded(house: Hous
     )
     lease = acquire_lease(house.uow(), account_id(house), "x")
     assert lease is not None and lease.mode is AccountMode.PAPER
-    with pytest.raises(ConfigurationError, match="encryption key") as refused:
+    with pytest.raises(ConfigurationError, match=r"encryption.key") as refused:
         open_broker(house.uow(), lease, settings)
     assert "hidden" not in str(refused.value)
+
+
+def test_the_traders_keys_follow_a_rotation(house: House, tmp_path: Path) -> None:
+    """A trader that was started with the key of before opens what a rotation has sealed with a new one."""
+    settings = trader_settings(house.simulator).model_copy(update={"data_dir": tmp_path})
+    secret_files.ensure_secrets(settings)
+    before = secret_files.encryption_key(settings)
+    house.bot(account_mode="paper")
+    store_keys(house, Vault(before), "paper")
+    key_rotation.rotate(house.uow, settings)
+    with house.uow() as uow, pytest.raises(ConfigurationError):
+        check_vault(uow, Vault(before))
+    lease = acquire_lease(house.uow(), account_id(house), "x")
+    assert lease is not None
+    broker, _ = open_broker(house.uow(), lease, settings.model_copy(update={"encryption_key": SecretStr(before)}))
+    assert broker is not None
+
+
+def test_a_trader_with_another_key_does_not_start_and_takes_no_keys(house: House, tmp_path: Path) -> None:
+    """The pages seal what people enter to the public key a trader makes known: a wrong one would lose it."""
+    right = Vault(new_key())
+    store_keys(house, right, "paper")
+    with house.uow() as uow:
+        publish_public_key(uow, right)
+    given = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ} | {
+        "DATABASE_URL": house.engine.url.render_as_string(hide_password=False),
+        "DASHTRADE_DATA_DIR": str(tmp_path),
+        "ENCRYPTION_KEY": new_key(),
+    }
+    command = [sys.executable, "-m", "dashtrade.processes.trader"]
+    ran = subprocess.run(command, env=given, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 1
+    said = ran.stdout + ran.stderr
+    assert said.count("\n") == 1 and "cannot be decrypted" in said and "Set ENCRYPTION_KEY" in said
+    assert house.rows("SELECT value FROM app_state WHERE key = 'api_keys_public_key'") == [(right.public_key,)]
 
 
 class _Secret:

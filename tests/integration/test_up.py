@@ -248,3 +248,26 @@ def test_a_lost_encryption_key_is_one_sentence(start, database_url, make_user, u
         store_api_keys(uow, make_user("ada").id, Vault(new_key()), "paper", "PKABCDEFGH", "secret-secret")
     said = sentence(start(DATABASE_URL=database_url))
     assert "cannot be decrypted" in said and "ENCRYPTION_KEY" in said and "PKABC" not in said
+
+
+def test_a_lost_sign_in_key_is_said_and_stops_nothing(engine, make_user, uow_factory, tmp_path):
+    from datetime import UTC, datetime
+
+    import pyotp
+
+    from dashtrade.auth.vault import Vault, new_key
+    from dashtrade.bootstrap import Runtime
+    from dashtrade.processes.prepare import prepare
+    from dashtrade.services import second_factor
+    from dashtrade.settings import load_settings
+
+    key = new_key()
+    with uow_factory() as uow:
+        user, vault = make_user("ada").id, Vault(key)
+        secret = second_factor.start(uow, user, vault).secret
+        second_factor.confirm(uow, user, vault, pyotp.TOTP(secret).at(datetime.now(UTC)))
+    make_user("bob")
+    for given, told in ((key, False), (new_key(), True)):
+        made = prepare(Runtime(load_settings(data_dir=tmp_path, signin_key=given), engine))
+        assert bool(made.locked_out) == told
+    assert "ada, who cannot" in made.locked_out and "reset-second-factor" in made.locked_out

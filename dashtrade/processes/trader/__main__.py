@@ -10,8 +10,9 @@ from dashtrade.bootstrap import runtime
 from dashtrade.errors import DashTradeError
 from dashtrade.processes.logs import configure
 from dashtrade.processes.trader.runner import run
-from dashtrade.services.api_keys import publish_public_key
+from dashtrade.services.api_keys import check_vault, publish_public_key
 from dashtrade.services.endpoint import serve
+from dashtrade.services.source_keys import check_source_keys
 
 
 def main() -> int:
@@ -19,8 +20,12 @@ def main() -> int:
     try:
         made = runtime()
         if made.settings.encryption_key is not None:
-            with made.uow() as uow:  # the dashboards seal API keys to it
-                publish_public_key(uow, Vault(secret_files.encryption_key(made.settings)))
+            vault = Vault(secret_files.encryption_key(made.settings))
+            with made.uow() as uow:
+                # the dashboards seal API keys to it: with a wrong key, what people enter would be lost
+                check_vault(uow, vault)
+                check_source_keys(uow, vault)
+                publish_public_key(uow, vault)
         endpoint = serve("trader", made.settings, made.uow)
         try:
             run(made.engine, made.settings)

@@ -51,7 +51,7 @@ def open_broker(uow: UnitOfWork, lease: Lease, settings: Settings) -> tuple[Alpa
         # what the user must do comes before what the operator must do
         if not any(view.mode == mode and view.is_active for view in list_api_keys(uow, lease.user_id)):
             raise NotFound(f"There are no API keys for {mode} trading. Enter them on the account page.")
-        vault = Vault(settings.encryption_key.get_secret_value() if settings.encryption_key else None)
+        vault = Vault(secret_files.encryption_key(settings))  # of this moment: it may have been rotated
         keys = open_api_keys(uow, lease.user_id, vault, mode)
     return make_broker(mode, keys.key, keys.secret), None
 
