@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -132,6 +133,7 @@ class Dashboards(Voila):
             dashtrade_screens=screens,
             dashtrade_assets_url=self.assets_url,
             dashtrade_settings=options.settings,
+            dashtrade_check_sessions=self.check_sessions,
             log_function=self.log_request,
         )
         self.gate = gate
@@ -218,6 +220,7 @@ class Dashboards(Voila):
             shutil.rmtree(self.connection_dir, ignore_errors=True)
 
     async def _serve(self) -> None:
+        self._sessions_changed = asyncio.Event()
         settings = self.init_settings()
         self.app = tornado.web.Application(**settings)
         self.app.add_handlers(".*$", self.init_handlers())
@@ -255,10 +258,18 @@ class Dashboards(Voila):
         await server.close_all_connections()
         self.gate.close()
 
+    def check_sessions(self) -> None:
+        """A form may have ended sessions or changed a role: look now. Another host of the dashboards looks when its
+        time comes."""
+        self._sessions_changed.set()
+
     async def _watch_sessions(self) -> None:
         """End the pages of sessions that are over, and of people whose role has changed."""
         while True:
-            await asyncio.sleep(self.options.check_sessions_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.options.check_sessions_seconds):
+                    await self._sessions_changed.wait()
+            self._sessions_changed.clear()
             tokens = {owner.token for owner in self.kernel_manager.owners.values()}
             try:
                 users = {token: await self.gate.user_of(token) for token in tokens}

@@ -166,7 +166,7 @@ class EmbeddedPostgres:
 
     def _prepare_folders(self, account: tuple[int, int] | None) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("secrets", "logs"):
                 (self.folder / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

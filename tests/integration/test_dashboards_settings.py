@@ -20,6 +20,7 @@ from dashboards_server import (
     running_server,
     write_page,
 )
+from office import user_id
 from sqlalchemy import select
 
 from dashtrade.db.tables.accounts import AuditLogRow
@@ -37,8 +38,14 @@ def apps(tmp_path: Path) -> Path:
 
 def test_below_a_base_path_behind_https(postgres_url: str, tmp_path: Path, apps: Path) -> None:
     database_url = clone_database(postgres_url, "dashboards_base_path")
-    settings = {"DASHTRADE_BASE_URL": "/desk", "DASHTRADE_SECURE_COOKIES": "true"}
-    with running_server(database_url, tmp_path / "server", apps=apps, **settings) as server, server.client() as client:
+    settings = {
+        "DASHTRADE_BASE_URL": "/desk",
+        "DASHTRADE_SECURE_COOKIES": "true",
+        "DASHTRADE_PUBLIC_URL": "https://trade.example.com/desk/",
+    }
+    people = {"ada": "superadmin", "bob": "user"}
+    running = running_server(database_url, tmp_path / "server", apps=apps, users=people, **settings)
+    with running as server, server.client() as client:
         root = server.url.removesuffix("desk/")
         assert client.get(root).status_code == 404
         assert client.get(root + "hello").status_code == 404
@@ -62,6 +69,14 @@ def test_below_a_base_path_behind_https(postgres_url: str, tmp_path: Path, apps:
         assert '"baseUrl": "/desk/"' in text
         assert 'src="/desk/assets/' in text
         assert kernel_of(text)
+
+        # a link for somebody else leads where the settings say, not where this request says it was sent
+        office = client.get("admin", headers={"Cookie": session})
+        given = "; ".join((session, *(part.split(";")[0] for part in office.headers.get_list("set-cookie"))))
+        asked_for = {"_xsrf": form_token(office.text), "user": str(user_id(server, "bob"))}
+        made = client.post("admin/reset", data=asked_for, headers={"Cookie": given, "Host": "evil.example"})
+        assert made.status_code == 200 and "evil.example" not in made.text
+        assert 'value="https://trade.example.com/desk/set-password?link=' in made.text
 
         # what a browser claims of its address is not believed, only what the proxy wrote last
         headers = {

@@ -86,6 +86,7 @@ def test_first_start_second_start_and_both_drivers(folder):
         connection.close()
     secret = folder / "secrets" / "postgres.json"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(folder.stat().st_mode) & 0o066 == 0, "reports and imported prices are in it"
 
 
 def test_nobody_gets_in_without_the_password_and_only_loopback_listens(postgres_server):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from dashboards_server import write_page
@@ -21,10 +24,12 @@ from dashtrade.dashboards.errors import error_text, retry_address
 from dashtrade.dashboards.identity import SignedIn
 from dashtrade.dashboards.kernels import OwnedKernelManager, Ownership
 from dashtrade.dashboards.login import own_path
-from dashtrade.dashboards.server import listen_problem
+from dashtrade.dashboards.office.shell import Forms
+from dashtrade.dashboards.server import Dashboards, listen_problem
 from dashtrade.dashboards.zygote import lines
 from dashtrade.dashboards.zygote.warm import why_unsafe
 from dashtrade.domain.users import Role
+from dashtrade.errors import Forbidden
 from dashtrade.settings import load_settings
 
 PACKAGE = Path(__file__).resolve().parents[2] / "dashtrade" / "dashboards"
@@ -260,3 +265,45 @@ def test_long_records_are_split_into_lines_that_are_written_whole(text: str) -> 
 )
 def test_only_what_may_pass_is_tried_again(status: int, method: str, uri: str, again: str) -> None:
     assert retry_address(status, HTTPServerRequest(method, uri)) == again
+
+
+@pytest.mark.parametrize(("method", "fails", "looks"), [("POST", False, 1), ("POST", True, 0), ("GET", False, 0)])
+def test_pages_of_ended_sessions_end_with_the_form_that_ended_them(method: str, fails: bool, looks: int) -> None:
+    """Not at the next look, which here would come in an hour."""
+    looked: list[Any] = []
+
+    async def user_of(token: str) -> None:
+        return None
+
+    async def end_stale(valid: Any) -> None:
+        looked.append(valid)
+
+    async def act() -> None:
+        if fails:
+            raise Forbidden("no")
+
+    async def show(problem: str) -> None:
+        pass
+
+    async def scene() -> None:
+        manager = SimpleNamespace(owners={"k": SimpleNamespace(token="t")}, end_stale=end_stale)
+        server: Any = SimpleNamespace(
+            options=SimpleNamespace(check_sessions_seconds=3600.0),
+            kernel_manager=manager,
+            gate=SimpleNamespace(user_of=user_of),
+            _sessions_changed=asyncio.Event(),
+        )
+        form: Any = SimpleNamespace(
+            request=SimpleNamespace(method=method),
+            settings={"dashtrade_check_sessions": lambda: Dashboards.check_sessions(server)},
+            set_status=lambda status: None,
+        )
+        watch = asyncio.create_task(Dashboards._watch_sessions(server))
+        await asyncio.sleep(0)
+        await Forms.answer(form, act, show)
+        for _ in range(20):  # turns of the loop, not time
+            await asyncio.sleep(0)
+        watch.cancel()
+
+    asyncio.run(scene())
+    assert looked == [{"t": None}] * looks

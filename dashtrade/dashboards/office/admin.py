@@ -162,7 +162,8 @@ class AdminPage(OfficePage):
 
     async def _show_link(self, text: str, path: str, token: str, how_long: str) -> None:
         """Once, in the answer to the form: it is kept nowhere."""
-        address = f"{self.request.protocol}://{self.request.host}{self.base_url}{path}{token}"
+        here = f"{self.request.protocol}://{self.request.host}{self.base_url}"
+        address = f"{self.settings['dashtrade_settings'].public_url or here}{path}{token}"
         values = await self.gate.ask(self._common)
         self.write_page(
             "admin_link.html", problem="", text=text, link=address, how_long=how_long, here=self.here, part="",
