@@ -160,6 +160,23 @@ class OpenPage:
         opening = {"comm_id": control, "target_name": "jupyter.widget.control", "data": {}, "target_module": None}
         await self.ask("comm_open", opening, metadata={"version": "1.0.0"})
         await self.ask("comm_msg", {"comm_id": control, "data": {"method": "request_states"}})
+        await self.say_drawn()
+
+    async def say_drawn(self) -> None:
+        """What the page's frame tells once it is on the screen: results wait for it."""
+        for key, has in self.states.items():
+            if "slug" in has and "palette_key" in has:
+                data = {"method": "custom", "content": {"type": "drawn"}}
+                await self.connection.send(pack("comm_msg", {"comm_id": key, "data": data})[1])
+
+    async def charted(self, symbol: str) -> None:
+        """Until a chart with this symbol's bars has come: with the first states, or after them."""
+        if any(str(has.get("title", "")).startswith(f"{symbol} ") for has in self.states.values()):
+            return
+        waiting = asyncio.get_running_loop().create_future()
+        self._shows.append((re.compile(rf'"title":\s*"{symbol} '.encode()), waiting))
+        async with asyncio.timeout(PATIENCE):
+            await waiting
 
     def find(self, label: str, **state: Any) -> str:
         names = ("description", "placeholder")

@@ -18,21 +18,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import httpx
+import psutil
 from dashboards_server import DashboardsServer, free_port, running_server
 from playwright.async_api import Browser as AsyncBrowser
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 from playwright.async_api import async_playwright
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks._crowd import Person, Record
 from dashtrade.db import migrate
 from dashtrade.db.embedded import EmbeddedPostgres
 from dashtrade.db.engine import make_engine
@@ -122,6 +124,45 @@ def crowd(server: DashboardsServer, number: int) -> list[float]:
     return asyncio.run(everybody())
 
 
+def crowd_without_browsers(server: DashboardsServer, number: int) -> dict[str, list[float]]:
+    """The same over HTTP and websocket, with what a browser would send: what the server's side alone takes until the
+    page's HTML, all its widgets and the chart's bars are there."""
+    record = Record(measuring=True)
+
+    async def one(name: str, gate: asyncio.Barrier) -> None:
+        person = Person(server.url, name, "", record, pause=1, seed=0)
+        with server.with_session(name) as client:
+            person.http.cookies.set("dashtrade_session", client.cookies["dashtrade_session"], domain="127.0.0.1")
+        await gate.wait()
+        began = time.perf_counter()
+        page = await person.open("analysis")
+        await page.charted("AAPL")
+        record.took("bars", began)
+        await person.leave()
+        await person.http.aclose()
+
+    async def everybody() -> None:
+        gate = asyncio.Barrier(number)
+        await asyncio.gather(*(one(f"user{which}", gate) for which in range(number)))
+
+    asyncio.run(everybody())
+    names = {"page: GET": "html", "page: GET to widgets": "widgets", "bars": "bars"}
+    return {short: record.times[path] for path, short in names.items()}
+
+
+def processor_seconds(server: DashboardsServer) -> dict[str, float]:
+    """User and system time so far of the server, of its warm process, and of everything the warm process has ended or
+    still runs."""
+    top = psutil.Process(server.process.pid)
+    found = {"server": sum(top.cpu_times()[:2]), "pages": 0.0}
+    for warm in top.children():
+        times = warm.cpu_times()
+        found["warm"] = found.get("warm", 0.0) + times.user + times.system
+        found["pages"] += times.children_user + times.children_system
+        found["pages"] += sum(sum(page.cpu_times()[:2]) for page in warm.children())
+    return found
+
+
 @contextmanager
 def plain_voila(folder: Path, database_url: str) -> Iterator[str]:
     """Voilà as it comes, with the notebooks of the pages; the address of its pages."""
@@ -186,12 +227,14 @@ def main() -> None:
                 browser.close()
             if options.people:
                 # a thread, since this one has had an event loop of playwright's
-                together: list[float] = []
-                thread = threading.Thread(target=lambda: together.extend(crowd(server, options.people)))
-                thread.start()
-                thread.join()
-                if together:
-                    result["together_s"] = {"people": options.people, **seconds(together)}
+                with ThreadPoolExecutor(1) as thread:
+                    before = processor_seconds(server)
+                    alone = thread.submit(crowd_without_browsers, server, options.people).result()
+                    result["together_without_browsers_s"] = {name: seconds(times) for name, times in alone.items()}
+                    after = processor_seconds(server)
+                    result["together_processor_s"] = {name: after[name] - before[name] for name in after}
+                    together = thread.submit(crowd, server, options.people).result()
+                result["together_s"] = {"people": options.people, **seconds(together)}
     result["load_after"] = os.getloadavg()[0]
     print(json.dumps(result, indent=1))
 

@@ -83,5 +83,7 @@ def traitlets_config(options: ServerOptions) -> Config:
     config.KernelManager.shutdown_wait_time = 2.0
     config.KernelManager.client_class = "dashtrade.dashboards.zygote.client.PromptClient"
     config.VoilaExecutor.cell_error_instruction = "It has been logged."
-    config.VoilaExecutor.timeout = 120
+    # a busy machine is slow, and a page that comes late is better than none: after nbclient's own four seconds a cell
+    # counts as run although its output is still on the way, and the page would stay empty
+    config.VoilaExecutor.startup_timeout = config.VoilaExecutor.timeout = config.VoilaExecutor.iopub_timeout = 120
     return config

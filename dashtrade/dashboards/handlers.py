@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -17,9 +20,12 @@ from dashtrade.dashboards.accounts import AccountsGate
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
 from dashtrade.dashboards.errors import Screens
 from dashtrade.dashboards.identity import SignedIn
+from dashtrade.dashboards.rendering import PageRenderer
+from dashtrade.dashboards.turns import Turns
 from dashtrade.errors import DatabaseUnavailable
 
 FLUSH = "<!--flush-->"
+HEARTBEAT = 10.0  # seconds
 
 
 class IndexHandler(Screens, JupyterHandler):
@@ -34,11 +40,16 @@ class IndexHandler(Screens, JupyterHandler):
 
 
 class PageHandler(Screens, TornadoVoilaHandler):
-    """One page: checks the role, starts a kernel that belongs to the person, and streams the page."""
+    """One page: checks the role, takes a place for a kernel, sends the frame at once and the rest as it is built."""
 
     SUPPORTED_METHODS = ("GET",)
     page: PageInfo | None = None
-    kernel_id: str | None = None
+    left = False
+    _task: asyncio.Task[Any] | None = None
+
+    def initialize(self, *, turns: Turns, page_config: Callable[[PageHandler], dict[str, Any]], **kwargs: Any) -> None:
+        super().initialize(**kwargs)
+        self.turns, self.page_config = turns, page_config
 
     @web.authenticated
     async def get(self, slug: str) -> None:
@@ -52,29 +63,76 @@ class PageHandler(Screens, TornadoVoilaHandler):
             raise web.HTTPError(403)
         self.page = page
         self.xsrf_token  # noqa: B018  sets the cookie: without it the page's closing message is refused
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self._task = asyncio.current_task()
+        kernel_id = self.kernel_manager.take_place()
+        complete = False
         try:
-            async for html in self.get_generator(f"{slug}.ipynb"):
-                self.write(html)
-                # hundreds of small pieces: send them where something can already be shown, or when a wait begins
-                if FLUSH in html or "voila_heartbeat()" in html:
-                    await self.flush()
-        except StreamClosedError:  # the browser left before the page was complete
-            await self._end_kernel()
-        except BaseException:
-            await self._end_kernel()
-            raise
+            complete = await self._send(slug, kernel_id)
+        except (StreamClosedError, asyncio.CancelledError):
+            if not self.left:
+                raise
+        finally:
+            if not complete:
+                await self.kernel_manager.give_up(kernel_id)
 
-    async def _end_kernel(self) -> None:
-        if self.kernel_id is not None and self.kernel_id in self.kernel_manager:
-            await self.kernel_manager.shutdown_kernel(self.kernel_id, now=True)
+    async def _send(self, slug: str, kernel_id: str) -> bool:
+        """Writes the page; whether it has a kernel to live on."""
+        renderer = PageRenderer(
+            request_handler=self,
+            voila_configuration=self.voila_configuration,
+            traitlet_config=self.traitlet_config,
+            notebook_path=f"{slug}.ipynb",
+            template_paths=self.template_paths,
+            config_manager=self.config_manager,
+            contents_manager=self.contents_manager,
+            base_url=self.base_url,
+            kernel_spec_manager=self.kernel_spec_manager,
+            page_config={**self.page_config(self), "baseUrl": self.base_url, "kernelId": kernel_id},
+        )
+        await renderer.initialize()
+        user: SignedIn = self.current_user
+        beat = asyncio.create_task(self._beat())
+        try:
+            async with AsyncExitStack() as stack:
 
-    def set_header(self, name: str, value: Any) -> None:
-        # Voilà sets a text type without its charset, and a weaker cache header
-        if name == "Content-Type" and value == "text/html":
-            value = "text/html; charset=utf-8"
-        elif name == "Cache-Control":
-            value = "no-store"
-        super().set_header(name, value)
+                async def kernel() -> Any:
+                    await stack.enter_async_context(self.turns.turn(user.user_id))
+                    environment = {"QUERY_STRING": self.request.query, "SCRIPT_NAME": self.request.path}
+                    await self.kernel_manager.start_kernel(
+                        kernel_id=kernel_id,
+                        kernel_name=renderer.notebook.metadata.kernelspec.name,
+                        path="",
+                        env={**environment, "VOILA_BASE_URL": self.base_url},
+                    )
+                    return self.kernel_manager.get_kernel(kernel_id)
+
+                pieces = await stack.enter_async_context(
+                    aclosing(renderer.generate_content_generator(kernel_id, kernel()))
+                )
+                async for html, _ in pieces:
+                    self.write(html)
+                    if FLUSH in html:  # hundreds of small pieces: send them where a wait begins
+                        await self.flush()
+        finally:
+            beat.cancel()
+        return not renderer.failed
+
+    async def _beat(self) -> None:
+        """A word now and then, so that no proxy gives up a page that waits long for its turn or its kernel."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            self.write("<!-- still here -->\n")
+            with suppress(StreamClosedError):
+                await self.flush()
+
+    def on_connection_close(self) -> None:
+        """The browser left: nothing more is built for it."""
+        super().on_connection_close()
+        self.left = True
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
 
 
 class OldAddressHandler(Screens, JupyterHandler):

@@ -64,36 +64,58 @@ class OwnedKernelManager(AsyncMappingKernelManager):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.owners: dict[str, Ownership] = {}
+        #: kernel id → forgotten pages that end before this one starts
+        self._ending: dict[str, list[str]] = {}
 
     def belongs_to(self, kernel_id: str | None, user_id: int) -> bool:
         owner = self.owners.get(kernel_id or "")
         return owner is not None and owner.user_id == user_id
 
-    async def start_kernel(  # type: ignore[override]
-        self, *, env: Mapping[str, str] | None = None, kernel_id: str | None = None, **kwargs: Any
-    ) -> str:
+    def take_place(self) -> str:
+        """The id of a kernel for the page that is being asked for; it belongs to the person from now on. Raises 403
+        when it is no page request, 429 when there is no room.
+
+        Before anything is waited for: a browser that opens its tabs again asks for several pages in one moment.
+        """
         handler = CallContext.get(CallContext.JUPYTER_HANDLER)
         user = getattr(handler, "current_user", None)
         page = getattr(handler, "page", None)
         if not isinstance(user, SignedIn) or page is None:  # only a page request starts kernels
             raise web.HTTPError(403)
-        # the place is taken before anything is waited for: a browser that opens its tabs again asks for several pages
-        # in one moment
         ending = self._make_room(user)
         kernel_id = str(uuid.uuid4())
         self.owners[kernel_id] = Ownership(
             user.user_id, user.username, user.role, user.token, page.slug, time.monotonic()
         )
+        self._ending[kernel_id] = ending
+        return kernel_id
+
+    async def start_kernel(  # type: ignore[override]
+        self, *, kernel_id: str, env: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> str:
+        """Starts the kernel of a place that was taken in the same request."""
+        handler = CallContext.get(CallContext.JUPYTER_HANDLER)
+        user = getattr(handler, "current_user", None)
+        if not isinstance(user, SignedIn) or not self.belongs_to(kernel_id, user.user_id):
+            raise web.HTTPError(403)
         try:
-            await self._end(ending)
-            await super().start_kernel(
-                kernel_id=kernel_id, env=self._kernel_environment(env or {}, user, browser_zone(handler)), **kwargs
-            )
+            await self._end(self._ending.pop(kernel_id, []))
+            environment = self._kernel_environment(env or {}, user, browser_zone(handler))
+            await super().start_kernel(kernel_id=kernel_id, env=environment, **kwargs)
+            if kernel_id not in self.owners:  # the session ended meanwhile
+                await self.shutdown_kernel(kernel_id, now=True)
+                raise web.HTTPError(403)
         except BaseException:
             self.owners.pop(kernel_id, None)
             raise
-        handler.kernel_id = kernel_id
         return kernel_id
+
+    async def give_up(self, kernel_id: str) -> None:
+        """End the kernel, or the place that was taken for it."""
+        await self._end(self._ending.pop(kernel_id, []))
+        if kernel_id in self:
+            await self.shutdown_kernel(kernel_id, now=True)
+        self.owners.pop(kernel_id, None)
 
     def _kernel_environment(self, proposed: Mapping[str, str], user: SignedIn, zone: str = "") -> dict[str, str]:
         """Names from the allow-list only; who the user is comes last, so that nothing can override it."""
@@ -152,4 +174,6 @@ class OwnedKernelManager(AsyncMappingKernelManager):
 
     async def _end(self, kernel_ids: list[str]) -> None:
         running = [key for key in kernel_ids if key in self]
+        for key in set(kernel_ids).difference(running):  # a place whose kernel has not started: now it never will
+            self.owners.pop(key, None)
         await asyncio.gather(*(self.shutdown_kernel(key, now=True) for key in running), return_exceptions=True)

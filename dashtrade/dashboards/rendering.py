@@ -1,11 +1,16 @@
-"""Makes Voilà's template engine keep its compiled templates: by default it compiles them anew for every page."""
+"""From a page's notebook to its HTML, piece by piece: Voilà's renderer, made fast, and never without an end."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import jinja2
+import nbformat
+from nbconvert.preprocessors.clearoutput import ClearOutputPreprocessor
+from voila.execute import VoilaExecutor
 from voila.exporter import VoilaExporter
+from voila.notebook_renderer import NotebookRenderer
 
 
 class MemoryCache(jinja2.BytecodeCache):
@@ -23,7 +28,7 @@ class MemoryCache(jinja2.BytecodeCache):
 
 
 class CachingExporter(VoilaExporter):
-    """Voilà's exporter with one cache for all pages."""
+    """Voilà's exporter with one cache for all pages: by default it compiles its templates anew for each."""
 
     _cache = MemoryCache()
 
@@ -38,3 +43,38 @@ def use_caching_exporter() -> None:
     import voila.notebook_renderer
 
     voila.notebook_renderer.VoilaExporter = CachingExporter
+
+
+class PageRenderer(NotebookRenderer):
+    """Voilà's renderer, of which no failure leaves the browser waiting: the template shows it in place, here it is
+    logged. ``failed`` says that there is no kernel the page could live on."""
+
+    failed = False
+
+    async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Awaitable[Any]) -> str:
+        """The kernel's id once it answers; nothing where it could not be started."""
+        try:
+            manager = await kernel_future
+            self.executor = VoilaExecutor(nb, km=manager, config=self.traitlet_config, show_tracebacks=False)
+            self.executor.kc = await self.executor.async_start_new_kernel_client()
+        except Exception:  # whatever it was, the person gets a page that says so
+            self.log.exception("Kernel %s could not be started", kernel_id)
+            self.failed = True
+            return ""
+        self.kernel_started = True
+        return kernel_id
+
+    async def _jinja_cell_generator(self, nb: Any, kernel_id: str) -> AsyncIterator[Any]:
+        """Each cell as soon as it has run; after one that failed, no more."""
+        nb, _ = ClearOutputPreprocessor().preprocess(nb, {"metadata": {"path": self.cwd}})
+        try:
+            for number, cell in enumerate(nb.cells):
+                try:
+                    yield await self.executor.execute_cell(cell, None, number, store_history=False)
+                except Exception:  # also a kernel that died, or that takes too long
+                    self.log.exception("Kernel %s could not run its page", kernel_id)
+                    error = nbformat.v4.new_output("error", ename="Error", evalue="", traceback=[])
+                    yield nbformat.v4.new_code_cell(outputs=[error])
+                    return
+        finally:
+            await self._cleanup_resources()

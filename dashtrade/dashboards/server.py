@@ -13,15 +13,15 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import tornado.web
-from jupyter_server.base.call_context import CallContext
 from jupyter_server.utils import url_path_join
 from voila.app import Voila
-from voila.utils import get_voila_labextensions_path
+from voila.utils import get_page_config, get_voila_labextensions_path
 
 from dashtrade.auth import secret_files
 from dashtrade.dashboards import handlers
@@ -42,6 +42,7 @@ from dashtrade.dashboards.proxied import ProxiedServer
 from dashtrade.dashboards.rendering import use_caching_exporter
 from dashtrade.dashboards.report_files import ReportFileHandler
 from dashtrade.dashboards.second_step import SecondStepHandler
+from dashtrade.dashboards.turns import Turns, pages_at_once
 from dashtrade.dashboards.zygote.launcher import LAUNCHER
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
@@ -99,7 +100,6 @@ class Dashboards(Voila):
     # ------------------------------------------------------------------ settings
 
     def init_settings(self) -> dict[str, Any]:
-        self.voila_configuration.page_config_hook = self.page_config
         settings: dict[str, Any] = super().init_settings()
         options = self.options
         secure = options.settings.secure_cookies
@@ -143,15 +143,24 @@ class Dashboards(Voila):
     def assets_url(self) -> str:
         return url_path_join(self.base_url, "assets", self.assets)
 
-    def page_config(self, page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Called by Voilà for each page: what the template and its scripts know."""
-        handler: Any = CallContext.get(CallContext.JUPYTER_HANDLER)
+    @cached_property
+    def front_end_config(self) -> dict[str, Any]:
+        """What the front end is told on every page; Voilà would read it from the files of all extensions each time."""
+        found: dict[str, Any] = get_page_config(
+            base_url=self.base_url,
+            settings=self.app.settings,
+            log=self.log,
+            voila_configuration=self.voila_configuration,
+        )
         return {
-            **page_config,
+            **found,
             "fullStaticUrl": url_path_join(self.assets_url, "voila"),
             "fullLabextensionsUrl": url_path_join(self.assets_url, "lab"),
-            "dashtrade": {**shell_context(handler, handler.page), "preload": []},
         }
+
+    def page_config(self, handler: Any) -> dict[str, Any]:
+        """What the template of this page and its scripts know."""
+        return {**self.front_end_config, "dashtrade": shell_context(handler, handler.page)}
 
     # ------------------------------------------------------------------ doors
 
@@ -165,6 +174,8 @@ class Dashboards(Voila):
             "template_paths": self.template_paths,
             "config": self.config,
             "voila_configuration": self.voila_configuration,
+            "turns": Turns(pages_at_once()),
+            "page_config": self.page_config,
         }
         assets = rf"assets/{self.assets}"
         routes: list[tuple[Any, ...]] = [

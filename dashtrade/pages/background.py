@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-MOST_HELD = 20.0
-"""Seconds after which a page's first results go out even where no browser has said that it drew the page."""
+MOST_HELD = 60.0
+"""Seconds after which results go out even where the browser that asked has not said that it drew the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +32,47 @@ def outcome_of(work: Callable[[Post], Any], post: Post) -> Outcome:
 
 
 class Curtain:
-    """Holds calls back until the browser has drawn the page.
+    """Holds calls back between the moment in which a browser asks for the state of all widgets and the one in which it
+    has drawn them.
 
-    The browser asks for the state of all widgets, then makes them; what a widget sends in between is lost, and since it
-    is not sent twice the page would show old values until they change. Down only in a page that was opened.
+    What a widget sends in between is lost, and since it is not sent twice the page would show old values until they
+    change. What comes before is part of the state that the browser gets. Only the first time: a browser that connects
+    again has its widgets.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = MOST_HELD) -> None:
+        self._seconds = seconds
         self._held: list[Callable[[], None]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._drawn = False
+        self._late = False
 
-    def lower(self, seconds: float = MOST_HELD) -> None:
-        """Holds back from now on, at most so long; needs a running event loop, and does nothing without one."""
+    def fall(self) -> None:
+        """A browser has asked. Needs a running event loop, and does nothing without one."""
+        if self._drawn or self._held is not None:
+            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._held = []
-        loop.call_later(seconds, self.rise)
+        self._held, self._late = [], False
+        self._timer = loop.call_later(self._seconds, self._give_up)
 
-    def rise(self) -> None:
-        """What was held back happens now, in its order, and later calls at once."""
+    def rise(self) -> bool:
+        """The browser has drawn the page: what was held back happens now, in its order, and later calls at once. True
+        when it took so long that something was sent before."""
+        late, self._drawn, self._late = self._late, True, False
+        self._open()
+        return late
+
+    def _give_up(self) -> None:
+        self._late = True
+        self._open()
+
+    def _open(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         held, self._held = self._held or [], None
         for call in held:
             call()
@@ -64,7 +85,7 @@ class Curtain:
 
 
 _curtain = Curtain()
-hold_back, drawn = _curtain.lower, _curtain.rise
+asked, drawn = _curtain.fall, _curtain.rise
 
 
 class Background(Protocol):

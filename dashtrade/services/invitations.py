@@ -127,7 +127,10 @@ def owner_of_link(uow: UnitOfWork, link: str, *, now: datetime | None = None) ->
     """Whose password a reset link sets; raises InvalidInput when it is not good any more."""
     row = _valid(uow, RESET, link, now)
     assert row.user_id is not None  # a constraint of the table
-    return users.get_user(uow, row.user_id)
+    user = users.get_user(uow, row.user_id)
+    if not user.is_active:
+        raise InvalidInput("link", GONE)
+    return user
 
 
 def finish_reset(uow: UnitOfWork, link: str, password: str, *, now: datetime | None = None) -> User:

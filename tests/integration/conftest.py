@@ -38,6 +38,21 @@ BROKEN_PAGE = """
 raise RuntimeError("private-detail-4712")
 """
 
+#: What a busy machine does: the reply is there long before the output.
+LATE_PAGE = """
+import time
+from IPython.display import display
+
+get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(6))
+display({"text/plain": "here after all"}, raw=True)
+"""
+
+DYING_PAGE = """
+import os, signal
+
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 @pytest.fixture(scope="session")
 def guarded(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardsServer]:
@@ -48,6 +63,9 @@ def guarded(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     write_page(apps, "hello", WIDGETS_PAGE)
     write_page(apps, "environment", ENVIRONMENT_PAGE)
     write_page(apps, "broken", BROKEN_PAGE)
+    write_page(apps, "late", LATE_PAGE)
+    write_page(apps, "dying", DYING_PAGE)
+    write_page(apps, "empty", "print(1)")
     write_page(apps, "office", "print(1)", role="admin")
     write_page(apps, "undeclared", "print(1)", role=None)
     (apps / "secret.txt").write_text("private-file")

@@ -55,6 +55,39 @@ def test_a_page_works_over_its_own_socket(guarded: DashboardsServer) -> None:
     assert {"value": "said by ada"} in changes
 
 
+def test_output_that_comes_late_is_on_the_page(guarded: DashboardsServer) -> None:
+    with guarded.with_session("ada") as client:
+        assert "here after all" in client.get("late").text
+
+
+@pytest.mark.parametrize("slug", ["empty", "dying"])
+def test_a_page_with_nothing_to_show_says_so(guarded: DashboardsServer, slug: str) -> None:
+    """The browser would wait for it behind the page's skeleton."""
+    with guarded.with_session("bob") as client:
+        html = client.get(slug).text
+        client.post(f"voila/api/shutdown/{kernel_of(html)}", headers={"X-XSRFToken": client.cookies.get("_xsrf", "")})
+    assert "could not be shown" in html and 'class="dt-panel dt-failed"' in html and html.rstrip().endswith("</html>")
+
+
+def test_whoever_leaves_while_a_page_is_built_leaves_nothing_behind(guarded: DashboardsServer) -> None:
+    with guarded.with_session("victim") as client:
+        for _ in range(9):
+            with client.stream("GET", "late") as answer:
+                kernel_id = kernel_of("".join(first_part(answer)))
+        deadline = time.monotonic() + 30
+        while client.get(f"api/kernels/{kernel_id}").status_code != 404:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def first_part(answer: httpx.Response) -> Iterator[str]:
+    """The page's text up to where it waits for its kernel."""
+    for text in answer.iter_text():
+        yield text
+        if "<!--flush-->" in text:
+            return
+
+
 @pytest.mark.parametrize("intruder", ["bob", "grace", None])
 def test_nobody_else_reaches_a_kernel(guarded: DashboardsServer, intruder: str | None) -> None:
     with opened(guarded, "ada") as (owner, kernel_id):

@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import Any
 
+import ipywidgets
 import pytest
 
 from dashtrade.errors import InvalidInput
@@ -23,6 +24,7 @@ from dashtrade.pages.widgets.bits import (
     cards_html,
     message_only,
 )
+from dashtrade.pages.widgets.shell import PageShell
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -197,24 +199,48 @@ def test_a_beat_goes_on_until_it_is_stopped() -> None:
     assert asyncio.run(scene()) >= 3
 
 
-def test_results_wait_until_the_browser_has_drawn_the_page() -> None:
+def test_results_wait_from_the_browsers_question_until_it_has_drawn_the_page() -> None:
     async def opened() -> list[list[str]]:
-        curtain, seen, looks = background.Curtain(), [], []
-        curtain.lower(60)
+        curtain, seen, looks = background.Curtain(60), [], []
+        curtain.call(lambda: seen.append("before"))  # is in the answer to the question
+        curtain.fall()
         curtain.call(lambda: seen.append("first"))
+        curtain.fall()  # asks again, since the answer took long
         curtain.call(lambda: seen.append("second"))
         looks.append(list(seen))
-        curtain.rise()
+        assert not curtain.rise()
         curtain.call(lambda: seen.append("third"))
         looks.append(list(seen))
-        curtain.lower(0)
-        curtain.call(lambda: seen.append("late"))
-        while "late" not in seen:
-            await asyncio.sleep(0)
+        curtain.fall()  # the browser was away and comes again: it has its widgets
+        curtain.call(lambda: seen.append("fourth"))
+        looks.append(seen[4:])
         return looks
 
-    assert asyncio.run(opened()) == [[], ["first", "second", "third"]]
+    assert asyncio.run(opened()) == [["before"], ["before", "first", "second", "third"], ["fourth"]]
     curtain, seen = background.Curtain(), []
-    curtain.lower()  # without a loop nothing would ever let it up
+    curtain.fall()  # without a loop nothing would ever let it up
     curtain.call(lambda: seen.append("at once"))
     assert seen == ["at once"]
+
+
+def test_a_browser_that_draws_late_is_told_what_it_missed() -> None:
+    async def opened() -> tuple[list[str], bool, bool]:
+        curtain, seen = background.Curtain(0), []
+        curtain.fall()
+        curtain.call(lambda: seen.append("early"))
+        while not seen:
+            await asyncio.sleep(0)
+        return seen, curtain.rise(), curtain.rise()
+
+    assert asyncio.run(opened()) == (["early"], True, False)
+
+
+def test_the_shell_sends_every_state_again_after_a_late_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell, label = PageShell(slug="home"), ipywidgets.HTML("a result")
+    sent: list[str] = []
+    monkeypatch.setattr(ipywidgets.Widget, "send_state", lambda self, key=None: sent.append(self.model_id))
+    for late in (False, True):
+        monkeypatch.setattr("dashtrade.pages.widgets.shell.drawn", lambda late=late: late)
+        sent.clear()
+        shell._receive(shell, {"type": "drawn"}, [])
+        assert ({shell.model_id, label.model_id} <= set(sent)) is late

@@ -16,6 +16,8 @@ from dashboards_server import write_page
 from pydantic import SecretStr
 from tornado import web
 from tornado.httputil import HTTPServerRequest
+from voila.configuration import VoilaConfiguration
+from voila.utils import get_voila_labextensions_path
 
 from dashtrade.dashboards.assets import AssetStore, assets_version
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
@@ -25,7 +27,9 @@ from dashtrade.dashboards.identity import SignedIn
 from dashtrade.dashboards.kernels import OwnedKernelManager, Ownership
 from dashtrade.dashboards.login import own_path
 from dashtrade.dashboards.office.shell import Forms
+from dashtrade.dashboards.rendering import PageRenderer
 from dashtrade.dashboards.server import Dashboards, listen_problem
+from dashtrade.dashboards.turns import Turns
 from dashtrade.dashboards.zygote import lines
 from dashtrade.dashboards.zygote.warm import why_unsafe
 from dashtrade.domain.users import Role
@@ -145,6 +149,66 @@ def test_assets_are_found_below_their_folders_only(tmp_path: Path) -> None:
     assert len(found.squeezed) < len(found.body)
     for path in ("../c.js", "b.ipynb", "link.js", "", "/etc/hostname", str(tmp_path / "c.js"), "a.js\0", "none.js"):
         assert store.find(path) is None
+
+
+def test_the_widgets_script_is_patient() -> None:
+    """As installed: it would give up on the states of all widgets after four seconds, also on a busy machine."""
+    (folder,) = [path for root in get_voila_labextensions_path() for path in Path(root).glob("@voila-dash*/*manager8")]
+    store = AssetStore([folder])
+    scripts = [store.find(str(file.relative_to(folder))) for file in folder.rglob("*.js")]
+    (script,) = [asset.body for asset in scripts if asset is not None and b"Control comm did not respond" in asset.body]
+    assert b'"Control comm did not respond in time")),6e4)' in script
+
+
+def test_the_next_turn_is_for_whoever_has_the_fewest() -> None:
+    async def scene() -> list[str]:
+        turns, order = Turns(2), []
+        names = ("a1", "a2", "a3", "a4", "b1", "b2", "c1")
+        leave = {name: asyncio.Event() for name in names}
+
+        async def page(name: str) -> None:
+            async with turns.turn(ord(name[0])):
+                order.append(name)
+                await leave[name].wait()
+
+        pages = {name: asyncio.create_task(page(name)) for name in names}
+        await asyncio.sleep(0)
+        pages["a3"].cancel()  # the browser left before its turn came
+        for name in ("a1", "b1", "b2", "c1", "a2", "a4"):
+            assert name in order
+            leave[name].set()
+            await pages[name]
+            await asyncio.sleep(0)
+        return order
+
+    assert asyncio.run(scene()) == ["a1", "a2", "b1", "b2", "c1", "a4"]
+
+
+def test_a_kernel_that_cannot_start_is_no_end_of_the_page() -> None:
+    async def broken() -> None:
+        raise RuntimeError("no room")
+
+    renderer = PageRenderer(voila_configuration=VoilaConfiguration())
+    assert asyncio.run(renderer._jinja_kernel_start(None, "id", broken())) == ""  # the template says so
+    assert renderer.failed
+
+
+def test_a_turn_that_takes_long_holds_nobody_up() -> None:
+    async def scene() -> bool:
+        turns, stuck = Turns(1, longest=0.01), asyncio.Event()
+
+        async def page(wait: asyncio.Event | None) -> bool:
+            async with turns.turn(1):
+                if wait is not None:
+                    await wait.wait()
+            return True
+
+        first = asyncio.create_task(page(stuck))
+        second = await asyncio.wait_for(page(None), 10)
+        stuck.set()
+        return second and await first and await asyncio.wait_for(page(None), 10)
+
+    assert asyncio.run(scene())
 
 
 def test_the_version_follows_the_files(tmp_path: Path) -> None:

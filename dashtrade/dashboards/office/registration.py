@@ -9,8 +9,8 @@ from tornado import web
 
 from dashtrade.dashboards.office.shell import Forms
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.errors import InvalidInput
-from dashtrade.services import invitations, throttle
+from dashtrade.errors import DatabaseUnavailable, InvalidInput
+from dashtrade.services import invitations, password_reset, throttle
 
 LINK_LIMIT = 256
 
@@ -70,12 +70,7 @@ class SetPasswordHandler(Forms):
 
     @allow_unauthenticated
     async def get(self) -> None:
-        await self.answer(self.check, self.show)
-
-    async def check(self) -> None:
-        link = self.link
-        user = await self.gate.ask(lambda uow: invitations.owner_of_link(uow, link))
-        await self.show(username=user.username)
+        await self.show()
 
     @allow_unauthenticated
     async def post(self) -> None:
@@ -88,11 +83,21 @@ class SetPasswordHandler(Forms):
         await self.gate.check(lambda uow: invitations.finish_reset(uow, link, password))
         self.redirect(self.base_url + "login?done=password-set", status=303)
 
-    async def show(self, problem: str = "", username: str = "") -> None:
+    async def show(self, problem: str = "") -> None:
+        """The form, or, where the link is dead, the way to a new one: whoever typed a password would do so in vain."""
+        link = self.link
+        try:
+            owner = await self.gate.ask(lambda uow: invitations.owner_of_link(uow, link))
+        except InvalidInput:
+            self.set_status(400)
+            self.write_screen("dead_link.html", by_mail=password_reset.by_mail(self.settings["dashtrade_settings"]))
+            return
+        except DatabaseUnavailable:
+            raise web.HTTPError(503) from None
         self.write_screen(
             "set_password.html",
             problem=problem,
-            username=username,
-            link=self.link,
+            username=owner.username,
+            link=link,
             form_token=self.xsrf_token.decode("ascii"),
         )

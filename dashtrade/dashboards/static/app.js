@@ -6,13 +6,19 @@
   const gone = document.getElementById("dt-gone");
   const goneText = document.getElementById("dt-gone-text");
 
+  const say = (text) => { goneText.textContent = text; gone.hidden = false; document.body.classList.add("dt-disconnected"); };
+  const unsay = () => { gone.hidden = true; document.body.classList.remove("dt-disconnected"); };
+
   // --- from skeleton to page -----------------------------------------------------------------
   const outputs = [...cells.querySelectorAll('script[type="application/vnd.voila.cell-output+json"]')];
   const widgets = outputs.some((output) => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
   const ready = () => cells.querySelector(widgets ? ".jupyter-widgets, .dt-failed" : ".dt-failed, .jp-RenderedMarkdown, .jp-OutputArea-output:not(:empty)")
     || (!outputs.length && !document.getElementById("jupyter-config-data"));
+  let slow = 0, late = false;
   const show = () => {
     if (!loading.isConnected) return;
+    clearTimeout(slow);
+    if (late) unsay();
     loading.remove();
     cells.classList.add("dt-ready");
     performance.mark("dt-ready");
@@ -22,13 +28,11 @@
   else {
     const observer = new MutationObserver(() => { if (ready()) { observer.disconnect(); show(); } });
     observer.observe(cells, { childList: true, subtree: true });
-    setTimeout(() => { if (loading.isConnected) say("This page takes longer than usual.", "Reload"); }, 30000);
+    slow = setTimeout(() => { late = true; say("This page takes longer than usual. It opens as soon as it can."); }, 30000);
   }
 
   // --- watchdog ------------------------------------------------------------------------------
   // The front end shows nothing when the kernel was ended, has died, or the server is away.
-  const say = (text) => { goneText.textContent = text; gone.hidden = false; document.body.classList.add("dt-disconnected"); };
-  const unsay = () => { gone.hidden = true; document.body.classList.remove("dt-disconnected"); };
   document.getElementById("dt-reload").addEventListener("click", () => location.reload());
   let misses = 0, over = false, timer = 0;
   const look = async () => {
@@ -49,7 +53,8 @@
     cells.inert = misses >= 2; // clicks would be kept and all sent later
     timer = setTimeout(look, document.hidden ? 60000 : misses ? 2000 : 10000);
   };
-  if (config.kernelId) {
+  if (cells.querySelector(".dt-failed")) over = true; // says so itself
+  else if (config.kernelId) {
     timer = setTimeout(look, 10000);
     document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
     addEventListener("online", look);

@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from queue import Empty
 from typing import Any
 
 from jupyter_client.asynchronous import AsyncKernelClient
 
-STEP = 0.02  # seconds: one look at a channel
-RESEND = 0.5  # seconds: ask again, since the first question may have come before the subscription
+#: Seconds until it is asked again, since a question may have come before the subscription: the first, and the longest.
+#: The time grows, so that a machine that is too busy to answer does not get more to do.
+FIRST, LONGEST = 0.5, 4.0
 
 
 class PromptClient(AsyncKernelClient):
-    """Ready when one kernel_info request has both its reply and its idle status: the latter proves the subscription."""
+    """Ready when kernel_info requests have had a reply and an idle status: the latter proves the subscription."""
 
     async def _async_wait_for_ready(self, timeout: float | None = None) -> None:
         deadline = time.monotonic() + (timeout or 60)
-        while time.monotonic() < deadline:
-            asked = self.kernel_info()
-            again = time.monotonic() + RESEND
-            reply: Any = None
-            idle = False
-            while time.monotonic() < again:
-                if not idle:
-                    message = await self._next(self.iopub_channel)
-                    idle = (
-                        message is not None
-                        and message["parent_header"].get("msg_id") == asked
-                        and message["content"].get("execution_state") == "idle"
-                    )
-                if reply is None:
-                    message = await self._next(self.shell_channel)
-                    if message is not None and message["parent_header"].get("msg_id") == asked:
-                        reply = message
-                if reply is not None and idle:
-                    self._handle_kernel_info_reply(reply)
+        patience = FIRST
+        asked: set[str] = set()
+        shell = asyncio.create_task(self._reply(asked))
+        iopub = asyncio.create_task(self._idle(asked))
+        try:
+            while time.monotonic() < deadline:
+                asked.add(self.kernel_info())
+                await asyncio.wait((shell, iopub), timeout=patience, return_when=asyncio.FIRST_EXCEPTION)
+                if shell.done() and iopub.done():
+                    await iopub
+                    self._handle_kernel_info_reply(await shell)
                     return
-            if not await self.is_alive():
-                raise RuntimeError("The kernel ended before it was ready")
+                if not await self.is_alive():
+                    raise RuntimeError("The kernel ended before it was ready")
+                patience = min(2 * patience, LONGEST)
+        finally:
+            shell.cancel()
+            iopub.cancel()
         raise RuntimeError(f"The kernel was not ready within {timeout or 60} seconds")
 
     wait_for_ready = _async_wait_for_ready
 
-    @staticmethod
-    async def _next(channel: Any) -> Any:
-        try:
-            return await channel.get_msg(timeout=STEP)
-        except Empty:
-            return None
+    async def _reply(self, asked: set[str]) -> dict[str, Any]:
+        """The reply to any of the questions."""
+        while True:
+            message: dict[str, Any] = await self.shell_channel.get_msg(timeout=None)
+            if message["parent_header"].get("msg_id") in asked:
+                return message
+
+    async def _idle(self, asked: set[str]) -> None:
+        """Returns when the kernel says that it is done with any of the questions."""
+        while True:
+            message = await self.iopub_channel.get_msg(timeout=None)
+            state = message["content"].get("execution_state")
+            if state == "idle" and message["parent_header"].get("msg_id") in asked:
+                return

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import anywidget
 import traitlets as t
+from ipywidgets.widgets.widget import _instances
 
 from dashtrade.pages.background import drawn
 from dashtrade.pages.formats import formats
@@ -38,8 +39,9 @@ class PageShell(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def _receive(self, _widget: object, content: object, _buffers: object) -> None:
-        if isinstance(content, dict) and content.get("type") == "drawn":
-            drawn()
+        if isinstance(content, dict) and content.get("type") == "drawn" and drawn():
+            for widget in list(_instances.values()):  # what was sent too early is sent again
+                widget.send_state()
 
     def toast(self, text: str, kind: Literal["info", "success", "error"] = "info") -> None:
         """A short notice in the corner that goes away by itself: for what needs no answer."""
