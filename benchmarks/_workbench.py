@@ -115,6 +115,11 @@ class Memory:
         for pid in wanted & table.keys():
             info = table[pid].info
             found[pid] = (table[pid], kind_of(info["name"] or "", info["cmdline"] or [], info["ppid"] in servers))
+        own = psutil.Process()
+        found[own.pid] = (own, "(the people)")
+        for child in own.children(recursive=True):
+            if child.pid not in found:
+                found[child.pid] = (child, "(Chromium)")
         return found
 
     def sample(self) -> None:

@@ -58,13 +58,12 @@ POOL: dict[str, Any] = {"pool_size": 15, "max_overflow": 15}
 def connect(settings: Settings) -> Runtime:
     """A runtime without a look at the schema. Without DATABASE_URL the embedded server in the data folder is joined,
     or started for as long as this process lives."""
-    from sqlalchemy import NullPool
-
     from dashtrade.db.engine import make_engine
+    from dashtrade.db.lingering_pool import LingeringPool
 
     if settings.database_url is not None:
-        # a page that nobody touches keeps no connection: many open pages must not use up the server's
-        pool: dict[str, Any] = {"poolclass": NullPool} if "DASHTRADE_USER_ID" in os.environ else POOL
+        page = "DASHTRADE_USER_ID" in os.environ
+        pool: dict[str, Any] = {"poolclass": LingeringPool, "pool_pre_ping": True} if page else POOL
         return Runtime(settings, make_engine(settings.database_url.get_secret_value(), **pool))
     import atexit
 

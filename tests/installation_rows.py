@@ -95,6 +95,7 @@ ROWS: dict[str, list[str]] = {
     "0008": [
         'UPDATE account_state SET suspected_drifts = \'{"AAPL": {"ours": "1"}}\' WHERE id = 1',
     ],
+    "0009": [],  # indexes only
 }
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, text
 
 from dashtrade.errors import MigrationNeeded
 
-HEAD = "0008"  # newest revision in migrations/versions; a test compares
+HEAD = "0009"  # newest revision in migrations/versions; a test compares
 
 _STATE = text(
     """

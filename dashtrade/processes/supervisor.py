@@ -117,9 +117,10 @@ class Supervisor:
     def _start(self, running: _Running) -> None:
         child = running.child
         try:
+            # A session each: where the system shares out time by session, a busy dashboard cannot starve the trader.
             process = subprocess.Popen(
                 child.command, env=dict(child.environment), cwd=self.folder, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             self.say(f"{child.name} cannot be started: {error.strerror}.")

@@ -35,7 +35,7 @@ from dashtrade.db.trading_repository import (
 )
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import Action, AlertState, IntentState, Purpose, Target
-from dashtrade.domain.orders import BrokerAccount, BrokerOrder, Side
+from dashtrade.domain.orders import BrokerAccount, BrokerOrder, OrderType, Side
 from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
 from dashtrade.services.trading_guards import opened_by_a_leg
@@ -45,6 +45,7 @@ from dashtrade.services.trading_risk import record_breach
 
 ZERO = Decimal(0)
 EXIT_TIME = timedelta(minutes=15)
+MARKET_TIME = timedelta(seconds=2)
 
 
 def note_account(uow: UnitOfWork, lease: Lease, seen: BrokerAccount, asked_at: datetime) -> None:
@@ -127,8 +128,12 @@ def note_orders(uow: UnitOfWork, lease: Lease, orders: Sequence[BrokerOrder]) ->
         return surfaced
 
 
-def entries_in_the_way(uow: UnitOfWork, lease: Lease) -> list[str]:
-    """Broker ids of resting entries that an undecided exit waits for: an exit goes first."""
+def entries_in_the_way(uow: UnitOfWork, lease: Lease, now: datetime) -> list[str]:
+    """Broker ids of resting entries that an undecided exit waits for: an exit goes first.
+
+    A market order is filled in a moment, and to cancel it meanwhile would leave less to close than the chart shows; so
+    it is in the way only after ``MARKET_TIME``, such as while its symbol is halted.
+    """
     with uow:
         query = (
             select(InboxRow, BotRow, IntentRow)
@@ -141,6 +146,7 @@ def entries_in_the_way(uow: UnitOfWork, lease: Lease) -> list[str]:
                 IntentRow.state == IntentState.LIVE,
                 IntentRow.purpose == Purpose.ENTRY,
                 IntentRow.broker_order_id.is_not(None),
+                or_(IntentRow.order_type != OrderType.MARKET, IntentRow.submitted_at <= now - MARKET_TIME),
             )
         )
         found = set()

@@ -568,3 +568,34 @@ def test_a_fill_that_reaches_a_limit_is_acted_on_at_once(house: House) -> None:
         if execution.side is Side.BUY:
             assert agent._watch_at > 0
     assert agent._watch_at == 0, "the loss is looked at now"
+
+
+def test_an_exit_gives_a_market_entry_a_moment_to_fill_before_it_is_cancelled(house: House) -> None:
+    house.bot()
+    clock = [datetime.now(UTC)]
+    agent = agent_for(house, "first", now=lambda: clock[0])
+    house.simulator.faults(hold_fills=True)
+    entry = house.post(id="in").json()["signal_id"]
+    wait_for(lambda: (agent.step(), house.broker_orders())[1], "no order")
+    out = house.post(action="CLOSE", id="out").json()["signal_id"]
+    clock[0] += timedelta(seconds=1.5)
+    agent.step()
+    assert [order["status"] for order in house.broker_orders()] == ["new"]
+    house.simulator.faults(hold_fills=False)
+    wait_for(lambda: house.broker_orders()[0]["status"] == "filled", "not filled")
+
+    def all_ended() -> bool:
+        clock[0] += timedelta(seconds=0.5)
+        agent.step()
+        return not house.rows("SELECT 1 FROM alert_inbox WHERE ended_at IS NULL")
+
+    wait_for(all_ended, "the exit did not end")
+    assert (house.outcome(entry)["status"], house.outcome(out)["status"]) == ("success", "success")
+    assert house.ledger_positions() == house.broker_positions() == {}
+    # one that rests, such as in a halt, is in the way
+    house.simulator.faults(hold_fills=True)
+    entry = house.post(id="in2").json()["signal_id"]
+    wait_for(lambda: (agent.step(), len(house.broker_orders()) == 3)[1], "no order")
+    house.post(action="CLOSE", id="out2")
+    wait_for(all_ended, "the resting entry is not cancelled")
+    assert house.outcome(entry)["status"] == "error"

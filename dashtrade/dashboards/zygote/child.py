@@ -28,8 +28,8 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, z
     die_with_parent()
     if os.getppid() != zygote:  # it ended before we asked
         os._exit(1)
-    # A process group of its own, to be ended whole. All pages stay in one session: where the system shares out time by
-    # session, they have together what one service has, however many are open.
+    # A process group of its own, to be ended whole. All pages stay in the warm process's session: where the system
+    # shares out time by session, they have together what one service has, however many are open.
     os.setpgid(0, 0)
     os.nice(NICENESS)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -76,6 +76,7 @@ class Launcher:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # of the pages, apart from what serves them; see child.py
         )
         # ends when the last kernel does, since they all write to it
         threading.Thread(target=log_lines, args=(self.process.stdout,), name="zygote-log", daemon=True).start()

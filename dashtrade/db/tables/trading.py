@@ -215,6 +215,7 @@ class InboxRow(Base):
         _one_of("state", AlertState),
         Index("ix_alert_inbox_open", "received_at", postgresql_where=text("state IN ('received', 'planned')")),
         Index("ix_alert_inbox_user_id_received_at", "user_id", "received_at"),
+        Index("ix_alert_inbox_bot_id_received_at", "bot_id", "received_at"),
         Index("ix_alert_inbox_user_id_body_hash", "user_id", "body_hash", "received_at"),
         CheckConstraint("state IN ('received', 'planned') OR reason IS NOT NULL", name="ended_says_why"),
     )
@@ -295,6 +296,7 @@ class IntentRow(Base):
             postgresql_where=text("state IN ('waiting', 'planned', 'submitting', 'unknown', 'live')"),
         ),
         Index("ix_order_intents_bot_id", "bot_id", "created_at"),
+        Index("ix_order_intents_account_id_ended_at", "account_id", "ended_at"),
         Index("ix_order_intents_parent_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_order_intents_resting", "account_id", "symbol", postgresql_where=text("state = 'resting'")),
     )
@@ -414,6 +416,7 @@ class ExecutionRow(Base):
         CheckConstraint("price >= 0", name="price"),
         _one_of("source", ("stream", "poll", "activity")),
         Index("ix_executions_intent_id", "intent_id"),
+        Index("ix_executions_account_id_symbol", "account_id", "symbol", "executed_at"),
         Index("ix_executions_user_id_executed_at", "user_id", "executed_at"),
     )
 

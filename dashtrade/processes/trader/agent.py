@@ -288,7 +288,7 @@ class AccountAgent:
                 self.tools.checkpoint("planned")
                 self.submit(planned.intent_ids[0])
                 busy = True
-        for broker_order_id in trading_books.entries_in_the_way(uow(), self.lease):
+        for broker_order_id in trading_books.entries_in_the_way(uow(), self.lease, self.tools.now()):
             self._cancel(broker_order_id)
             busy = True
         return busy
