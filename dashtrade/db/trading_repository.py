@@ -42,6 +42,8 @@ from dashtrade.domain.bots import AlertState, Direction, HaltCause, IntentState
 ZERO = Decimal(0)
 IN_FLIGHT = (IntentState.PLANNED, IntentState.SUBMITTING, IntentState.UNKNOWN, IntentState.LIVE)
 NOT_ENDED = (IntentState.WAITING, *IN_FLIGHT)
+# made once: an alias gathers its columns anew each time, which takes longer than the question it is for
+_LEG, _OTHER = aliased(IntentRow), aliased(IntentRow)
 
 
 def lock_account(session: Session, account_id: int) -> AccountRow:
@@ -251,7 +253,7 @@ def asks_for_legs() -> ColumnElement[bool]:
 
 def without_legs(account_id: int) -> ColumnElement[bool]:
     """Orders of which closing orders are, or may be, at the broker without being known here."""
-    leg, other = aliased(IntentRow), aliased(IntentRow)
+    leg, other = _LEG, _OTHER
     lately = IntentRow.ended_at > func.now() - timedelta(days=1)
     entry = and_(
         IntentRow.purpose == "entry",

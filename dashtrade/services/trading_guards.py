@@ -34,6 +34,8 @@ from dashtrade.services.trading_orders import add_trade
 
 STOOD_DOWN = "STOOD_DOWN"
 LONG_AFTER = timedelta(days=3650)
+# made once: an alias gathers its columns anew each time, which takes longer than the question it is for
+_LEG = aliased(IntentRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +156,15 @@ def of_bots_to_flatten(uow: UnitOfWork, lease: Lease) -> list[Guard]:
 
 def opened_by_a_leg(account_id: int) -> ColumnElement[bool]:
     """A condition on BotRow: it holds shares that a closing order opened, since both legs of a pair were filled."""
-    leg = aliased(IntentRow)
     return exists(
         select(LotRow.id)
         .join(ExecutionRow, ExecutionRow.id == LotRow.execution_id)
-        .join(leg, leg.id == ExecutionRow.intent_id)
+        .join(_LEG, _LEG.id == ExecutionRow.intent_id)
         .where(
             LotRow.bot_id == BotRow.id,
             LotRow.account_id == account_id,
             LotRow.open_qty != 0,
-            leg.parent_id.is_not(None),
+            _LEG.parent_id.is_not(None),
         )
         .correlate(BotRow)
     )

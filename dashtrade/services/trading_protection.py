@@ -39,6 +39,8 @@ EXIT_TIME = timedelta(minutes=15)
 PLACE_TIME = timedelta(minutes=1)  # while it is not known whether an order landed, exits of the symbol wait
 MOST_REFUSED = 3
 ENDED_UNFILLED = (IntentState.CANCELED, IntentState.EXPIRED, IntentState.REJECTED)
+# made once: an alias gathers its columns anew each time, which takes longer than the question it is for
+_LEG, _OTHER, _ENTRY = aliased(IntentRow), aliased(IntentRow), aliased(IntentRow)
 REST = "What the bot still holds has no stop loss or take profit: close it, or protect it at the broker."
 
 
@@ -112,7 +114,7 @@ def _close_unprotected_parts(
 
 def _tell_lost_protection(session: Session, account: AccountRow) -> None:
     """A pair that ended at the broker without a fill and without an exit of ours, while its bot still holds shares."""
-    leg, other = aliased(IntentRow), aliased(IntentRow)
+    leg, other, entry = _LEG, _OTHER, _ENTRY
     kept = exists(
         select(other.id).where(
             other.parent_id == leg.parent_id, or_(other.state == IntentState.RESTING, other.filled_qty > 0)
@@ -124,7 +126,6 @@ def _tell_lost_protection(session: Session, account: AccountRow) -> None:
         )
     )
     holds = exists(select(LotRow.id).where(LotRow.bot_id == leg.bot_id, LotRow.open_qty != 0))
-    entry = aliased(IntentRow)
     query = (
         select(leg)
         .join(entry, entry.id == leg.parent_id)
@@ -141,7 +142,7 @@ def _tell_lost_protection(session: Session, account: AccountRow) -> None:
 
 def unprotected_rest(bot_id: ColumnElement[int] | int) -> Select[int, int | None]:
     """Bot and entry of closing orders that were cancelled for an exit, while shares of that entry are still held."""
-    leg, other = aliased(IntentRow), aliased(IntentRow)
+    leg, other = _LEG, _OTHER
     kept = exists(
         select(other.id).where(
             other.parent_id == leg.parent_id, other.state.in_((IntentState.RESTING, IntentState.FILLED))
