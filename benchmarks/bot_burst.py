@@ -46,15 +46,23 @@ def make_users(stage: Stage, count: int) -> list[tuple[int, str]]:
     return made
 
 
-async def fire(port: int, alerts: list[tuple[str, dict[str, Any]]]) -> tuple[float, list[int]]:
-    """Send them all at once; seconds until the last was acknowledged, and the statuses."""
-    limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False, limits=limits
-    ) as client:
+async def fire(port: int, alerts: list[tuple[str, dict[str, Any]]]) -> tuple[float, list[int], list[float]]:
+    """Send them all, over 64 connections; seconds until the last was acknowledged, statuses, seconds of each from its
+    sending to its answer."""
+    free = asyncio.Semaphore(64)
+    took: list[float] = []
+
+    async def send(client: httpx.AsyncClient, token: str, body: dict[str, Any]) -> int:
+        async with free:
+            began = time.perf_counter()
+            answer = await client.post(f"/webhook?token={token}", json=body)
+            took.append(time.perf_counter() - began)
+            return answer.status_code
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
         began = time.perf_counter()
-        answers = await asyncio.gather(*(client.post(f"/webhook?token={t}", json=body) for t, body in alerts))
-        return time.perf_counter() - began, [answer.status_code for answer in answers]
+        statuses = await asyncio.gather(*(send(client, token, body) for token, body in alerts))
+        return time.perf_counter() - began, list(statuses), took
 
 
 def alert(action: str, symbol: str, name: str) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def main() -> None:
         assert settled(stage, 600), "the first positions were not bought"
         buys = [(token, alert("BUY", s, "burst")) for _, token in users for s in SYMBOLS if s not in HOLDING]
         sells = [(token, alert("SELL", symbol, "burst")) for _, token in users for symbol in HOLDING]
-        acknowledged, statuses = asyncio.run(fire(stage.webhook_port, buys + sells))
+        acknowledged, statuses, took = asyncio.run(fire(stage.webhook_port, buys + sells))
         quiet = settled(stage, 600)
         sent = rows(
             stage.engine,
@@ -98,7 +106,10 @@ def main() -> None:
         ]
         print(json.dumps({
             "alerts": len(buys) + len(sells), "statuses": {str(s): statuses.count(s) for s in sorted(set(statuses))},
-            "acknowledged_in_s": round(acknowledged, 2), "ordered": len(sent), "quiet": quiet,
+            "acknowledged_in_s": round(acknowledged, 2),
+            "acknowledgement_ms": {name: round(1000 * value) for name, value in (
+                ("median", statistics.median(took)), ("p99", percentile(took, 0.99)), ("max", max(took)))},
+            "ordered": len(sent), "quiet": quiet,
             "orders_at_broker": len(orders) - len(first),
             "refused": rows(stage.engine, "SELECT count(*) FROM order_intents WHERE state = 'rejected'")[0][0],
             "most_orders_of_one_key": max(len([1 for row in sent if row[0] == a]) for a in {r[0] for r in sent}),

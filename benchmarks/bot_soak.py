@@ -72,7 +72,8 @@ class Stage:
 
     def _start(self, module: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", module]
-        return subprocess.Popen(command, env=self.environment, stdout=self.log, stderr=self.log)
+        # a session each, as the supervisor gives them
+        return subprocess.Popen(command, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True)
 
     def kill_one(self, chance: random.Random) -> None:
         name = chance.choice([*MODULES, "postgresql"])

@@ -2,8 +2,9 @@
 
 The least: a bare Starlette handler that inserts one row and commits, through the same driver, pool size and worker
 threads. Both run as processes of their own on one embedded PostgreSQL with durable commits, one after the other, three
-times in turn; the ratio of the medians is what counts. At 16 connections and at 64; then PostgreSQL is made to crash
-under load at 16, and no answer may take three seconds.
+times in turn; the ratio of the medians is what counts. At 16 connections and at 64; then both with a trader and a
+broker at work on every alert that is stored; then PostgreSQL is made to crash under load at 16, and no answer may take
+three seconds.
 
 ``python benchmarks/webhook_throughput.py [seconds]``
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import Engine, text
 from webhook_round_trip import free_ports, percentile
 
 from dashtrade.auth.passwords import hash_password
@@ -37,6 +39,7 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.services import bots
 
+SECRET = "benchmark-session-secret-of-more-than-32-characters"
 BARE = """
 import asyncio, os
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +115,18 @@ def load(port: int, token: str, seconds: float, connections: int) -> dict[str, A
     }
 
 
+def start(module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A service in a session of its own, as the supervisor starts it."""
+    return subprocess.Popen([sys.executable, "-m", module], env=environment, start_new_session=True)
+
+
+def busy(engine: Engine) -> dict[str, int]:
+    """What the trader did with the alerts so far."""
+    with engine.connect() as connection:
+        return {state: count for state, count in connection.execute(text(
+            "SELECT state, count(*) FROM alert_inbox GROUP BY 1"))}  # fmt: skip
+
+
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     folder = Path(tempfile.mkdtemp(prefix="dashtrade-bench-"))
@@ -127,16 +142,18 @@ def main() -> None:
         user_id = user.id
     bots.create_bot(UnitOfWork(engine), user_id, NewBot("AAPL", "15 Min", Decimal(1000), is_active=True))
     token = bots.create_token(UnitOfWork(engine), user_id).secret
-    ports = dict(zip(("bare", "webhook"), free_ports(2), strict=True))
+    ports = dict(zip(("bare", "webhook", "simulator"), free_ports(3), strict=True))
     children = []
     try:
         for name, command in (("bare", ["-c", BARE]), ("webhook", ["-m", "webhook"])):
             environment = {
                 **os.environ, "DATABASE_URL": server.url(), "DASHTRADE_WEBHOOK_PORT": str(ports[name]),
                 "DASHTRADE_WEBHOOK_WAIT_SECONDS": "0", "DASHTRADE_LOG_LEVEL": "WARNING",
+                "DASHTRADE_DATA_DIR": str(folder), "DASHTRADE_SIMULATOR_PORT": str(ports["simulator"]),
+                "DASHTRADE_SESSION_SECRET": SECRET, "DASHTRADE_SOURCES": '["sample"]',
             }  # fmt: skip
-            children.append(subprocess.Popen([sys.executable, *command], env=environment))
-        for port in ports.values():
+            children.append(subprocess.Popen([sys.executable, *command], env=environment, start_new_session=True))
+        for port in (ports["bare"], ports["webhook"]):
             while True:
                 try:
                     socket.create_connection(("127.0.0.1", port)).close()
@@ -147,12 +164,23 @@ def main() -> None:
         for connections in (16, 64):
             runs: dict[str, list[dict[str, Any]]] = {"bare": [], "webhook": []}
             for _ in range(3):
-                for name, port in ports.items():
-                    runs[name].append(load(port, token, seconds, connections))
+                for name in runs:
+                    runs[name].append(load(ports[name], token, seconds, connections))
             ratio = statistics.median(r["per_second"] for r in runs["webhook"]) / statistics.median(
                 r["per_second"] for r in runs["bare"]
             )
             print(json.dumps({"connections": connections, "ratio": round(ratio, 2), **runs}), flush=True)
+        children += [start(f"dashtrade.processes.{name}", environment) for name in ("simulator", "trader")]
+        while not busy(engine).keys() - {"received"}:  # it has begun with what lies there
+            time.sleep(0.2)
+        for connections in (16, 64):
+            before = busy(engine)
+            found = load(ports["webhook"], token, 3 * seconds, connections)
+            ended = {state: n - before.get(state, 0) for state, n in busy(engine).items() if state != "received"}
+            print(json.dumps({"with_a_busy_trader": {**found, "decided_meanwhile": ended}}), flush=True)
+        for child in children[2:]:
+            child.terminate()
+            child.wait(30)
         crashing = crash(server, 2.0)
         print(json.dumps({"postgresql_crashes": load(ports["webhook"], token, 12.0, 16)}), flush=True)
         crashing.join()

@@ -120,7 +120,8 @@ class Webhook:
             self._told.add((stored.user_id, stored.account_mode))
             self._tell.set()
         self.metrics.stored.observe(time.perf_counter() - started)
-        outcome = await self._outcome(stored, min(self.wait_seconds, left()), left)
+        # counted from the arrival: where storing took long, TradingView has waited already
+        outcome = await self._outcome(stored, self.wait_seconds - (time.perf_counter() - started), left)
         return self._answer(started, request, _status(outcome), outcome)
 
     async def signal(self, request: Request) -> Response:

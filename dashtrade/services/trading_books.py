@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import BigInteger, DateTime, String, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import Session
 
@@ -46,6 +46,27 @@ from dashtrade.services.trading_risk import record_breach
 ZERO = Decimal(0)
 EXIT_TIME = timedelta(minutes=15)
 MARKET_TIME = timedelta(seconds=2)
+# asked at every step: made once, since that takes longer than to answer it
+_ENTRIES_BESIDE_ALERTS = (
+    select(InboxRow, BotRow, IntentRow)
+    .join(BotRow, BotRow.id == InboxRow.bot_id)
+    .join(
+        IntentRow,
+        (IntentRow.symbol == BotRow.symbol) & (IntentRow.account_id == bindparam("account", type_=BigInteger)),
+    )
+    .where(
+        InboxRow.state == AlertState.RECEIVED,
+        InboxRow.user_id == bindparam("user", type_=BigInteger),
+        BotRow.account_mode == bindparam("mode", type_=String),
+        IntentRow.state == IntentState.LIVE,
+        IntentRow.purpose == Purpose.ENTRY,
+        IntentRow.broker_order_id.is_not(None),
+        or_(
+            IntentRow.order_type != OrderType.MARKET,
+            IntentRow.submitted_at <= bindparam("old", type_=DateTime(timezone=True)),
+        ),
+    )
+)
 
 
 def note_account(uow: UnitOfWork, lease: Lease, seen: BrokerAccount, asked_at: datetime) -> None:
@@ -135,22 +156,10 @@ def entries_in_the_way(uow: UnitOfWork, lease: Lease, now: datetime) -> list[str
     it is in the way only after ``MARKET_TIME``, such as while its symbol is halted.
     """
     with uow:
-        query = (
-            select(InboxRow, BotRow, IntentRow)
-            .join(BotRow, BotRow.id == InboxRow.bot_id)
-            .join(IntentRow, (IntentRow.symbol == BotRow.symbol) & (IntentRow.account_id == lease.account_id))
-            .where(
-                InboxRow.state == AlertState.RECEIVED,
-                InboxRow.user_id == lease.user_id,
-                BotRow.account_mode == lease.mode.value,
-                IntentRow.state == IntentState.LIVE,
-                IntentRow.purpose == Purpose.ENTRY,
-                IntentRow.broker_order_id.is_not(None),
-                or_(IntentRow.order_type != OrderType.MARKET, IntentRow.submitted_at <= now - MARKET_TIME),
-            )
-        )
+        whose = {"account": lease.account_id, "user": lease.user_id, "mode": lease.mode.value, "old": now - MARKET_TIME}
+        rows = uow.session.execute(_ENTRIES_BESIDE_ALERTS, whose).tuples().all()
         found = set()
-        for alert_row, bot, intent in uow.session.execute(query).tuples():
+        for alert_row, bot, intent in rows:
             try:
                 alert, config = alert_from_json(alert_row.payload), to_config(bot)
             except (ValueError, KeyError, TypeError, ArithmeticError):
