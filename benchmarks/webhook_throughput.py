@@ -120,11 +120,21 @@ def start(module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", module], env=environment, start_new_session=True)
 
 
-def busy(engine: Engine) -> dict[str, int]:
-    """What the trader did with the alerts so far."""
+def states(engine: Engine) -> dict[str, int]:
+    """How many alerts are in each state."""
     with engine.connect() as connection:
-        return {state: count for state, count in connection.execute(text(
-            "SELECT state, count(*) FROM alert_inbox GROUP BY 1"))}  # fmt: skip
+        found = connection.execute(text("SELECT state, count(*) FROM alert_inbox GROUP BY 1")).tuples()
+        return dict(found.all())
+
+
+def forget(engine: Engine) -> None:
+    """End what the runs before left undecided, as a user does who had no trader for a day."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE alert_inbox SET state = 'expired', reason = 'not traded', ended_at = now() WHERE state = 'received'"
+            )
+        )
 
 
 def main() -> None:
@@ -148,7 +158,7 @@ def main() -> None:
         for name, command in (("bare", ["-c", BARE]), ("webhook", ["-m", "webhook"])):
             environment = {
                 **os.environ, "DATABASE_URL": server.url(), "DASHTRADE_WEBHOOK_PORT": str(ports[name]),
-                "DASHTRADE_WEBHOOK_WAIT_SECONDS": "0", "DASHTRADE_LOG_LEVEL": "WARNING",
+                "DASHTRADE_WEBHOOK_WAIT_SECONDS": "0", "DASHTRADE_LOG_LEVEL": "ERROR",
                 "DASHTRADE_DATA_DIR": str(folder), "DASHTRADE_SIMULATOR_PORT": str(ports["simulator"]),
                 "DASHTRADE_SESSION_SECRET": SECRET, "DASHTRADE_SOURCES": '["sample"]',
             }  # fmt: skip
@@ -171,13 +181,15 @@ def main() -> None:
             )
             print(json.dumps({"connections": connections, "ratio": round(ratio, 2), **runs}), flush=True)
         children += [start(f"dashtrade.processes.{name}", environment) for name in ("simulator", "trader")]
-        while not busy(engine).keys() - {"received"}:  # it has begun with what lies there
-            time.sleep(0.2)
         for connections in (16, 64):
-            before = busy(engine)
+            forget(engine)
+            load(ports["webhook"], token, 1.0, 4)
+            while not states(engine).get("done"):  # it trades
+                time.sleep(0.2)
+            before = states(engine)
             found = load(ports["webhook"], token, 3 * seconds, connections)
-            ended = {state: n - before.get(state, 0) for state, n in busy(engine).items() if state != "received"}
-            print(json.dumps({"with_a_busy_trader": {**found, "decided_meanwhile": ended}}), flush=True)
+            ended = {state: n - before.get(state, 0) for state, n in states(engine).items()}
+            print(json.dumps({"with_a_busy_trader": {**found, "states_more": ended}}), flush=True)
         for child in children[2:]:
             child.terminate()
             child.wait(30)
