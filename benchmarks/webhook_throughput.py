@@ -123,18 +123,14 @@ def start(module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
 def states(engine: Engine) -> dict[str, int]:
     """How many alerts are in each state."""
     with engine.connect() as connection:
-        found = connection.execute(text("SELECT state, count(*) FROM alert_inbox GROUP BY 1")).tuples()
-        return dict(found.all())
+        return dict(iter(connection.execute(text("SELECT state, count(*) FROM alert_inbox GROUP BY 1"))))
 
 
 def forget(engine: Engine) -> None:
-    """End what the runs before left undecided, as a user does who had no trader for a day."""
+    """End what the runs before left undecided."""
+    ended = "UPDATE alert_inbox SET state = 'expired', reason = 'not traded', ended_at = now() WHERE state = 'received'"
     with engine.begin() as connection:
-        connection.execute(
-            text(
-                "UPDATE alert_inbox SET state = 'expired', reason = 'not traded', ended_at = now() WHERE state = 'received'"
-            )
-        )
+        connection.execute(text(ended))
 
 
 def main() -> None:

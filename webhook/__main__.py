@@ -47,8 +47,8 @@ def build_server(settings: Settings) -> uvicorn.Server:
 
 
 def main() -> int:
-    configure("webhook")
     try:
+        configure("webhook")
         build_server(load_settings()).run()
     except DashTradeError as error:
         print(str(error), file=sys.stderr)

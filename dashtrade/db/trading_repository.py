@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.orm import Session, aliased
@@ -53,24 +54,31 @@ def lock_account(session: Session, account_id: int) -> AccountRow:
 
 
 def _undecided(*columns: Any) -> Select[Any]:
-    """Alerts of an account that can be decided now: their symbol has no order on its way."""
+    """Alerts of an account that can be decided now: of each bot the oldest that was not put off, where its symbol has
+    no order on its way. So a long queue of one bot costs no more than a short one."""
     account, user = bindparam("account", type_=BigInteger), bindparam("user", type_=BigInteger)
     mode = bindparam("mode", type_=String)
     busy = exists().where(
         IntentRow.account_id == account, IntentRow.symbol == BotRow.symbol, IntentRow.state.in_(NOT_ENDED)
     )
+    oldest = aliased(InboxRow)
+    first = (
+        select(oldest.id.label("id"))
+        .where(
+            oldest.bot_id == BotRow.id,
+            oldest.state == AlertState.RECEIVED,
+            or_(oldest.not_before.is_(None), oldest.not_before <= func.now()),
+        )
+        .order_by(oldest.received_at, oldest.id)
+        .limit(1)
+        .lateral("first")
+    )
     return (
         select(*columns)
-        .select_from(InboxRow)
-        .join(BotRow, BotRow.id == InboxRow.bot_id)
-        .where(
-            InboxRow.state == AlertState.RECEIVED,
-            InboxRow.user_id == user,
-            BotRow.account_mode == mode,
-            or_(InboxRow.not_before.is_(None), InboxRow.not_before <= func.now()),
-            ~_behind_one_put_off(),
-            ~busy,
-        )
+        .select_from(BotRow)
+        .join(first, true())
+        .join(InboxRow, InboxRow.id == first.c.id)
+        .where(BotRow.user_id == user, BotRow.account_mode == mode, ~_behind_one_put_off(), ~busy)
     )
 
 
@@ -81,8 +89,7 @@ def _behind_one_put_off() -> ColumnElement[bool]:
     return exists(
         select(before.id).where(
             before.state == AlertState.RECEIVED,
-            before.user_id == InboxRow.user_id,
-            before.bot_id == InboxRow.bot_id,
+            before.bot_id == BotRow.id,
             before.not_before > func.now(),
             before.attempts == 0,
             tuple_(before.received_at, before.id) < tuple_(InboxRow.received_at, InboxRow.id),
@@ -115,7 +122,7 @@ def _leaves() -> ColumnElement[bool]:
         .join(its_bot, its_bot.id == before.bot_id)
         .where(
             before.state == AlertState.RECEIVED,
-            before.user_id == InboxRow.user_id,
+            its_bot.user_id == BotRow.user_id,
             its_bot.symbol == BotRow.symbol,
             its_bot.account_mode == BotRow.account_mode,
             tuple_(before.received_at, before.id) < tuple_(InboxRow.received_at, InboxRow.id),

@@ -56,14 +56,13 @@ def live_polling(made: Runtime) -> Iterator[None]:
 
 
 def main() -> int:
-    from dashtrade.processes.logs import configure
-
-    configure("jobs")
     from procrastinate.exceptions import ConnectorException
 
     from dashtrade.processes.job_queue import make_app
+    from dashtrade.processes.logs import configure
 
     try:
+        configure("jobs")
         made: Runtime = runtime()
         jobs = load_jobs()
         app = make_app(made.engine.url.render_as_string(hide_password=False), made, jobs)

@@ -107,11 +107,11 @@ def _warm(app: Starlette) -> None:
 
 
 def main() -> int:
-    settings = get_settings()
-    configure("simulator", settings)
-    # at DEBUG the server logs the frames of websockets, and clients sign in with one
-    logging.getLogger("uvicorn.error").setLevel(max(logging.INFO, logging.getLogger().level))
     try:
+        settings = get_settings()
+        configure("simulator", settings)
+        # at DEBUG the server logs the frames of websockets, and clients sign in with one
+        logging.getLogger("uvicorn.error").setLevel(max(logging.INFO, logging.getLogger().level))
         runtime = bootstrap.connect(settings)
         app = build(settings, runtime.engine)
         # before serving, so that what is wrong is one sentence

@@ -66,6 +66,8 @@ _ENTRIES_BESIDE_ALERTS = (
             IntentRow.submitted_at <= bindparam("old", type_=DateTime(timezone=True)),
         ),
     )
+    .order_by(InboxRow.received_at, InboxRow.id)
+    .limit(500)  # what stands farther behind is not next anyway
 )
 
 

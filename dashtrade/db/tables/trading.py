@@ -215,7 +215,7 @@ class InboxRow(Base):
         _one_of("state", AlertState),
         Index("ix_alert_inbox_open", "received_at", postgresql_where=text("state IN ('received', 'planned')")),
         Index("ix_alert_inbox_user_id_received_at", "user_id", "received_at"),
-        Index("ix_alert_inbox_bot_id_received_at", "bot_id", "received_at"),
+        Index("ix_alert_inbox_undecided", "bot_id", "received_at", "id", postgresql_where=text("state = 'received'")),
         Index("ix_alert_inbox_user_id_body_hash", "user_id", "body_hash", "received_at"),
         CheckConstraint("state IN ('received', 'planned') OR reason IS NOT NULL", name="ended_says_why"),
     )

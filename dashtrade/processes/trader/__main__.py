@@ -16,8 +16,8 @@ from dashtrade.services.source_keys import check_source_keys
 
 
 def main() -> int:
-    configure("trader")
     try:
+        configure("trader")
         made = runtime()
         if made.settings.encryption_key is not None:
             vault = Vault(secret_files.encryption_key(made.settings))
