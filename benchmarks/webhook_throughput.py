@@ -135,6 +135,7 @@ def forget(engine: Engine) -> None:
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # its children end with it
     folder = Path(tempfile.mkdtemp(prefix="dashtrade-bench-"))
     server = EmbeddedPostgres(folder).start()
     engine = make_engine(server.url())
