@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -25,6 +26,15 @@ from dashtrade.cli import (
     user,
 )
 from dashtrade.errors import DashTradeError
+
+_RIGHTS = "Correct its owner and rights, or set DASHTRADE_DATA_DIR to another folder."
+FILE_REMEDIES = {
+    errno.ENOSPC: "The disk is full: free space, then run the command again.",
+    errno.EDQUOT: "Your share of the disk is used up: free space, then run the command again.",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+}
 
 app = typer.Typer(
     name="dashtrade",
@@ -59,4 +69,12 @@ def main() -> None:
         app()
     except DashTradeError as error:
         typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FILE_REMEDIES:
+            raise
+        where = error.filename or "A file"
+        typer.echo(
+            f"Error: {where} cannot be written or read ({error.strerror}). {FILE_REMEDIES[error.errno]}", err=True
+        )
         sys.exit(1)

@@ -9,6 +9,8 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado.websocket import WebSocketProtocol
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
+from dashtrade.dashboards.errors import Screens
+
 #: What a page may send. Not: execute, input, shutdown, interrupt, debug, history, completion.
 ALLOWED_MESSAGES = ["comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request"]
 ALLOWED_CHANNELS = ("shell", "control")
@@ -54,7 +56,7 @@ class PageConnection(ZMQChannelsWebsocketConnection):
             msg_list[CONTENT] = self.session.pack(shown)
 
 
-class KernelSocket(VoilaKernelWebsocketHandler):
+class KernelSocket(Screens, VoilaKernelWebsocketHandler):
     """The owner's page only: jupyter_server asks :class:`OwnerAuthorizer` before the socket opens.
 
     Messages are looked at before jupyter_server reads them, which trusts the lengths they claim: five bytes in the old

@@ -99,7 +99,14 @@ class EmbeddedPostgres:
         return self._address(port, database, admin=admin)
 
     def _address(self, port: int, database: str, *, admin: bool) -> str:
-        passwords = json.loads(self._passwords_file.read_text())
+        try:
+            passwords = json.loads(self._passwords_file.read_text())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is damaged"
+            raise ConfigurationError(
+                f"The passwords of the embedded PostgreSQL, {self._passwords_file}, cannot be read ({reason}). "
+                "Restore the file from a copy of the data folder; the data are still there."
+            ) from None
         role = ADMIN if admin else APP
         url = URL.create("postgresql", role, passwords[role], "127.0.0.1", port, database)
         return url.render_as_string(hide_password=False)
@@ -264,9 +271,15 @@ class EmbeddedPostgres:
         port = self.port
         if port is None:
             raise DatabaseUnavailable("The embedded PostgreSQL ended while it was being set up. Try again.")
-        password = json.loads(self._passwords_file.read_text())[APP]
-        connection = psycopg2.connect(self._address(port, ADMIN, admin=True), connect_timeout=5)
         try:
+            connection = psycopg2.connect(self._address(port, ADMIN, admin=True), connect_timeout=5)
+        except psycopg2.OperationalError as error:
+            raise DatabaseUnavailable(
+                f"The embedded PostgreSQL refuses its own account: {str(error).strip().splitlines()[-1]}. "
+                f"Restore {self._passwords_file} from a copy."
+            ) from None
+        try:
+            password = json.loads(self._passwords_file.read_text())[APP]
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP,))
@@ -277,6 +290,12 @@ class EmbeddedPostgres:
                 if cursor.fetchone() is None:
                     create = sql.SQL("CREATE DATABASE {} OWNER {}")
                     cursor.execute(create.format(sql.Identifier(DATABASE), sql.Identifier(APP)))
+        except psycopg2.OperationalError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise DatabaseUnavailable(
+                f"The embedded PostgreSQL in {self.folder} cannot make its database: {reason}. "
+                "Free space or choose another DASHTRADE_DATA_DIR, then try again."
+            ) from None
         finally:
             connection.close()
 

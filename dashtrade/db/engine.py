@@ -14,6 +14,7 @@ from dashtrade.errors import ConfigurationError, DatabaseUnavailable
 
 CONNECT_TIMEOUT = 5
 IDLE_LIMIT = 10.0
+DISK_FULL = "53100"
 _SCHEMES = {"postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"}
 
 
@@ -70,8 +71,8 @@ def _reason(error: BaseException | None) -> str:
 def make_engine(url: str, **kw: Any) -> Engine:
     """An engine for ``url``; keyword arguments go to ``create_engine``.
 
-    A connection that cannot be made or is lost raises DatabaseUnavailable (without the password); every other
-    database error keeps SQLAlchemy's type. No connection is made here.
+    A connection that cannot be made or is lost, and a server whose disk is full, raise DatabaseUnavailable (without
+    the password); every other database error keeps SQLAlchemy's type. No connection is made here.
     """
     parsed = parse_url(url)
     connect_args = {"connect_timeout": CONNECT_TIMEOUT, "options": "-c timezone=UTC", **kw.pop("connect_args", {})}
@@ -84,6 +85,11 @@ def make_engine(url: str, **kw: Any) -> Engine:
         if context.is_pre_ping:
             return
         original = context.original_exception
+        if getattr(original, "pgcode", None) == DISK_FULL:
+            raise DatabaseUnavailable(
+                f"PostgreSQL at {describe(parsed)} has no space left on its disk, and the change was taken back. "
+                "Free space, then try again."
+            ) from None
         connecting = context.connection is None and isinstance(context.sqlalchemy_exception, OperationalError)
         if connecting or context.is_disconnect:
             raise DatabaseUnavailable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -120,6 +121,17 @@ def test_as_a_process_a_failure_is_one_line_without_a_traceback(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: DATABASE_URL names 'mysql'") and done.stderr.count("\n") == 1
     assert "very-secret" not in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "remedy"), [(errno.ENOSPC, "free space"), (errno.EACCES, "DASHTRADE_DATA_DIR")])
+def test_a_full_disk_and_missing_rights_are_one_sentence(dashtrade, monkeypatch, kind, remedy):
+    def fail(*_):
+        raise OSError(kind, os.strerror(kind), "/data/reports")
+
+    monkeypatch.setattr("dashtrade.services.users.list_users", fail)
+    code, out, err = dashtrade("user", "list")
+    assert (code, out) == (1, "") and err.count("\n") == 1
+    assert err.startswith("Error: /data/reports cannot be") and remedy in err
 
 
 def test_links_for_those_who_come_and_those_who_forgot(dashtrade, uow_factory, monkeypatch):

@@ -108,6 +108,7 @@ def test_nobody_else_reaches_a_kernel(guarded: DashboardsServer, intruder: str |
             with pytest.raises(InvalidStatus) as refused:
                 KernelSocket(guarded.url, kernel_id, cookies_of(other))
             assert refused.value.response.status_code == 403
+            assert "write_error" not in guarded.log_text(), "a refusal is no error of the server"
         assert owner.get(f"api/kernels/{kernel_id}").json()["id"] == kernel_id
 
 

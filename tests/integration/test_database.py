@@ -53,6 +53,19 @@ def test_a_refused_password_is_said_without_showing_it(database_url):
     assert "wrong" not in str(caught.value)
 
 
+def test_a_server_with_a_full_disk_is_unavailable_and_keeps_what_it_has(engine, make_user):
+    user = make_user("ada")
+    full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+    with (
+        pytest.raises(DatabaseUnavailable, match="no space left on its disk"),
+        engine.begin() as connection,
+    ):
+        connection.execute(text("DELETE FROM users"))
+        connection.execute(text(full))
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT id FROM users")).scalars().all() == [user.id]
+
+
 def test_a_lost_connection_is_unavailable_and_then_recovers(engine):
     with engine.connect() as connection:
         with engine.connect() as other:

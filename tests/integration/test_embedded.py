@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -175,6 +176,25 @@ def test_a_cluster_that_cannot_start_says_why_and_where_to_read(folder):
         EmbeddedPostgres(folder, durable=False).start()
     assert str(folder / "logs" / "postgres.log") in str(caught.value)
     wait_until(lambda: not processes_of(folder))
+
+
+def test_lost_and_wrong_passwords_are_said_and_change_nothing(folder):
+    server = EmbeddedPostgres(folder, durable=False)
+    file = folder / "secrets" / "postgres.json"
+    with server:
+        kept = file.read_text()
+    for text, said in (
+        (None, "cannot be read"),
+        ("{", "damaged"),
+        (json.dumps({"postgres": "x", "dashtrade": "y"}), "refuses"),
+    ):
+        file.unlink() if text is None else file.write_text(text)
+        with pytest.raises((ConfigurationError, DatabaseUnavailable), match=said) as refused:
+            server.start()
+        assert str(file) in str(refused.value) and "Restore" in str(refused.value)
+        file.write_text(kept)
+    with server:
+        assert server.url()
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
