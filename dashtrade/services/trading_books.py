@@ -40,7 +40,7 @@ from dashtrade.services.alert_codec import alert_from_json
 from dashtrade.services.bot_fields import to_config
 from dashtrade.services.trading_guards import opened_by_a_leg
 from dashtrade.services.trading_lease import Lease, hold
-from dashtrade.services.trading_orders import add_trade, client_order_id
+from dashtrade.services.trading_orders import add_trade, closing_order
 from dashtrade.services.trading_risk import record_breach
 
 ZERO = Decimal(0)
@@ -256,17 +256,9 @@ def flatten_bot(
     held = max(min(held, there), ZERO) if held > 0 else min(max(held, there), ZERO)
     if held == 0 or busy or resting_of(session, bot.id):
         return None
-    intent = IntentRow(
-        user_id=bot.user_id,
-        bot_id=bot.id,
-        account_id=account.id,
-        symbol=bot.symbol,
-        client_order_id=client_order_id(account, f"f{bot.id}x{int(now.timestamp() * 1000)}", 1, 1),
-        purpose=Purpose.EXIT.value,
-        side=(Side.SELL if held > 0 else Side.BUY).value,
-        qty=abs(held),
-        deadline=now + EXIT_TIME,
-    )
+    key = f"f{bot.id}x{int(now.timestamp() * 1000)}"
+    side = Side.SELL if held > 0 else Side.BUY
+    intent = closing_order(account, bot, key, side, abs(held), now + EXIT_TIME)
     session.add(intent)
     session.flush()
     add_trade(session, intent, bot, f"Closing the position: {reason}")

@@ -344,6 +344,23 @@ def client_order_id(account: AccountRow, key: str, leg: int, attempt: int) -> st
     return f"{account.client_prefix}-{key}-{leg}-{attempt}"
 
 
+def closing_order(
+    account: AccountRow, bot: BotRow, key: str, side: Side, qty: Decimal, deadline: datetime
+) -> IntentRow:
+    """An order without an alert that gives up ``qty`` shares of what a bot holds, not yet in the session."""
+    return IntentRow(
+        user_id=bot.user_id,
+        bot_id=bot.id,
+        account_id=account.id,
+        symbol=bot.symbol,
+        client_order_id=client_order_id(account, key, 1, 1),
+        purpose=Purpose.EXIT.value,
+        side=side.value,
+        qty=qty,
+        deadline=deadline,
+    )
+
+
 def _next_attempt(
     session: Session, account: AccountRow, intent: IntentRow, reason: str, now: datetime, most: int = 5
 ) -> IntentRow | None:

@@ -32,7 +32,7 @@ from dashtrade.domain.orders import OrderType, Side
 from dashtrade.services.trading_drift import is_doubted
 from dashtrade.services.trading_guards import STOOD_DOWN, opened_by_a_leg
 from dashtrade.services.trading_lease import Lease, hold
-from dashtrade.services.trading_orders import add_trade, client_order_id
+from dashtrade.services.trading_orders import add_trade, client_order_id, closing_order
 
 ZERO = Decimal(0)
 EXIT_TIME = timedelta(minutes=15)
@@ -84,7 +84,8 @@ def _close_unprotected_parts(
     )
     planned = []
     for entry in session.scalars(query).all():
-        name = client_order_id(account, f"p{entry.id}", 1, 1)
+        key = f"p{entry.id}"
+        name = client_order_id(account, key, 1, 1)
         if session.scalar(select(exists().where(IntentRow.client_order_id == name))):
             continue
         held = sum((lot.open_qty for lot in open_lots(session, account.id, entry.bot_id, entry.symbol)), ZERO)
@@ -93,17 +94,8 @@ def _close_unprotected_parts(
             continue
         bot = session.get_one(BotRow, entry.bot_id)
         text = f"Only {entry.filled_qty.normalize():f} shares were filled, without the stop loss or take profit."
-        intent = IntentRow(
-            user_id=entry.user_id,
-            bot_id=entry.bot_id,
-            account_id=account.id,
-            symbol=entry.symbol,
-            client_order_id=name,
-            purpose=Purpose.EXIT.value,
-            side=(Side.SELL if held > 0 else Side.BUY).value,
-            qty=qty,
-            deadline=now + EXIT_TIME,
-        )
+        side = Side.SELL if held > 0 else Side.BUY
+        intent = closing_order(account, bot, key, side, qty, now + EXIT_TIME)
         session.add(intent)
         session.flush()
         add_trade(session, intent, bot, f"Closing what is not protected: {text}")
@@ -239,17 +231,8 @@ def _protect(
     price = prices.get(bot.symbol)
     passed = stop is not None and price is not None and (price <= stop if buys else price >= stop)
     number = session.scalar(select(func.count()).where(IntentRow.account_id == account.id, mine)) or 0
-    intent = IntentRow(
-        user_id=entry.user_id,
-        bot_id=bot.id,
-        account_id=account.id,
-        symbol=bot.symbol,
-        client_order_id=client_order_id(account, f"{key}{number + 1}", 1, 1),
-        purpose=Purpose.EXIT.value,
-        side=(Side.SELL if buys else Side.BUY).value,
-        qty=qty,
-        deadline=now + PLACE_TIME,
-    )
+    side = Side.SELL if buys else Side.BUY
+    intent = closing_order(account, bot, f"{key}{number + 1}", side, qty, now + PLACE_TIME)
     if passed:
         text = f"The stop loss at {_plain(stop)} was passed while it was not placed: what it protected is closed."
     else:
