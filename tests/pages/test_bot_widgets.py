@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,10 +21,10 @@ from dashtrade.domain.users import User
 from dashtrade.errors import DatabaseUnavailable
 from dashtrade.pages.bot.alerting import WebhookAway, post_alert
 from dashtrade.pages.bot.messages import KINDS, alert_message, trial_body
-from dashtrade.pages.bot.model import BotModel
+from dashtrade.pages.bot.model import CALM_BEATS, BotModel
 from dashtrade.pages.bot.services import AlertAnswer, BotServices
 from dashtrade.pages.bot.view import BotView
-from dashtrade.services import bot_connection, bot_day, bot_replay, bots, kill_switches
+from dashtrade.services import bot_changes, bot_connection, bot_day, bot_replay, bots, kill_switches
 from webhook.payload import parse_payload
 
 UowFactory = Callable[[], UnitOfWork]
@@ -49,6 +50,7 @@ class House:
             return call
 
         services = BotServices(
+            latest_change=mine(bot_changes.latest_change),
             list_bots=mine(bots.list_bots), list_positions=mine(bots.list_positions),
             list_trades=mine(bots.list_trades), list_signals=mine(bots.list_signals),
             list_risk_events=mine(bots.list_risk_events),
@@ -493,3 +495,23 @@ def test_a_replay_is_asked_with_the_forms_limits_and_may_be_given_to_the_bot(
     replay.apply.click()
     [bot] = bots.list_bots(uow_factory(), house.user.id)
     assert bot.config.limits.max_position_size == 500 and bot.config.limits.max_orders_per_day == 200
+
+
+def test_a_beat_reads_everything_only_where_something_is_new(house):
+    make_bot(house, symbol="AAPL")
+    reads: list[str] = []
+    services = house.model._services
+    house.model._services = replace(services, list_trades=lambda: reads.append("trades") or services.list_trades())
+    house.model.refresh()  # what the form did
+    reads.clear()
+    house.model.refresh()
+    assert reads == [] and [b.config.symbol for b in house.model.snapshot.bots] == ["AAPL"]
+    services.create_token(None, "from elsewhere")
+    house.model.refresh()
+    assert reads == ["trades"] and [token.label for token in house.model.snapshot.tokens] == ["from elsewhere"]
+    for _ in range(CALM_BEATS + 1):  # and now and then in any case
+        house.model.refresh()
+    assert reads == ["trades"] * 2
+    services.halt("Stopped on another page.", None)
+    house.model.refresh()
+    assert house.model.snapshot.halted is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -22,11 +22,13 @@ TABS = {
 }  # fmt: skip
 
 
+CALM_BEATS = 4
+
+
 class BotModel(StudyModel):
     """The user's bots. ``refresh`` reads everything; each action reads everything again when it is done."""
 
     loaded: bool = t.Bool(False)  # type: ignore[assignment]
-    refreshed_at: datetime | None = t.Any(None)  # type: ignore[assignment]
     query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]
 
     def __init__(self, services: BotServices, *, background: Background = inline, **traits: Any) -> None:
@@ -34,6 +36,8 @@ class BotModel(StudyModel):
         self._refreshing = False
         self._troubled = False
         self._wanted: dict[str, str] = {}
+        self._mark: tuple[Any, ...] | None = None
+        self._calm_beats = 0
         super().__init__(background=background, **traits)
 
     @t.validate("tab")
@@ -53,7 +57,7 @@ class BotModel(StudyModel):
         self._wanted = {name: values[name] for name in ("bot", "strategy") if values.get(name)}
 
     def refresh(self) -> None:
-        """Reads everything off the event loop; skipped while a read is under way."""
+        """Reads what is new off the event loop; skipped while a read is under way."""
         if self._refreshing:
             return
         self._refreshing = True
@@ -64,13 +68,15 @@ class BotModel(StudyModel):
                 if self._troubled:
                     self._troubled = False
                     self.say(Message("success", "Connected again."))
-                self._show(*outcome.value)
+                snapshot, names = outcome.value
+                if snapshot is not None:
+                    self._show(snapshot, names)
             elif not self._troubled:  # said once, not at every beat
                 self._troubled = True
                 self.say(describe(outcome.error))
 
         first = not self.loaded
-        self._background(lambda _post: (self._read(), self._names() if first else None), self.guard(done))
+        self._background(lambda _post: (self._news(), self._names() if first else None), self.guard(done))
         if self.connection is not None and self.connection.waiting:
             self.look_at_connection()
 
@@ -120,6 +126,19 @@ class BotModel(StudyModel):
         self.say(Message("success", "Trading may go on: bots that are on act on their next alert."))
 
     # ------------------------------------------------------------------ reading
+
+    def _news(self) -> Snapshot | None:
+        """None where nothing changed. Everything is read where something is new, and at every fifth beat."""
+        s, seen = self._services, self.snapshot
+        mark = s.latest_change()
+        if self.loaded and mark == self._mark and self._calm_beats < CALM_BEATS:
+            self._calm_beats += 1
+            prices = self._prices(sorted({p.symbol for p in seen.positions}))
+            if prices == seen.prices:
+                return None
+            return replace(seen, prices=prices, results=results(seen.bots, seen.positions, s.realized_today(), prices))
+        self._mark, self._calm_beats = mark, 0
+        return self._read()
 
     def _read(self) -> Snapshot:
         s = self._services

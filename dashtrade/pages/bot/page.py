@@ -35,7 +35,7 @@ def build(context: PageContext) -> object:
     from dashtrade.pages.bot.services import BotServices
     from dashtrade.pages.bot.view import BotView
     from dashtrade.pages.memory import Memory
-    from dashtrade.services import bot_connection, bot_day, bot_replay, bots, kill_switches
+    from dashtrade.services import bot_changes, bot_connection, bot_day, bot_replay, bots, kill_switches
 
     rt = runtime()
     user_id = context.user_id
@@ -62,6 +62,7 @@ def build(context: PageContext) -> object:
     create_token, update_bot, replay = mine(bots.create_token), mine(bots.update_bot), mine(bot_replay.replay_alerts)
     create_bot = mine(bots.create_bot)
     services = BotServices(
+        latest_change=mine(bot_changes.latest_change),
         list_bots=mine(bots.list_bots),
         list_positions=mine(bots.list_positions),
         list_trades=mine(bots.list_trades),

@@ -56,10 +56,12 @@ class AlertAnswer:
 class BotServices:
     """What the page needs done, for the signed-in user. ``send_alert`` posts a body with a token to the webhook.
 
-    ``halt`` takes the reason and a symbol, or None for all of the user's entries. ``prices`` gives the latest price of
-    each symbol that has one. ``compare`` sets a bot against its strategy's backtest.
+    ``latest_change`` gives a mark that differs when something is new. ``halt`` takes the reason and a symbol, or None
+    for all of the user's entries. ``prices`` gives the latest price of each symbol that has one. ``compare`` sets a bot
+    against its strategy's backtest.
     """
 
+    latest_change: Callable[[], tuple[Any, ...]]
     list_bots: Callable[[], Sequence[BotView]]
     list_positions: Callable[[], Sequence[PositionView]]
     list_trades: Callable[[], Sequence[TradeView]]
