@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -33,6 +35,7 @@ Values = NDArray[np.float64]
 Part = tuple[int, Picks]
 """A block: its number and the combinations in it."""
 
+NICENESS = 5
 BLOCK = 64
 LINES_BLOCK, LINES_MOST, LINES_CELLS = 2_048, 8_192, 64_000_000
 """The same where only lines are compared: combinations, those of a sweep of very many, and rows × combinations, of a
@@ -93,12 +96,18 @@ class Place(Protocol):
     def close(self) -> None: ...
 
 
+def _stand_back() -> None:
+    """A sweep takes what is left: on the same machine people click, and bots trade."""
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.nice(NICENESS)
+
+
 class Threads:
     """Blocks in threads: the compiled simulation frees the interpreter."""
 
     def __init__(self, job: Job, threads: int, control: Control) -> None:
         self._job, self._threads, self._control = job, threads, control
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = ThreadPoolExecutor(threads, initializer=_stand_back)
 
     def compute(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Values]]:
         silent, left = self._control.silent(), iter(parts)

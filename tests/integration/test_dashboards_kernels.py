@@ -17,6 +17,8 @@ from dashboards_server import DashboardsServer, kernel_of
 from kernel_socket import KernelSocket, pack
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from dashtrade.dashboards.zygote.child import NICENESS
+
 
 def command_of(process: psutil.Process) -> list[str]:
     """Nothing where it has ended: pages of earlier tests may be ending meanwhile."""
@@ -24,6 +26,13 @@ def command_of(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.NoSuchProcess:
         return []
+
+
+def nice_of(process: psutil.Process) -> int | None:
+    try:
+        return process.nice()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def cookies_of(client: httpx.Client) -> str:
@@ -351,6 +360,8 @@ def test_kernels_are_forked_from_one_warm_process(guarded: DashboardsServer) -> 
         assert len(warm) == 1
         kernels = warm[0].children()
         assert len(kernels) >= 2
+        # they are built, and stand back behind those that are not
+        assert [nice_of(kernel) for kernel in kernels].count(warm[0].nice() + NICENESS) >= 2
         assert not [child for child in tree if "ipykernel_launcher" in " ".join(command_of(child))]
 
 

@@ -10,11 +10,13 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-#: Pages and their sweeps give way to trading, alerts and the doors, which may run on the same machine. A little only:
-#: on a person's own machine the browser beside them wants the processor, too.
+#: Pages give way to trading, alerts and the doors, which may run on the same machine. A little only: on a person's own
+#: machine the browser beside them wants the processor, too. And only once they are built: somebody who waits for a page
+#: to open goes before those who look at theirs.
 NICENESS = 5
 
 
@@ -31,7 +33,6 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, z
     # A process group of its own, to be ended whole. All pages stay in the warm process's session: where the system
     # shares out time by session, they have together what one service has, however many are open.
     os.setpgid(0, 0)
-    os.nice(NICENESS)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,8 +56,19 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, z
     if ipywidgets is not None:
         ipywidgets.register_comm_target()  # could not happen at import: there was no shell then
     logging.getLogger("Comm").addFilter(_not_while_routing)
+    app.shell.events.register("post_execute", _stand_back_once(app.shell))
     gc.enable()
     app.start()
+
+
+def _stand_back_once(shell: Any) -> Callable[[], None]:
+    """To be called after a page's cell has run."""
+
+    def stand_back() -> None:
+        shell.events.unregister("post_execute", stand_back)
+        os.nice(NICENESS)
+
+    return stand_back
 
 
 def _not_while_routing(record: logging.LogRecord) -> bool:
