@@ -8,6 +8,7 @@ import uvicorn
 
 from dashtrade.db.engine import make_engine
 from dashtrade.errors import ConfigurationError, DashTradeError
+from dashtrade.processes.listening import listen
 from dashtrade.processes.logs import configure
 from dashtrade.settings import Settings, load_settings
 from webhook.app import create_app
@@ -41,7 +42,6 @@ def build_server(settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=4,
         h11_max_incomplete_event_size=16 * 1024,
         limit_concurrency=1000,
-        backlog=1024,
     )
     return uvicorn.Server(config)
 
@@ -49,7 +49,9 @@ def build_server(settings: Settings) -> uvicorn.Server:
 def main() -> int:
     try:
         configure("webhook")
-        build_server(load_settings()).run()
+        settings = load_settings()
+        server = build_server(settings)
+        server.run(sockets=[listen(settings.host, settings.webhook_port, "DASHTRADE_WEBHOOK_PORT")])
     except DashTradeError as error:
         print(str(error), file=sys.stderr)
         return 1

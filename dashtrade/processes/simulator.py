@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,8 @@ from dashtrade.brokers.simulator.matching import Costs
 from dashtrade.brokers.simulator.prices import BackgroundFeed
 from dashtrade.brokers.simulator.store import ensure_schema
 from dashtrade.domain.market import Quote
-from dashtrade.errors import ConfigurationError, DashTradeError
+from dashtrade.errors import DashTradeError
+from dashtrade.processes.listening import listen
 from dashtrade.processes.logs import configure
 from dashtrade.services.endpoint import serve
 from dashtrade.settings import Settings, get_settings
@@ -87,20 +87,6 @@ def build(settings: Settings, engine: Engine) -> Starlette:
     )
 
 
-def listen(port: int) -> socket.socket:
-    """The listening socket; raises ConfigurationError when the port is taken."""
-    try:
-        listener = socket.create_server((HOST, port))
-    except OSError:
-        raise ConfigurationError(
-            f"Port {port} of {HOST} is in use. Stop what uses it, or set DASHTRADE_SIMULATOR_PORT to another one."
-        ) from None
-    # The event loop does so only for sockets that name their protocol, which this one does not; without it every answer
-    # in two parts waits 40 ms for the client to acknowledge the first.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
 def _warm(app: Starlette) -> None:
     """Load the price sources before the first order needs them."""
     app.state.service.prices.price("AAPL")  # every source has it, the sample too
@@ -116,7 +102,7 @@ def main() -> int:
         app = build(settings, runtime.engine)
         # before serving, so that what is wrong is one sentence
         ensure_schema(runtime.engine)
-        listener = listen(settings.simulator_port)
+        listener = listen(HOST, settings.simulator_port, "DASHTRADE_SIMULATOR_PORT")
     except DashTradeError as error:
         logger.error("%s", error)
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -27,3 +28,28 @@ def test_a_wrong_setting_is_one_sentence(service, tmp_path):
     assert ended.returncode == 1
     assert "DASHTRADE_LOG_LEVEL" in said and "'WARNING'" in said
     assert "Traceback" not in said and len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("service", "setting"),
+    [
+        ("webhook", "DASHTRADE_WEBHOOK_PORT"),
+        ("dashtrade.processes.simulator", "DASHTRADE_SIMULATOR_PORT"),
+        ("dashtrade.dashboards", "DASHTRADE_DASHBOARDS_PORT"),
+    ],
+)
+def test_a_port_in_use_is_one_sentence(service, setting, tmp_path, database_url):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        environment = {
+            **os.environ, setting: port, "DASHTRADE_HOST": "127.0.0.1", "DASHTRADE_DATA_DIR": str(tmp_path),
+            "DATABASE_URL": database_url, "DASHTRADE_SESSION_SECRET": "a-secret-of-more-than-thirty-two-characters",
+            "DASHTRADE_SOURCES": '["sample"]', "DASHTRADE_LOG_LEVEL": "WARNING",
+        }  # fmt: skip
+        ended = subprocess.run(
+            [sys.executable, "-m", service], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1, said
+    assert port in said and setting in said
+    assert "Traceback" not in said
