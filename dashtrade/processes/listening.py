@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 
 from dashtrade.errors import ConfigurationError
@@ -13,9 +15,10 @@ def listen(host: str, port: int, setting: str, backlog: int = 1024) -> socket.so
     try:
         listener = socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as error:
-        reason = (error.strerror or "the system refuses it").lower()
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is in use" if taken else f"cannot be used: {os.strerror(error.errno or 0).lower()}"
         raise ConfigurationError(
-            f"Port {port} of {host} cannot be used: {reason}. Stop what uses it, or set {setting} to another one."
+            f"Port {port} of {host} {reason}. Stop what uses it, or set {setting} to another one."
         ) from None
     # The event loop does so only for sockets that name their protocol, which this one does not; without it every answer
     # in two parts waits 40 ms for the client to acknowledge the first.
