@@ -9,9 +9,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Protocol
 
 from tornado import web
 
@@ -39,14 +41,13 @@ def assets_version(own: Path) -> str:
 #: seconds for the state of all widgets, and that counts from before it is connected. After them it asks for each widget
 #: by itself: hundreds of questions to a machine that is too busy already, and if one of those widgets is closed
 #: meanwhile, its page stays empty for good.
-PATIENCE = b'"Control comm did not respond in time")),'
-AMENDED = ((PATIENCE + b"4e3)", PATIENCE + b"6e4)"),)
+AMENDED = ((re.compile(rb'("Control comm did not respond in time"\)+),4e3\)'), rb"\1,6e4)"),)
 
 
 def amended(body: bytes) -> bytes:
     """A script with our changes."""
     for found, better in AMENDED:
-        body = body.replace(found, better)
+        body = found.sub(better, body)
     return body
 
 
@@ -55,6 +56,10 @@ class Asset:
     body: bytes
     squeezed: bytes | None
     kind: str
+
+
+def squeezed(body: bytes, kind: str) -> Asset:
+    return Asset(body, gzip.compress(body, 6, mtime=0), kind)
 
 
 class AssetStore:
@@ -83,9 +88,16 @@ class AssetStore:
                 kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
                 if file.suffix == ".js":
                     kind, body = "text/javascript", amended(body)
-                squeezed = gzip.compress(body, 6, mtime=0) if file.suffix in COMPRESSIBLE and len(body) > 512 else None
-                return Asset(body, squeezed, kind)
+                return (
+                    squeezed(body, kind) if file.suffix in COMPRESSIBLE and len(body) > 512 else Asset(body, None, kind)
+                )
         return None
+
+
+class Store(Protocol):
+    """Where an :class:`AssetHandler` looks."""
+
+    def find(self, path: str) -> Asset | None: ...
 
 
 class AssetHandler(web.RequestHandler):
@@ -93,7 +105,7 @@ class AssetHandler(web.RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "HEAD")
 
-    def initialize(self, store: AssetStore, headers: dict[str, str]) -> None:
+    def initialize(self, store: Store, headers: dict[str, str]) -> None:
         self.store = store
         self.extra = headers
 

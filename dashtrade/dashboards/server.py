@@ -33,6 +33,8 @@ from dashtrade.dashboards.config import ServerOptions, traitlets_config
 from dashtrade.dashboards.connection import ALLOWED_MESSAGES, KernelSocket
 from dashtrade.dashboards.environment import kernel_environment
 from dashtrade.dashboards.errors import NotFoundHandler
+from dashtrade.dashboards.front_end import NAME as FRONT_END
+from dashtrade.dashboards.front_end import FrontEnd
 from dashtrade.dashboards.headers import security_headers
 from dashtrade.dashboards.login import LoginHandler, LogoutHandler
 from dashtrade.dashboards.notebooks import PageNotebooks
@@ -170,6 +172,7 @@ class Dashboards(Voila):
         own = AssetStore([PACKAGE / "static"])
         front_end = AssetStore([Path(path) for path in self.static_paths])
         extensions = AssetStore([Path(path) for path in get_voila_labextensions_path()])
+        whole = FrontEnd({"voila": front_end, "lab": extensions})
         page = {
             "template_paths": self.template_paths,
             "config": self.config,
@@ -188,6 +191,7 @@ class Dashboards(Voila):
             *office_routes(),
             (r"api/notifications", BellHandler),
             (r"reports/([0-9]{1,18})\.(html|ipynb)", ReportFileHandler),
+            (rf"{assets}/({FRONT_END})", AssetHandler, {"store": whole, "headers": headers}),
             (rf"{assets}/app/(.*)", AssetHandler, {"store": own, "headers": headers}),
             (rf"{assets}/voila/(.*)", AssetHandler, {"store": front_end, "headers": headers}),
             (rf"{assets}/lab/(.*)", AssetHandler, {"store": extensions, "headers": headers}),

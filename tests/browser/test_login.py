@@ -47,7 +47,9 @@ def test_a_page_loads_nothing_foreign_and_breaks_no_rule(
         if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
             foreign.append(address)
 
+    scripts: list[str] = []
     page.on("request", lambda request: look(request.url))
+    page.on("request", lambda request: scripts.append(urlsplit(request.url).path))
     page.on("websocket", lambda socket: look(socket.url))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -56,6 +58,10 @@ def test_a_page_loads_nothing_foreign_and_breaks_no_rule(
     page.wait_for_timeout(500)
     assert foreign == []
     assert complaints == []
+    one_by_one = [
+        path for path in scripts if path.endswith(".js") and "/app/" not in path and "remoteEntry" not in path
+    ]
+    assert [path.rpartition("/")[2] for path in one_by_one] == ["front.js"], "add the others to front_end.txt"
     assert [line for line in dashboards.log_text()[before:].splitlines() if " INFO " not in line] == []
 
 

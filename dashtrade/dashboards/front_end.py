@@ -1,0 +1,42 @@
+"""The scripts that every page needs, in one file.
+
+Voilà's front end and the widget libraries come in nearly a hundred parts, of which a page asks for one after the other:
+that costs the browser and the server more than their contents do. The parts are written for webpack, which takes those
+that are there already and fetches the rest by itself. So a list that is not up to date costs time and breaks nothing;
+the browser tests count what pages still fetch one by one.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from dashtrade.dashboards.assets import Asset, AssetStore, squeezed
+
+NAME = "front.js"
+#: Addresses below the assets' folder, in the order in which a page asks for them.
+PARTS = Path(__file__).resolve().parent / "front_end.txt"
+#: Starts the front end once the parts are there.
+ENTRY = "voila/voila.js"
+
+
+class FrontEnd:
+    """Knows one name. ``stores`` is first folder of an address → where to look for the rest of it."""
+
+    def __init__(self, stores: dict[str, AssetStore]) -> None:
+        self._stores = stores
+
+    def find(self, path: str) -> Asset | None:
+        return self.whole if path == NAME else None
+
+    @cached_property
+    def whole(self) -> Asset:
+        parts = [part for address in PARTS.read_text().split() if (part := self._part(address)) is not None]
+        # each in a function of its own: whether it is strict is said at its top
+        text = b"".join(b"(()=>{" + part + b"\n})();\n" for part in parts)
+        return squeezed(text + (self._part(ENTRY) or b""), "text/javascript")
+
+    def _part(self, address: str) -> bytes | None:
+        folder, _, path = address.partition("/")
+        asset = self._stores[folder].find(path)
+        return None if asset is None else asset.body
