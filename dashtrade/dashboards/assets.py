@@ -37,11 +37,23 @@ def assets_version(own: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-#: Pairs: what stands in the scripts of others, and what is served instead. The widgets' script gives the kernel four
-#: seconds for the state of all widgets, and that counts from before it is connected. After them it asks for each widget
-#: by itself: hundreds of questions to a machine that is too busy already, and if one of those widgets is closed
-#: meanwhile, its page stays empty for good.
-AMENDED = ((re.compile(rb'("Control comm did not respond in time"\)+),4e3\)'), rb"\1,6e4)"),)
+#: Pairs: what stands in the scripts of others, and what is served instead. Both make pages come on a busy machine.
+#:
+#: The widgets' script gives the kernel four seconds for the state of all widgets, and that counts from before it is
+#: connected. After them it asks for each widget by itself: hundreds of questions to a machine that is too busy already,
+#: and if one of those widgets is closed meanwhile, its page stays empty for good.
+#:
+#: It looks for a page's widget every tenth of a second, for two seconds, then it has not been found. Where the last
+#: pause takes long, the widget has come meanwhile, and nobody looks: so we look once more.
+AMENDED = (
+    (re.compile(rb'("Control comm did not respond in time"\)+),4e3\)'), rb"\1,6e4)"),
+    (
+        re.compile(
+            rb"(if\(void 0!==\(\w+=this\._models\[\w+\]\)\)return \w+;)(await new Promise\([^{}]{1,60}\)\})(?=throw )"
+        ),
+        rb"\1\2\1",
+    ),
+)
 
 
 def amended(body: bytes) -> bytes:

@@ -15,7 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import zmq
 from dashboards_server import write_page
+from jupyter_client.session import Session
 from pydantic import SecretStr
 from tornado import web
 from tornado.httputil import HTTPServerRequest
@@ -35,6 +37,7 @@ from dashtrade.dashboards.rendering import PageRenderer
 from dashtrade.dashboards.server import Dashboards, listen_problem
 from dashtrade.dashboards.turns import Turns
 from dashtrade.dashboards.zygote import lines
+from dashtrade.dashboards.zygote.client import PromptClient
 from dashtrade.dashboards.zygote.warm import why_unsafe
 from dashtrade.domain.users import Role
 from dashtrade.errors import Forbidden
@@ -167,6 +170,45 @@ def test_the_widgets_scripts_are_patient() -> None:
                 assert asset is not None
                 found.append(re.search(rb'did not respond in time"\)+,(\w+)\)', asset.body))
     assert found and {each.group(1) for each in found if each} == {b"6e4"}
+
+
+def test_a_ready_kernel_is_noticed_whoever_was_told_of_its_reply() -> None:
+    """The reply comes in the moment in which it is asked again: the sending takes the socket's signal away."""
+    context = zmq.Context.instance()
+    router, pub = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
+    ports = {f"{name}_port": 1 for name in ("stdin", "control", "hb")}
+    ports |= {"shell_port": router.bind_to_random_port("tcp://127.0.0.1")}
+    ports |= {"iopub_port": pub.bind_to_random_port("tcp://127.0.0.1")}
+    client = PromptClient()
+    client.load_connection_info({"ip": "127.0.0.1", "transport": "tcp", "key": "", **ports})
+    ask, kernel, asked = client.kernel_info, Session(key=b""), []
+
+    def ask_after_the_first_answer() -> str:
+        if len(asked) == 1:
+            assert router.poll(10_000)
+            parts, message = kernel.feed_identities(router.recv_multipart())
+            parent = kernel.deserialize(message)
+            kernel.send(router, "kernel_info_reply", {"protocol_version": "5.3"}, parent, ident=parts)
+            kernel.send(pub, "status", {"execution_state": "idle"}, parent)
+            time.sleep(0.3)  # until it has arrived here
+        asked.append(ask())
+        return asked[-1]
+
+    async def alive() -> bool:
+        return True
+
+    async def scene() -> None:
+        client.start_channels(stdin=False, hb=False, control=False)
+        client.kernel_info, client.is_alive = ask_after_the_first_answer, alive
+        await client.wait_for_ready(timeout=6)
+
+    try:
+        asyncio.run(scene())
+    finally:
+        client.stop_channels()
+        router.close(0)
+        pub.close(0)
+    assert len(asked) == 2
 
 
 def test_the_front_end_is_one_file_of_the_parts_that_are_there(tmp_path: Path) -> None:

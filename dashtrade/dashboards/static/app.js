@@ -20,6 +20,7 @@
     clearTimeout(slow);
     if (late) unsay();
     loading.remove();
+    if (/^\s*Error displaying widget/.test(cells.textContent)) say("This page could not be drawn."); // what the front end writes then
     cells.classList.add("dt-ready");
     performance.mark("dt-ready");
     document.dispatchEvent(new Event("dt-ready"));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from queue import Empty
 from typing import Any
 
 from jupyter_client.asynchronous import AsyncKernelClient
@@ -11,6 +12,9 @@ from jupyter_client.asynchronous import AsyncKernelClient
 #: Seconds until it is asked again, since a question may have come before the subscription: the first, and the longest.
 #: The time grows, so that a machine that is too busy to answer does not get more to do.
 FIRST, LONGEST = 0.5, 4.0
+#: Seconds between two looks at a channel. Sending may take away the sign that a reply has come (ZeroMQ signals once, to
+#: whoever touches the socket next), and whoever only waits for that sign waits for good.
+LOOK = 0.1
 
 
 class PromptClient(AsyncKernelClient):
@@ -43,14 +47,23 @@ class PromptClient(AsyncKernelClient):
     async def _reply(self, asked: set[str]) -> dict[str, Any]:
         """The reply to any of the questions."""
         while True:
-            message: dict[str, Any] = await self.shell_channel.get_msg(timeout=None)
+            message = await self._next(self.shell_channel)
             if message["parent_header"].get("msg_id") in asked:
                 return message
 
     async def _idle(self, asked: set[str]) -> None:
         """Returns when the kernel says that it is done with any of the questions."""
         while True:
-            message = await self.iopub_channel.get_msg(timeout=None)
+            message = await self._next(self.iopub_channel)
             state = message["content"].get("execution_state")
             if state == "idle" and message["parent_header"].get("msg_id") in asked:
                 return
+
+    @staticmethod
+    async def _next(channel: Any) -> dict[str, Any]:
+        while True:
+            try:
+                message: dict[str, Any] = await channel.get_msg(timeout=LOOK)
+            except Empty:
+                continue
+            return message
