@@ -61,6 +61,10 @@ def _own_host(settings: Settings) -> str:
     return every.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
 
 
+#: Every page passes through the dashboards, and large pieces that the C library keeps for later would add up.
+SPARING = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+
+
 def dashboards_url(settings: Settings) -> str:
     return f"http://{_own_host(settings)}:{settings.dashboards_port}{settings.base_url}"
 
@@ -100,7 +104,7 @@ def children(
         return (sys.executable, "-m", name)
 
     return [
-        Child("dashboards", module("dashtrade.dashboards"), base | signing | second_factors | market | pages,
+        Child("dashboards", module("dashtrade.dashboards"), base | signing | second_factors | market | pages | SPARING,
               "Dashboards", dashboards,
               f"{dashboards}login"),
         Child("webhook", module("webhook"), base, "Webhook", f"{webhook}/webhook", f"{webhook}/health"),
