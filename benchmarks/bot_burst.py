@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 
 from benchmarks._ledger import SimulatedBroker, rows
-from benchmarks.bot_soak import SECRET, Stage, settled
-from benchmarks.webhook_round_trip import percentile
+from benchmarks.bot_soak import Stage, settled
+from benchmarks.webhook_round_trip import SECRET, percentile
 from dashtrade.db.tables.accounts import UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import NewBot

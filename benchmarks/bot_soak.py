@@ -30,7 +30,7 @@ import httpx
 from sqlalchemy import Engine
 
 from benchmarks._ledger import OPEN_WORK, SimulatedBroker, comparison, rows
-from benchmarks.webhook_round_trip import free_ports
+from benchmarks.webhook_round_trip import SECRET, free_ports
 from dashtrade.db.embedded import EmbeddedPostgres
 from dashtrade.db.engine import make_engine
 from dashtrade.db.migrate import upgrade
@@ -39,7 +39,6 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.services import bots
 
-SECRET = "benchmark-session-secret-of-more-than-32-characters"
 SYMBOLS = ("AAPL", "MSFT", "KO", "SPY", "XOM", "JPM", "PG", "NVDA")
 USERS = 12  # each has a request budget of its own at the broker
 SENDERS = 8

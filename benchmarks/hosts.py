@@ -28,6 +28,7 @@ import httpx
 from sqlalchemy import Engine
 
 from benchmarks._ledger import SimulatedBroker, comparison, rows
+from benchmarks.webhook_round_trip import SECRET
 from dashtrade.auth.passwords import hash_password
 from dashtrade.bootstrap import load_jobs
 from dashtrade.db.embedded import EmbeddedPostgres
@@ -40,7 +41,6 @@ from dashtrade.services import bots
 from dashtrade.services.jobs import enqueue
 
 INSIDE = "DASHTRADE_BENCH_NAMESPACE"  # set where this program has its own namespace already
-SECRET = "benchmark-session-secret-of-more-than-32-characters"
 PASSWORD = "Correct-Horse-7-Battery"
 SIMULATOR, POSTGRES, WEBHOOK, DASHBOARDS = 8190, 5432, 8080, 5000
 ROLES = ("webhook", "dashtrade.processes.trader", "dashtrade.processes.jobs", "dashtrade.dashboards")

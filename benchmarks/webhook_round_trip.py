@@ -31,6 +31,8 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.services import bots
 
+SECRET = "benchmark-session-secret-of-more-than-32-characters"
+
 
 def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -57,7 +59,7 @@ def main() -> None:
         "DASHTRADE_DATA_DIR": str(folder),
         "DASHTRADE_WEBHOOK_PORT": str(webhook_port),
         "DASHTRADE_SIMULATOR_PORT": str(simulator_port),
-        "DASHTRADE_SESSION_SECRET": "benchmark-session-secret-of-more-than-32-characters",
+        "DASHTRADE_SESSION_SECRET": SECRET,
         "DASHTRADE_SOURCES": "sample",
     }
     engine = make_engine(server.url())

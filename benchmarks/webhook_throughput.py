@@ -28,7 +28,7 @@ from typing import Any
 
 import httpx
 from sqlalchemy import Engine, text
-from webhook_round_trip import free_ports, percentile
+from webhook_round_trip import SECRET, free_ports, percentile
 
 from dashtrade.auth.passwords import hash_password
 from dashtrade.db.embedded import EmbeddedPostgres
@@ -39,7 +39,6 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.services import bots
 
-SECRET = "benchmark-session-secret-of-more-than-32-characters"
 BARE = """
 import asyncio, os
 from concurrent.futures import ThreadPoolExecutor
@@ -115,9 +114,9 @@ def load(port: int, token: str, seconds: float, connections: int) -> dict[str, A
     }
 
 
-def start(module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A service in a session of its own, as the supervisor starts it."""
-    return subprocess.Popen([sys.executable, "-m", module], env=environment, start_new_session=True)
+def start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Python in a session of its own, as the supervisor starts a service."""
+    return subprocess.Popen([sys.executable, *arguments], env=environment, start_new_session=True)
 
 
 def states(engine: Engine) -> dict[str, int]:
@@ -159,7 +158,7 @@ def main() -> None:
                 "DASHTRADE_DATA_DIR": str(folder), "DASHTRADE_SIMULATOR_PORT": str(ports["simulator"]),
                 "DASHTRADE_SESSION_SECRET": SECRET, "DASHTRADE_SOURCES": '["sample"]',
             }  # fmt: skip
-            children.append(subprocess.Popen([sys.executable, *command], env=environment, start_new_session=True))
+            children.append(start(command, environment))
         for port in (ports["bare"], ports["webhook"]):
             while True:
                 try:
@@ -177,7 +176,7 @@ def main() -> None:
                 r["per_second"] for r in runs["bare"]
             )
             print(json.dumps({"connections": connections, "ratio": round(ratio, 2), **runs}), flush=True)
-        children += [start(f"dashtrade.processes.{name}", environment) for name in ("simulator", "trader")]
+        children += [start(["-m", f"dashtrade.processes.{name}"], environment) for name in ("simulator", "trader")]
         for connections in (16, 64):
             forget(engine)
             load(ports["webhook"], token, 1.0, 4)

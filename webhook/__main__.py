@@ -42,6 +42,7 @@ def build_server(settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=4,
         h11_max_incomplete_event_size=16 * 1024,
         limit_concurrency=1000,
+        backlog=1024,
     )
     return uvicorn.Server(config)
 

@@ -99,12 +99,16 @@ class PageHandler(Screens, TornadoVoilaHandler):
 
                 async def kernel() -> Any:
                     await stack.enter_async_context(self.turns.turn(user.user_id))
-                    environment = {"QUERY_STRING": self.request.query, "SCRIPT_NAME": self.request.path}
+                    environment = {
+                        "QUERY_STRING": self.request.query,
+                        "SCRIPT_NAME": self.request.path,
+                        "VOILA_BASE_URL": self.base_url,
+                    }
                     await self.kernel_manager.start_kernel(
                         kernel_id=kernel_id,
                         kernel_name=renderer.notebook.metadata.kernelspec.name,
                         path="",
-                        env={**environment, "VOILA_BASE_URL": self.base_url},
+                        env=environment,
                     )
                     return self.kernel_manager.get_kernel(kernel_id)
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from dashtrade.dashboards.zygote.launcher import SPARING
 from dashtrade.settings import Settings
 
+#: As for a page; and since all pages pass through the dashboards, large pieces that the C library keeps would add up.
+_DASHBOARDS_MEMORY = {**SPARING, "MALLOC_MMAP_THRESHOLD_": "131072"}
 # Of the caller's environment, what a program needs to run at all; no secret is among it.
 _PASSED_ON = (
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SHELL",
@@ -61,10 +64,6 @@ def _own_host(settings: Settings) -> str:
     return every.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
 
 
-#: Every page passes through the dashboards, and large pieces that the C library keeps for later would add up.
-SPARING = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
-
-
 def dashboards_url(settings: Settings) -> str:
     return f"http://{_own_host(settings)}:{settings.dashboards_port}{settings.base_url}"
 
@@ -104,7 +103,8 @@ def children(
         return (sys.executable, "-m", name)
 
     return [
-        Child("dashboards", module("dashtrade.dashboards"), base | signing | second_factors | market | pages | SPARING,
+        Child("dashboards", module("dashtrade.dashboards"), base | signing | second_factors | market | pages
+              | _DASHBOARDS_MEMORY,
               "Dashboards", dashboards,
               f"{dashboards}login"),
         Child("webhook", module("webhook"), base, "Webhook", f"{webhook}/webhook", f"{webhook}/health"),

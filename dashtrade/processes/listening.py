@@ -9,11 +9,11 @@ import socket
 from dashtrade.errors import ConfigurationError
 
 
-def listen(host: str, port: int, setting: str, backlog: int = 1024) -> socket.socket:
+def listen(host: str, port: int, setting: str) -> socket.socket:
     """The listening socket; raises ConfigurationError, which names ``setting``, when it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=backlog)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "is in use" if taken else f"cannot be used: {os.strerror(error.errno or 0).lower()}"

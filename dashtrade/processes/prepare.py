@@ -181,14 +181,12 @@ def prepare(runtime: Runtime) -> Prepared:
 
 
 def _check_key(runtime: Runtime, keys: str) -> None:
-    """The key must open what is stored. Nothing of the contents is kept."""
+    """The key must open what is stored."""
     from dashtrade.auth.vault import Vault
-    from dashtrade.services.api_keys import check_vault
-    from dashtrade.services.source_keys import check_source_keys
+    from dashtrade.services.key_rotation import check_sealed
 
     with runtime.uow() as uow:
-        check_vault(uow, Vault(keys))
-        check_source_keys(uow, Vault(keys))
+        check_sealed(uow, Vault(keys))
 
 
 def _locked_out(runtime: Runtime) -> str | None:

@@ -24,7 +24,8 @@ from dashtrade.db.tables.accounts import AppStateRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError
 from dashtrade.services import audit
-from dashtrade.services.api_keys import publish_public_key
+from dashtrade.services.api_keys import check_vault, publish_public_key
+from dashtrade.services.source_keys import check_source_keys
 from dashtrade.settings import Settings
 
 STATE = "key_rotation"
@@ -33,6 +34,12 @@ LOCK = 7_305_511_904  # an advisory lock: one rotation at a time
 SETTLED = timedelta(minutes=1)
 
 NewUow = Callable[[], UnitOfWork]
+
+
+def check_sealed(uow: UnitOfWork, vault: Vault) -> None:
+    """The keys must open what is sealed with the encryption key; raises ConfigurationError. Nothing of it is kept."""
+    check_vault(uow, vault)
+    check_source_keys(uow, vault)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,11 @@ TABS = {
 
 
 CALM_BEATS = 4
+"""Beats in a row at which not everything is read."""
 
 
 class BotModel(StudyModel):
-    """The user's bots. ``refresh`` reads everything; each action reads everything again when it is done."""
+    """The user's bots. ``refresh`` reads what is new; each action reads everything again when it is done."""
 
     loaded: bool = t.Bool(False)  # type: ignore[assignment]
     query: Mapping[str, str] = t.Any({})  # type: ignore[assignment]

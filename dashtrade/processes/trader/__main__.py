@@ -10,9 +10,9 @@ from dashtrade.bootstrap import runtime
 from dashtrade.errors import DashTradeError
 from dashtrade.processes.logs import configure
 from dashtrade.processes.trader.runner import run
-from dashtrade.services.api_keys import check_vault, publish_public_key
+from dashtrade.services.api_keys import publish_public_key
 from dashtrade.services.endpoint import serve
-from dashtrade.services.source_keys import check_source_keys
+from dashtrade.services.key_rotation import check_sealed
 
 
 def main() -> int:
@@ -23,8 +23,7 @@ def main() -> int:
             vault = Vault(secret_files.encryption_key(made.settings))
             with made.uow() as uow:
                 # the dashboards seal API keys to it: with a wrong key, what people enter would be lost
-                check_vault(uow, vault)
-                check_source_keys(uow, vault)
+                check_sealed(uow, vault)
                 publish_public_key(uow, vault)
         endpoint = serve("trader", made.settings, made.uow)
         try:
