@@ -12,10 +12,13 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from dashtrade.db.engine import parse_url
+from dashtrade.errors import ConfigurationError
 from dashtrade.settings import Settings
 
 ROLE = "dashtrade_pages"
 ADDRESS = "DASHTRADE_PAGES_DATABASE_URL"
+_LOCK = 4_242_002  # any fixed number: one at a time makes the role, or PostgreSQL refuses the others
+_NO_RIGHT = "42501"
 
 HIDDEN = ("user_sessions", "login_failures", "account_tokens", "recovery_codes")
 # table → columns that may not be read or written; the rest may be read
@@ -56,12 +59,19 @@ def role_name(database: str) -> str:
 
 
 def ensure_pages_role(engine: Engine, password: str) -> str | None:
-    """Create or update the role and its rights. Returns a sentence for the operator when that is not allowed."""
+    """Create or update the role and its rights. Returns a sentence for the operator when that is not allowed; raises
+    ConfigurationError when it fails otherwise, since kernels then must not get the full account."""
     try:
         with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             create_role(connection, role_name(engine.url.database or ""), password)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "refused"
+        if getattr(error.orig, "pgcode", None) != _NO_RIGHT:
+            raise ConfigurationError(
+                f"The database account of page kernels could not be made: {reason}. "
+                "Remove the cause, then run `dashtrade migrate`."
+            ) from None
         return (
             f"page kernels use the full database account, as this account may not make another ({reason}). "
             "Grant it CREATEROLE, then run `dashtrade migrate`, and kernels can read no secret columns."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -15,7 +16,7 @@ from dashtrade.db.engine import make_engine
 from dashtrade.db.pages_role import ensure_pages_role, pages_url
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import NewBot
-from dashtrade.errors import DatabaseUnavailable, Forbidden
+from dashtrade.errors import ConfigurationError, DatabaseUnavailable, Forbidden
 from dashtrade.services import accounts, api_keys, audit, watchlist
 from dashtrade.services.bots import create_bot, set_bot_active, update_bot
 from dashtrade.services.jobs import enqueue
@@ -141,3 +142,18 @@ def test_doing_it_again_changes_the_password_and_adds_new_tables(pages, engine, 
 def test_an_account_that_may_not_make_roles_gets_a_sentence(pages, make_user):
     note = ensure_pages_role(pages, "a" * 32)
     assert "permission denied" in note and "CREATEROLE" in note and "dashtrade migrate" in note and "aaaa" not in note
+
+
+def test_several_hosts_that_start_at_once_all_make_the_role(engine):
+    """A host that is refused would give its page kernels the full account."""
+    with ThreadPoolExecutor(6) as pool:
+        notes = list(pool.map(lambda _: ensure_pages_role(engine, "a" * 32), range(12)))
+    assert notes == [None] * 12
+
+
+def test_any_other_failure_stops_the_start(engine):
+    with engine.begin() as connection:
+        connection.execute(text("ALTER SCHEMA jobs RENAME TO elsewhere"))
+    with pytest.raises(ConfigurationError, match='schema "jobs" does not exist.*dashtrade migrate') as failed:
+        ensure_pages_role(engine, "a" * 32)
+    assert "aaaa" not in str(failed.value)
