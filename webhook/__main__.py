@@ -8,8 +8,8 @@ import uvicorn
 
 from dashtrade.db.engine import make_engine
 from dashtrade.errors import ConfigurationError, DashTradeError
-from dashtrade.processes.listening import listen
 from dashtrade.processes.logs import configure
+from dashtrade.services.listening import listen
 from dashtrade.settings import Settings, load_settings
 from webhook.app import create_app
 

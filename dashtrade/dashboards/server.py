@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import secrets
@@ -49,6 +48,7 @@ from dashtrade.dashboards.zygote.launcher import LAUNCHER
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
 from dashtrade.services.endpoint import DASHBOARD_REQUESTS, DASHBOARD_SECONDS, PAGES_OPEN
+from dashtrade.services.listening import port_problem
 
 PACKAGE = Path(__file__).resolve().parent
 KERNEL_ID = r"(?P<kernel_id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -252,7 +252,7 @@ class Dashboards(Voila):
         try:
             server.listen(self.port, self.ip)
         except OSError as error:
-            raise ConfigurationError(listen_problem(error, self.ip, self.port)) from None
+            raise ConfigurationError(port_problem(error, self.ip, self.port, "DASHTRADE_DASHBOARDS_PORT")) from None
         self.port = next(iter(server._sockets.values())).getsockname()[1]
         self.log.info("The dashboards are at %s", self.connection_url)
         if self.options.settings.warm_kernels:  # now, so that the login page does not wait for its imports
@@ -296,12 +296,3 @@ class Dashboards(Voila):
                 continue
             valid = {token: user.role if user is not None and user.is_active else None for token, user in users.items()}
             await self.kernel_manager.end_stale(valid)
-
-
-def listen_problem(error: OSError, host: str, port: int) -> str:
-    """One sentence for the operator."""
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is in use. Stop the program that uses it, or set DASHTRADE_DASHBOARDS_PORT to a free one."
-    if error.errno == errno.EACCES:
-        return f"Port {port} may not be used by this account. Set DASHTRADE_DASHBOARDS_PORT to one above 1023."
-    return f"The dashboards cannot listen on {host}:{port} ({error.strerror}). Correct DASHTRADE_HOST."

@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from dashtrade.auth import secret_files
 from dashtrade.bootstrap import Runtime
 from dashtrade.errors import ConfigurationError
+from dashtrade.services.listening import check_port
 from dashtrade.settings import Settings
 
 PORTS = {"dashboards_port": "dashboards", "webhook_port": "webhook", "simulator_port": "simulator"}
@@ -105,7 +105,7 @@ def _already_running(folder: Path, path: Path) -> str:
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise ConfigurationError naming the port, who has it when that can be seen, and the setting."""
+    """Raise ConfigurationError where services cannot have their ports; it names the setting."""
     seen: dict[int, str] = {}
     for name, owner in PORTS.items():
         port = getattr(settings, name)
@@ -114,39 +114,7 @@ def check_ports(settings: Settings) -> None:
             raise ConfigurationError(f"{setting} and {seen[port]} are both {port}. Give them different ports.")
         seen[port] = setting
         host = "127.0.0.1" if owner == "simulator" else settings.host
-        problem = port_problem(host, port)
-        if problem:
-            raise ConfigurationError(f"{problem} Stop it, or set {setting} to another port for the {owner}.")
-
-
-def port_problem(host: str, port: int) -> str | None:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    except OSError:
-        return f"The address {host} of DASHTRADE_HOST is not known."
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return f"Port {port} is in use{_port_owner(port)}."
-            if error.errno == errno.EACCES:
-                return f"Port {port} may not be opened by this user (ports below 1024 need more rights)."
-            return f"Port {port} of {host} cannot be opened ({error.strerror})."
-    return None
-
-
-def _port_owner(port: int) -> str:
-    import psutil
-
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    except (psutil.Error, OSError):
-        pass
-    return ""
+        check_port(host, port, setting)
 
 
 def prepare(runtime: Runtime) -> Prepared:

@@ -24,9 +24,9 @@ from dashtrade.brokers.simulator.prices import BackgroundFeed
 from dashtrade.brokers.simulator.store import ensure_schema
 from dashtrade.domain.market import Quote
 from dashtrade.errors import DashTradeError
-from dashtrade.processes.listening import listen
 from dashtrade.processes.logs import configure
 from dashtrade.services.endpoint import serve
+from dashtrade.services.listening import listen
 from dashtrade.settings import Settings, get_settings
 
 if TYPE_CHECKING:

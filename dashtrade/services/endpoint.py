@@ -24,6 +24,7 @@ from dashtrade import __version__
 from dashtrade.db import schema
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, DashTradeError
+from dashtrade.services.listening import port_problem
 from dashtrade.services.observation import Observation, observe, problems
 
 log = structlog.get_logger(__name__)
@@ -130,10 +131,8 @@ class Endpoint:
         try:
             self._server = ThreadingHTTPServer((host, port), self._handler())
         except OSError as error:
-            raise ConfigurationError(
-                f"The metrics of the {name} cannot be served on {host}:{port} ({error.strerror}). "
-                f"Set DASHTRADE_{name.upper()}_METRICS_PORT to a free port, or to 0 for none."
-            ) from None
+            setting = f"DASHTRADE_{name.upper()}_METRICS_PORT"
+            raise ConfigurationError(port_problem(error, host, port, setting, "DASHTRADE_METRICS_HOST")) from None
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self.port = int(self._server.server_address[1])

@@ -167,5 +167,5 @@ def test_a_busy_port_is_one_sentence(guarded: DashboardsServer, tmp_path: Path, 
         check=False,
     )
     assert second.returncode == 1
-    assert f"Port {port} is in use." in second.stderr
+    assert f"Port {port} of 127.0.0.1 is in use" in second.stderr
     assert "Traceback" not in second.stdout + second.stderr

@@ -154,6 +154,6 @@ def test_several_hosts_that_start_at_once_all_make_the_role(engine):
 def test_any_other_failure_stops_the_start(engine):
     with engine.begin() as connection:
         connection.execute(text("ALTER SCHEMA jobs RENAME TO elsewhere"))
-    with pytest.raises(ConfigurationError, match='schema "jobs" does not exist.*dashtrade migrate') as failed:
+    with pytest.raises(ConfigurationError, match=r'schema "jobs" does not exist.*dashtrade migrate') as failed:
         ensure_pages_role(engine, "a" * 32)
     assert "aaaa" not in str(failed.value)

@@ -190,7 +190,7 @@ def test_first_start_restart_second_start_and_end(start, environment, tmp_path):
 def test_a_busy_port_is_one_sentence(start, environment, setting, tmp_path):
     with socket.create_server(("127.0.0.1", int(environment[setting]))):
         said = sentence(start())
-    assert f"Port {environment[setting]} is in use" in said and f"set {setting}" in said
+    assert f"Port {environment[setting]} of 127.0.0.1 is in use" in said and f"set {setting}" in said
     assert str(os.getpid()) in said
     assert family(tmp_path / "data") == []
 

@@ -34,7 +34,7 @@ from dashtrade.dashboards.kernels import OwnedKernelManager, Ownership
 from dashtrade.dashboards.login import own_path
 from dashtrade.dashboards.office.shell import Forms
 from dashtrade.dashboards.rendering import PageRenderer
-from dashtrade.dashboards.server import Dashboards, listen_problem
+from dashtrade.dashboards.server import Dashboards
 from dashtrade.dashboards.turns import Turns
 from dashtrade.dashboards.zygote import lines
 from dashtrade.dashboards.zygote.client import PromptClient
@@ -300,12 +300,6 @@ def test_error_texts_never_hold_the_exception() -> None:
         assert shown.title
         assert shown.text
         assert "detail" not in shown.title + shown.text
-
-
-def test_a_busy_port_is_one_sentence_with_the_remedy() -> None:
-    text = listen_problem(OSError(98, "Address already in use"), "127.0.0.1", 5000)
-    assert text.startswith("Port 5000 is in use.")
-    assert "DASHTRADE_DASHBOARDS_PORT" in text
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
