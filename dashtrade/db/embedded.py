@@ -37,6 +37,7 @@ DATABASE = "dashtrade"
 ACCOUNT = "pgserver"  # system account the server runs as when the program runs as root
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 20.0
+SHORT_LIFE = 5.0  # seconds; a server that ended sooner never worked
 
 
 def bin_dir() -> Path:
@@ -76,6 +77,7 @@ class EmbeddedPostgres:
         self.durable = durable
         self._passwords_file = self.folder / "secrets" / "postgres.json"
         self._lock_file = self.folder / "postgres.lock"
+        self._keeper_file = self.folder / "postgres.keeper.lock"
         self._lock: int | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -125,9 +127,7 @@ class EmbeddedPostgres:
             with _exclusive(self.folder / "postgres.start.lock"):
                 if not (self.data / "PG_VERSION").is_file():
                     self._create_cluster(account)
-                if self.port is None:
-                    self._start_keeper(account)
-                self._wait_ready()
+                self._wait_ready(account)
                 self._ensure_database()
         except BaseException:
             self._let_go()
@@ -143,7 +143,7 @@ class EmbeddedPostgres:
         probe = os.open(self._lock_file, os.O_RDWR | os.O_CLOEXEC)
         try:
             while time.monotonic() < deadline:
-                if not (self.data / "postmaster.pid").exists() and not self._keeper_runs():
+                if not self._lives():
                     return True
                 if _try_lock(probe, fcntl.LOCK_EX) or not _try_lock(probe, fcntl.LOCK_SH):
                     fcntl.flock(probe, fcntl.LOCK_UN)  # nobody uses it, the keeper is about to stop it or is at it
@@ -153,7 +153,7 @@ class EmbeddedPostgres:
                     return False
         finally:
             os.close(probe)
-        return not (self.data / "postmaster.pid").exists()
+        return not self._lives()
 
     def __enter__(self) -> EmbeddedPostgres:
         return self.start()
@@ -168,6 +168,30 @@ class EmbeddedPostgres:
 
     def _keeper_runs(self) -> bool:
         return self._keeper is not None and self._keeper.poll() is None
+
+    def _lives(self) -> bool:
+        """Whether anything of the server is left. One that was killed leaves its pid file behind."""
+        if self._keeper_runs() or self._is_kept():
+            return True
+        try:
+            return _alive(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
+        except (OSError, IndexError, ValueError):
+            return False
+
+    def _is_kept(self) -> bool:
+        """Whether a keeper lives, of this process or of another."""
+        try:
+            probe = os.open(self._keeper_file, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _try_lock(probe, fcntl.LOCK_SH)
+        finally:
+            os.close(probe)
+
+    def trouble(self) -> str | None:
+        """Why the server does not answer, in its own words; None while it does."""
+        return None if self.port is not None else f"The embedded PostgreSQL does not run: {self._last_log_line()}"
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -239,17 +263,22 @@ class EmbeddedPostgres:
         for key, value in settings.items():
             postgres += ["-c", f"{key}={value}"]
         order = {"command": postgres, "account": account, "lock": str(self._lock_file), "log": str(self.log)}
+        order |= {"keeper": str(self._keeper_file), "short_life": SHORT_LIFE}
         self._keeper = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.db.keeper", json.dumps(order, ensure_ascii=False)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=_plain_environment() | _import_path(), cwd="/", start_new_session=True,
         )  # fmt: skip
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, account: tuple[int, int] | None) -> None:
+        """Until the server is ready; a keeper is started where none lives, another's is left to try."""
         deadline = time.monotonic() + START_TIMEOUT
+        mine = False
         while self.port is None:
-            ended = self._keeper is not None and self._keeper.poll() is not None
-            if ended or time.monotonic() > deadline:
+            if not mine and not self._is_kept():
+                self._start_keeper(account)
+                mine = True
+            if (mine and not self._keeper_runs()) or time.monotonic() > deadline:
                 raise DatabaseUnavailable(
                     f"The embedded PostgreSQL did not start: {self._last_log_line()} The whole log is {self.log}."
                 )

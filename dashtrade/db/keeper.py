@@ -1,5 +1,8 @@
 """Parent of the embedded PostgreSQL: starts it, starts it again when it dies, stops it when its last user is gone.
 
+A server that never came up is given up, so that whoever starts it is told. One that has worked is tried for as long as
+somebody uses it: its disk was full, say, and the services go on with it once there is room.
+
 Run by ``embedded.py`` as ``python -m dashtrade.db.keeper '<order as JSON>'``. Standard library only: it lives
 as long as the server and should cost little.
 """
@@ -22,8 +25,8 @@ PR_SET_PDEATHSIG = 1
 FAST_SHUTDOWN = signal.SIGINT  # PostgreSQL: roll back, write out, end
 IMMEDIATE_SHUTDOWN = signal.SIGQUIT
 SHUTDOWN_SECONDS = 12.0
-SHORT_LIFE_SECONDS = 5.0
 SHORT_LIVES_ALLOWED = 3
+LONGEST_PAUSE_SECONDS = 5.0
 LOG_LIMIT_BYTES = 10_000_000
 
 
@@ -66,6 +69,8 @@ def stop_server(server: subprocess.Popen[bytes]) -> None:
 
 def keep(order: dict[str, Any]) -> int:
     lock = os.open(order["lock"], os.O_RDWR | os.O_CLOEXEC)
+    # says that a keeper lives, also while the server does not: a second one would start it at another port
+    fcntl.flock(os.open(order["keeper"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), fcntl.LOCK_EX)
     stopping = False
 
     def on_terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -78,10 +83,17 @@ def keep(order: dict[str, Any]) -> int:
 
     signal.signal(signal.SIGTERM, on_terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    short_lives = 0
+    short_lives, has_worked, pause = 0, False, 0.2
     while True:
         began = time.monotonic()
-        server = start_server(order)
+        try:
+            server = start_server(order)
+        except OSError:  # its log cannot be written
+            if not has_worked:
+                return 1
+            if _nobody_left(lock, LONGEST_PAUSE_SECONDS):
+                return 0
+            continue
         try:
             signal.signal(signal.SIGCHLD, on_child)
             if server.poll() is None:
@@ -95,10 +107,28 @@ def keep(order: dict[str, Any]) -> int:
             stop_server(server)
             return 0
         code = server.wait()
-        short_lives = short_lives + 1 if time.monotonic() - began < SHORT_LIFE_SECONDS else 0
-        if short_lives >= SHORT_LIVES_ALLOWED:
+        if time.monotonic() - began < order["short_life"]:
+            short_lives += 1
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        else:
+            short_lives, has_worked, pause = 0, True, 0.2
+        if short_lives >= SHORT_LIVES_ALLOWED and not has_worked:
             return code or 1
-        time.sleep(0.2)
+        if _nobody_left(lock, pause):
+            return 0
+
+
+def _nobody_left(lock: int, seconds: float) -> bool:
+    """Wait; True as soon as nobody uses the server any more."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
 
 
 if __name__ == "__main__":

