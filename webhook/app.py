@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-from dashtrade.db.engine import limit_idle
+from dashtrade.db.engine import limit_idle, refused
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bots import IncomingAlert
 from dashtrade.errors import (
@@ -148,6 +148,8 @@ class Webhook:
             report = await self.in_pool(2.0, lambda: health_report(UnitOfWork(self.engine), datetime.now(UTC)))
         except DatabaseUnavailable as error:
             return JSONResponse({"status": "down", "database": "down", "message": str(error)}, 503)
+        if (full := refused(self.engine)) is not None:
+            return JSONResponse(report | {"status": "down", "problems": [full, *report["problems"]]}, 503)
         return JSONResponse(report)
 
     async def live(self, request: Request) -> Response:
@@ -159,6 +161,8 @@ class Webhook:
             await self.in_pool(2.0, lambda: _ping(self.engine))
         except DatabaseUnavailable as error:
             return JSONResponse({"status": "down", "message": str(error)}, 503, headers=RETRY_AFTER)
+        if (full := refused(self.engine)) is not None:
+            return JSONResponse({"status": "down", "message": full}, 503, headers=RETRY_AFTER)
         return JSONResponse({"status": "ok"})
 
     async def scrape(self, request: Request) -> Response:

@@ -22,6 +22,7 @@ from websockets.exceptions import WebSocketException
 
 from dashtrade.brokers import alpaca_parse as parse
 from dashtrade.domain.orders import OrderUpdate, StreamGap
+from dashtrade.errors import DashTradeError
 
 logger = logging.getLogger(__name__)
 OnUpdate = Callable[[OrderUpdate], None]
@@ -160,6 +161,8 @@ class AlpacaStream:
     def _call(self, listener: Callable[[Any], None], value: Any) -> None:
         try:
             listener(value)
+        except DashTradeError as error:
+            logger.warning("a listener of the order stream failed: %s", error)
         except Exception:  # a listener's fault must not end the stream; reconciling repairs what it missed
             logger.warning("a listener of the order stream failed", exc_info=True)
 

@@ -97,6 +97,8 @@ class EmbeddedPostgres:
         """``postgresql://…`` for libpq, SQLAlchemy and psycopg alike; holds the password."""
         port = self.port
         if port is None:
+            if self._is_kept():
+                raise DatabaseUnavailable(str(self.trouble()))
             raise DatabaseUnavailable(f"The embedded PostgreSQL in {self.folder} is not running. Run `dashtrade up`.")
         return self._address(port, database, admin=admin)
 
@@ -262,7 +264,12 @@ class EmbeddedPostgres:
         postgres = [str(bin_dir() / "postgres"), "-D", str(self.data)]
         for key, value in settings.items():
             postgres += ["-c", f"{key}={value}"]
-        order = {"command": postgres, "account": account, "lock": str(self._lock_file), "log": str(self.log)}
+        order: dict[str, Any] = {
+            "command": postgres,
+            "account": account,
+            "lock": str(self._lock_file),
+            "log": str(self.log),
+        }
         order |= {"keeper": str(self._keeper_file), "short_life": SHORT_LIFE}
         self._keeper = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.db.keeper", json.dumps(order, ensure_ascii=False)],
@@ -289,7 +296,7 @@ class EmbeddedPostgres:
             lines = self.log.read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        told = [line.split("] ", 1)[-1].split(":  ", 1)[-1] for line in lines[-2:]]
+        told = list(dict.fromkeys(line.split("] ", 1)[-1].split(":  ", 1)[-1] for line in lines[-2:]))
         return "; ".join(told) + "." if told else "no message was left."
 
     def _ensure_database(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
@@ -15,7 +17,21 @@ from dashtrade.errors import ConfigurationError, DatabaseUnavailable
 CONNECT_TIMEOUT = 5
 IDLE_LIMIT = 10.0
 DISK_FULL = "53100"
+FULL_FOR = 15.0  # seconds after a change that was refused
 _SCHEMES = {"postgres", "postgresql", "postgresql+psycopg2", "postgresql+psycopg"}
+
+
+_refused_at: WeakKeyDictionary[Engine, float] = WeakKeyDictionary()
+
+
+def refused(engine: Engine) -> str | None:
+    """A sentence while a change was refused a moment ago because the server's disk is full; reading may well go on.
+
+    It ends by itself: where nothing is sent to a process that is not ready, nothing could show that there is room.
+    """
+    if time.monotonic() - _refused_at.get(engine, float("-inf")) >= FULL_FOR:
+        return None
+    return "PostgreSQL has no space left on its disk and refuses changes. Free space."
 
 
 def parse_url(url: str) -> URL:
@@ -86,6 +102,7 @@ def make_engine(url: str, **kw: Any) -> Engine:
             return
         original = context.original_exception
         if getattr(original, "pgcode", None) == DISK_FULL:
+            _refused_at[engine] = time.monotonic()
             raise DatabaseUnavailable(
                 f"PostgreSQL at {describe(parsed)} has no space left on its disk, and the change was taken back. "
                 "Free space, then try again."

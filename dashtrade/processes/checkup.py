@@ -134,6 +134,10 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
         return
     Vault(secret_files.encryption_key(settings))
     secret_files.session_secret(settings)
+    if secret_files.SIGNIN_KEY in made or settings.signin_key is not None:
+        Vault(secret_files.signin_key(settings))
+    if secret_files.PAGES_PASSWORD in made:
+        secret_files.pages_password(settings)
     yield Finding(OK, "secrets", "there and private")
 
 
@@ -170,6 +174,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     from dashtrade.db.engine import describe, make_engine
     from dashtrade.db.schema import HEAD, check_whole
 
+    embedded = None
     if settings.database_url is not None:
         engine = make_engine(settings.database_url.get_secret_value())
         where = describe(engine.url)
@@ -179,11 +184,12 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if not (server.data / "PG_VERSION").is_file():
             yield Finding(OK, "database", "embedded PostgreSQL, not made yet; the first `dashtrade up` makes it")
             return
-        if server.port is None:
-            yield Finding(OK, "database", "embedded PostgreSQL is made and not running; `dashtrade up` starts it")
+        if server.port is None and prepare.running(settings.data_dir) is not None:
+            yield Finding(FAIL, "database", str(server.trouble()), f"Remove the cause; the whole log is {server.log}.")
             return
+        where = f"embedded, port {server.port}" if server.port else "embedded, started for this look"
+        embedded = server.start()  # joins a running one
         engine = make_engine(server.url())
-        where = f"embedded, port {server.port}"
     try:
         with engine.connect() as connection:
             version = connection.exec_driver_sql("SHOW server_version").scalar()
@@ -195,6 +201,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding(OK, "database", f"PostgreSQL {version} ({where}), schema {HEAD}")
     finally:
         engine.dispose()
+        if embedded is not None:
+            embedded.stop()
 
 
 def _sources(settings: Settings) -> Iterator[Finding]:

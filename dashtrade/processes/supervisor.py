@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TextIO
@@ -27,6 +27,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 STEADY_AFTER = 20.0  # a child that lived this long starts again at once, with a short pause
 GRACE = 10.0
 SLOW_START = 60.0
+LOOK_EVERY = 2.0  # seconds between looks at what the services stand on
 
 
 @dataclass
@@ -42,15 +43,20 @@ class _Running:
 
 @dataclass
 class Supervisor:
-    """Runs ``children`` until it is told to stop. ``folder`` is their working folder; ``output`` takes all lines."""
+    """Runs ``children`` until it is told to stop. ``folder`` is their working folder; ``output`` takes all lines.
+
+    ``trouble`` says what is wrong with what the services stand on; it is told when it lasts, and when it is over.
+    """
 
     children: Sequence[Child]
     folder: Path
     output: TextIO = field(default_factory=lambda: sys.stdout)
     grace: float = GRACE
     pause: float = FIRST_PAUSE
+    trouble: Callable[[], str | None] = lambda: None
 
     def __post_init__(self) -> None:
+        self._next_look, self._troubled, self._told = 0.0, False, False
         self._running = [_Running(child, pause=self.pause) for child in self.children]
         self._width = max((len(child.name) for child in self.children), default=2)
         self._lock = threading.Lock()
@@ -94,8 +100,22 @@ class Supervisor:
             self._end_all()
         return 0
 
+    def _look_below(self, now: float) -> None:
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_EVERY
+        wrong = self.trouble()
+        if wrong and self._troubled and not self._told:  # at the second look: a restart takes a moment
+            self.say(f"{wrong} It is tried again until it runs.")
+            self._told = True
+        elif not wrong and self._told:
+            self.say("The embedded PostgreSQL runs again.")
+            self._told = False
+        self._troubled = wrong is not None
+
     def _look_after(self) -> None:
         now = time.monotonic()
+        self._look_below(now)
         if self._guardian is not None and self._guardian.poll() is not None:
             self._start_guardian()
         for running in self._running:
@@ -267,6 +287,8 @@ def run(settings: Settings) -> int:
                 signin_key=prepared.signin_key,
             )
             supervisor = Supervisor(processes, folder)
+            if server is not None:
+                supervisor.trouble = server.trouble
             for number in _SIGNALS:
                 signal.signal(number, supervisor.stop)
             _introduce(supervisor, settings, prepared)

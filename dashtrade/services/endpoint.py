@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashtrade import __version__
 from dashtrade.db import schema
+from dashtrade.db.engine import refused
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, DashTradeError
 from dashtrade.services.listening import port_problem
@@ -122,7 +123,7 @@ class Endpoint:
         port: int = 0,
         alive: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self.name, self._alive, self._reader = name, alive, Reader(uow)
+        self.name, self._alive, self._uow, self._reader = name, alive, uow, Reader(uow)
         self._registry = CollectorRegistry()
         for collector in (DatabaseCollector(name, self._reader), REGISTRY):
             self._registry.register(collector)
@@ -157,7 +158,7 @@ class Endpoint:
                 503 if wrong else 200, {"status": "down" if wrong else "ok", "problems": [wrong] if wrong else []}
             )
         if path in ("/health", "/health/ready"):
-            wrong, seen = self._alive(), self._reader()
+            wrong, seen = self._alive() or refused(self._uow().engine), self._reader()
             if wrong or seen is None:
                 said = wrong or "The database cannot be read."
                 return _json(503, {"status": "down", "service": self.name, "problems": [said]})

@@ -379,6 +379,9 @@ def test_fault_7_a_full_disk_is_no_2xx(door: Door) -> None:
     answer = door.post(id="full")
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "UNAVAILABLE", "5")
     assert "53100" not in answer.text and "disk" not in answer.text.lower()
+    for path in ("/health/ready", "/health"):
+        told = door.client.get(path)
+        assert (told.status_code, "no space left" in told.text) == (503, True), "another host may take the alerts"
     with door.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER failing ON alert_inbox"))
     assert door.post(id="full").status_code == 202

@@ -252,3 +252,26 @@ def test_a_killed_guardian_is_replaced_and_does_its_work(tmp_path):
     process.wait()
     _, left = psutil.wait_procs([each for each in family if each.pid != first.pid], timeout=20)
     assert left == []
+
+
+def test_trouble_of_the_database_is_told_once_when_it_lasts_and_when_it_is_over(start, monkeypatch):
+    monkeypatch.setattr("dashtrade.processes.supervisor.LOOK_EVERY", 0.05)
+    wrong: list[str | None] = [None]
+    looks = 0
+
+    def look():
+        nonlocal looks
+        looks += 1
+        return wrong[0]
+
+    running = start(child("one", LOOP))
+    running.supervisor.trouble = look
+    wrong[0] = "The embedded PostgreSQL does not run: No space left on device."
+    told = "[up]  The embedded PostgreSQL does not run: No space left on device. It is tried again until it runs."
+    wait_for(lambda: told in running.text)
+    seen = looks
+    wait_for(lambda: looks > seen + 3)
+    assert running.text.count("No space left") == 1
+    wrong[0] = None
+    wait_for(lambda: "[up]  The embedded PostgreSQL runs again." in running.text)
+    running.stop()

@@ -7,14 +7,17 @@ from importlib import metadata
 
 import psutil
 import pytest
+from sqlalchemy import NullPool, text
 from typer.testing import CliRunner
 
 from dashtrade.auth import secret_files
 from dashtrade.auth.vault import new_key
 from dashtrade.cli import app
-from dashtrade.db.embedded import free_port
+from dashtrade.db import migrate
+from dashtrade.db.embedded import EmbeddedPostgres, free_port
+from dashtrade.db.engine import make_engine
 from dashtrade.db.schema import HEAD
-from dashtrade.processes import checkup
+from dashtrade.processes import checkup, prepare
 from dashtrade.processes.checkup import FAIL, OK, WARN, examine
 from dashtrade.settings import Settings
 
@@ -130,3 +133,27 @@ def test_the_command_says_it_with_its_exit_code(database, code, make_settings, m
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == code, result.output
     assert ("1 of" in result.output and "checks failed" in result.output) == bool(code)
+
+
+def test_a_stopped_embedded_database_is_looked_into(make_settings, tmp_path):
+    """Newer than the program: the next `up` would refuse, so the doctor has to know."""
+    settings = make_settings()
+    with EmbeddedPostgres(settings.data_dir, durable=False) as server:
+        engine = make_engine(server.url(), poolclass=NullPool)
+        migrate.upgrade(engine)
+        assert "embedded, port" in only(settings, "database")[1]
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        engine.dispose()
+    level, said = only(settings, "database")
+    assert level == FAIL and "at 9999, newer than this program" in said and "Update the program" in said
+    assert server.port is None, "it is stopped again"
+
+
+def test_an_embedded_database_that_up_cannot_get_to_run_fails(make_settings, tmp_path):
+    settings = make_settings()
+    with EmbeddedPostgres(settings.data_dir, durable=False) as server:
+        log = server.log
+    with prepare.only_one(settings.data_dir, {"url": "http://127.0.0.1:1/"}):
+        level, said = only(settings, "database")
+    assert level == FAIL and "does not run" in said and str(log) in said

@@ -19,7 +19,7 @@ from dashtrade.db import schema
 from dashtrade.db.embedded import free_port
 from dashtrade.db.engine import make_engine
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.errors import ConfigurationError
+from dashtrade.errors import ConfigurationError, DatabaseUnavailable
 from dashtrade.services import endpoint as endpoints
 from dashtrade.services.endpoint import Endpoint, serve
 from dashtrade.services.observation import observe, problems
@@ -90,6 +90,18 @@ def test_live_and_ready_are_told_apart(database_url):
         assert get(made.port, "/elsewhere")[0] == 404
     finally:
         made.stop()
+
+
+def test_a_process_whose_changes_are_refused_is_not_ready(engine, endpoint, monkeypatch):
+    full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+    with pytest.raises(DatabaseUnavailable), engine.begin() as connection:
+        connection.execute(text(full))
+    for path in ("/health", "/health/ready"):
+        status, body = get(endpoint.port, path)
+        assert status == 503 and "no space left on its disk" in body
+    assert get(endpoint.port, "/health/live")[0] == 200, "a restart would make no room"
+    monkeypatch.setattr("dashtrade.db.engine.FULL_FOR", 0.0)
+    assert get(endpoint.port, "/health/ready")[0] == 200
 
 
 def test_off_by_default_on_loopback_and_a_busy_port_is_a_sentence(uow_factory):
