@@ -23,6 +23,11 @@ PACKAGE_ROOT = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE_ROOT.parent
 
 
+def bare(text: str) -> str:
+    """Without what editors and shells put around a secret: a byte order mark, line ends, blanks."""
+    return text.strip().removeprefix("\ufeff").strip()
+
+
 def default_data_dir() -> Path:
     """``.dashtrade`` beside the checkout the program runs from, else the user's data folder."""
     if (CHECKOUT / "pyproject.toml").is_file() and (CHECKOUT / "apps").is_dir():
@@ -136,6 +141,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
+    @field_validator("database_url", "encryption_key", "signin_key", "session_secret", "pages_password", mode="before")
+    @classmethod
+    def _bare(cls, value: object) -> object:
+        return bare(value) if isinstance(value, str) else value
+
     @field_validator("public_url")
     @classmethod
     def _reachable(cls, value: str | None) -> str | None:
@@ -221,7 +231,7 @@ def _secrets_from_files() -> dict[str, object]:
             if os.environ.get(name):
                 raise ConfigurationError(f"{name} and {name}_FILE are both set. Unset one of them.")
             try:
-                value = Path(path).read_text().strip()
+                value = bare(Path(path).read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "no text"
                 raise ConfigurationError(f"{name}_FILE: {path} cannot be read ({reason}).") from None

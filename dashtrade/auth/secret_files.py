@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import secrets
@@ -12,7 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from dashtrade.errors import ConfigurationError
-from dashtrade.settings import Settings
+from dashtrade.settings import Settings, bare
 
 ENCRYPTION_KEY = "encryption_key"
 SESSION_SECRET = "session_secret"  # noqa: S105 - the name of a file
@@ -56,6 +57,11 @@ def _keys(settings: Settings, name: str, given: SecretStr | None) -> str:
     if given is None:
         return ",".join(file.read())
     value = given.get_secret_value()
+    if not all(map(_is_key, value.split(","))):
+        raise ConfigurationError(
+            f"{file.setting} is not a Fernet key (44 URL-safe characters; several with commas between them). "
+            "Correct it, or unset it to use the key file in the data folder."
+        )
     # a process that was started with what the file held then follows the file; any other setting stands
     if file.path.is_file() and file.knew(value):
         return ",".join(file.read())
@@ -76,7 +82,15 @@ class KeyFile:
     setting: str
 
     def read(self) -> list[str]:
-        return [key.strip() for key in _read(self.path, self.setting).splitlines()[0].split(",") if key.strip()]
+        """Raises ConfigurationError when the file is missing, cannot be read or does not hold keys."""
+        line = _read(self.path, self.setting).splitlines()[0]
+        keys = [key.strip() for key in line.split(",") if key.strip()]
+        if not keys or not all(map(_is_key, keys)):
+            raise ConfigurationError(
+                f"The first line of {self.path} is not a Fernet key (44 URL-safe characters). "
+                f"Restore the file from a backup, or set {self.setting}."
+            )
+        return keys
 
     def knew(self, given: str) -> bool:
         """Whether all these keys are in the file, or were once."""
@@ -104,6 +118,13 @@ class KeyFile:
             raise ConfigurationError(f"{self.path} cannot be written ({error.strerror}). Correct its owner.") from None
 
 
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key.strip().encode("ascii"), altchars=b"-_", validate=True)) == 32
+    except ValueError:
+        return False
+
+
 def fingerprint(key: str) -> str:
     """Names a key without telling anything about it."""
     return hashlib.sha256(b"fingerprint:" + key.encode()).hexdigest()[:16]
@@ -111,7 +132,14 @@ def fingerprint(key: str) -> str:
 
 def session_secret(settings: Settings) -> str:
     if settings.session_secret is None:
-        return _read(settings.secrets_dir / SESSION_SECRET, "DASHTRADE_SESSION_SECRET")
+        path = settings.secrets_dir / SESSION_SECRET
+        value = _read(path, "DASHTRADE_SESSION_SECRET")
+        if len(value) < MIN_SESSION_SECRET:
+            raise ConfigurationError(
+                f"The secret {path} is cut short: restore it from a backup, or remove it and run `dashtrade up`, which "
+                "makes another; everybody has to sign in again then."
+            )
+        return value
     value = settings.session_secret.get_secret_value()
     if len(value) < MIN_SESSION_SECRET:
         raise ConfigurationError(
@@ -125,7 +153,7 @@ def pages_password(settings: Settings) -> str:
     """Password of the database role that page kernels use."""
     if settings.pages_password is not None:
         return settings.pages_password.get_secret_value()
-    return _read(settings.secrets_dir / PAGES_PASSWORD, "the secrets file")
+    return _read(settings.secrets_dir / PAGES_PASSWORD, "DASHTRADE_PAGES_PASSWORD")
 
 
 def check_permissions(folder: Path) -> None:
@@ -169,13 +197,15 @@ def _read(path: Path, setting: str) -> str:
     if path.exists():
         check_permissions(path.parent)
     try:
-        value = path.read_text().strip()
+        value = bare(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(
             f"The secret {path.name} is missing: set {setting}, or run `dashtrade up` once, which creates {path}."
         ) from None
     except OSError as error:
         raise ConfigurationError(f"The secret {path} cannot be read ({error.strerror}). Correct its owner.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"The secret {path} is no text. Restore it from a backup, or set {setting}.") from None
     if not value:
         raise ConfigurationError(f"The secret {path} is empty. Restore it from a backup, or set {setting}.")
     return value

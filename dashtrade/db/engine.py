@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dashtrade.errors import ConfigurationError, DatabaseUnavailable
 
@@ -68,12 +68,17 @@ def libpq_url(url: str) -> str:
 def _reason(error: BaseException | None) -> str:
     text = str(error).lower()
     for part, reason in (
+        ("does not support ssl", "it has no TLS, which sslmode asks for"),
+        ("certificate", "the certificate is missing or was refused (sslmode, sslrootcert)"),
+        ("invalid", "an option or a value in the address is not allowed"),
         ("password authentication failed", "the password or user name was refused"),
         ("no password supplied", "the server asks for a password"),
         ("does not exist", "the database or user does not exist"),
         ("could not translate host", "the host name is not known"),
         ("name or service not known", "the host name is not known"),
         ("connection refused", "nothing listens there"),
+        ("no such file or directory", "nothing listens there"),
+        ("no pg_hba.conf entry", "it lets nobody in from here (pg_hba.conf)"),
         ("timeout", "it did not answer in time"),
         ("too many", "it has no connection left"),
         ("starting up", "it is starting"),
@@ -107,7 +112,7 @@ def make_engine(url: str, **kw: Any) -> Engine:
                 f"PostgreSQL at {describe(parsed)} has no space left on its disk, and the change was taken back. "
                 "Free space, then try again."
             ) from None
-        connecting = context.connection is None and isinstance(context.sqlalchemy_exception, OperationalError)
+        connecting = context.connection is None and isinstance(context.sqlalchemy_exception, DBAPIError)
         if connecting or context.is_disconnect:
             raise DatabaseUnavailable(
                 f"PostgreSQL at {describe(parsed)} cannot be reached: {_reason(original)}. "

@@ -53,6 +53,23 @@ def test_a_refused_password_is_said_without_showing_it(database_url):
     assert "wrong" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("sslmode=require", "it has no TLS, which sslmode asks for"),
+        ("sslmode=nonsense", "an option or a value in the address is not allowed"),
+        ("nonsense=1", "an option or a value in the address is not allowed"),
+        ("sslmode=verify-full&sslrootcert=/nowhere.pem", "it has no TLS|the certificate is missing"),
+        ("host=/nowhere", "nothing listens there"),
+    ],
+)
+def test_an_option_of_the_address_that_does_not_work_is_told(database_url, option, reason):
+    engine = make_engine(f"{database_url}?{option}", poolclass=NullPool)
+    with pytest.raises(DatabaseUnavailable, match=reason) as caught, engine.connect():
+        pass
+    assert str(engine.url.password) not in str(caught.value) and "DATABASE_URL" in str(caught.value)
+
+
 def test_a_server_with_a_full_disk_is_unavailable_and_keeps_what_it_has(engine, make_user):
     user = make_user("ada")
     full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"

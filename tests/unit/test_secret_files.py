@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 
 from dashtrade.auth import secret_files
 from dashtrade.errors import ConfigurationError
-from dashtrade.settings import Settings
+from dashtrade.settings import Settings, load_settings
 
 
 @pytest.fixture
@@ -73,3 +73,46 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(ConfigurationError, match=r"cannot be written.*DASHTRADE_DATA_DIR"):
         secret_files.ensure_secrets(Settings(_env_file=None, data_dir=tmp_path / "data"))
+
+
+@pytest.mark.parametrize("around", ["{}\r\n", "\ufeff{}\n", "  {}  \n\n", "\ufeff {}\r\n\r\n"])
+def test_what_editors_put_around_a_secret_is_no_part_of_it(settings, monkeypatch, tmp_path, around):
+    secret_files.ensure_secrets(settings)
+    kept = {name: getattr(secret_files, name)(settings) for name in secret_files.NAMES}
+    for name in secret_files.NAMES:
+        (settings.secrets_dir / name).write_bytes(around.format(kept[name]).encode())
+        assert getattr(secret_files, name)(settings) == kept[name]
+        given = tmp_path / name
+        given.write_bytes(around.format(kept[name]).encode())
+        monkeypatch.setenv(f"DASHTRADE_{name.upper()}_FILE", str(given))
+    monkeypatch.setenv("DATABASE_URL", around.format("postgresql://u:p@h/d"))
+    monkeypatch.delenv("ENCRYPTION_KEY", raising=False)
+    loaded = load_settings(data_dir=tmp_path / "other")
+    assert {name: getattr(secret_files, name)(loaded) for name in secret_files.NAMES} == kept
+    assert loaded.database_url is not None and loaded.database_url.get_secret_value() == "postgresql://u:p@h/d"
+
+
+@pytest.mark.parametrize("text", [b"short", b"\xff\xfe\x00binary", b",\n", b"", b"x" * 44])
+@pytest.mark.parametrize("name", secret_files.NAMES)
+def test_a_damaged_secret_is_one_sentence_that_names_it(settings, name, text):
+    if name in (secret_files.PAGES_PASSWORD, secret_files.SESSION_SECRET) and text in (b"x" * 44, b",\n", b"short"):
+        text = b" \n" if name == secret_files.PAGES_PASSWORD else b"short"
+    secret_files.ensure_secrets(settings)
+    path = settings.secrets_dir / name
+    path.write_bytes(text)
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(secret_files, name)(settings)
+    said = str(caught.value)
+    assert str(path) in said and "estore" in said
+    assert "short" not in said.replace("cut short", "") and "xxx" not in said
+
+
+@pytest.mark.parametrize("value", ["short", "x" * 44, "clé", "a,b"])
+@pytest.mark.parametrize(
+    ("name", "setting"), [("signin_key", "DASHTRADE_SIGNIN_KEY"), ("encryption_key", "ENCRYPTION_KEY")]
+)
+def test_a_key_that_is_none_names_its_own_setting(settings, name, setting, value):
+    given = Settings(_env_file=None, data_dir=settings.data_dir, **{name: value})
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(secret_files, name)(given)
+    assert str(caught.value).startswith(f"{setting} is not a Fernet key") and value not in str(caught.value)
