@@ -27,6 +27,7 @@ from dashtrade.cli import (
 )
 from dashtrade.errors import DashTradeError
 
+_NO_FOLDER = "There is a file where a folder is needed: move it away, or set DASHTRADE_DATA_DIR to another folder."
 _RIGHTS = "Correct its owner and rights, or set DASHTRADE_DATA_DIR to another folder."
 FILE_REMEDIES = {
     errno.ENOSPC: "The disk is full: free space, then run the command again.",
@@ -34,6 +35,8 @@ FILE_REMEDIES = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EEXIST: _NO_FOLDER,
 }
 
 app = typer.Typer(

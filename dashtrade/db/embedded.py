@@ -184,7 +184,7 @@ class EmbeddedPostgres:
         """Whether a keeper lives, of this process or of another."""
         try:
             probe = os.open(self._keeper_file, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except OSError:
             return False
         try:
             return not _try_lock(probe, fcntl.LOCK_SH)

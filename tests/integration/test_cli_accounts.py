@@ -123,6 +123,20 @@ def test_as_a_process_a_failure_is_one_line_without_a_traceback(tmp_path):
     assert "very-secret" not in done.stderr
 
 
+@pytest.mark.parametrize("below", ["", "/x"])
+@pytest.mark.parametrize("command", [["status"], ["backup"], ["lab"], ["user", "list"]])
+def test_a_data_folder_that_is_a_file_is_said_without_a_traceback(tmp_path, command, below):
+    (tmp_path / "file").write_text("")
+    environment = {"PATH": os.environ["PATH"], "DASHTRADE_DATA_DIR": f"{tmp_path}/file{below}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dashtrade.cli", *command],
+        capture_output=True, text=True, env=environment, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == (2 if command == ["status"] else 1) and "Traceback" not in said
+    assert "dashtrade up" in said if command == ["status"] else "DASHTRADE_DATA_DIR" in said
+
+
 @pytest.mark.parametrize(("kind", "remedy"), [(errno.ENOSPC, "free space"), (errno.EACCES, "DASHTRADE_DATA_DIR")])
 def test_a_full_disk_and_missing_rights_are_one_sentence(dashtrade, monkeypatch, kind, remedy):
     def fail(*_):
