@@ -34,6 +34,7 @@ from dashtrade.dashboards.environment import kernel_environment
 from dashtrade.dashboards.errors import NotFoundHandler
 from dashtrade.dashboards.front_end import NAME as FRONT_END
 from dashtrade.dashboards.front_end import FrontEnd
+from dashtrade.dashboards.garbage import collect_garbage
 from dashtrade.dashboards.headers import security_headers
 from dashtrade.dashboards.login import LoginHandler, LogoutHandler
 from dashtrade.dashboards.notebooks import PageNotebooks
@@ -264,10 +265,11 @@ class Dashboards(Voila):
         else:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
-        watch = asyncio.create_task(self._watch_sessions())
+        watches = [asyncio.create_task(self._watch_sessions()), asyncio.create_task(collect_garbage())]
         await stop.wait()
         self.log.info("Stopping: %d pages are open", len(self.kernel_manager.owners))
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         server.stop()
         await self.kernel_manager.shutdown_all(now=True)
         await server.close_all_connections()
