@@ -121,6 +121,7 @@ class PageHandler(Screens, TornadoVoilaHandler):
                         await self.flush()
         finally:
             beat.cancel()
+            renderer.close()
         return not renderer.failed
 
     async def _beat(self) -> None:

@@ -51,6 +51,13 @@ class PageRenderer(NotebookRenderer):
 
     failed = False
 
+    def close(self) -> None:
+        """Let go of the channels to the kernel. Voilà does so after the last cell only: a browser that leaves before
+        the first would keep two threads and a dozen sockets here for good."""
+        client = getattr(getattr(self, "executor", None), "kc", None)
+        if client is not None and client.channels_running:
+            client.stop_channels()
+
     async def _jinja_kernel_start(self, nb: Any, kernel_id: str, kernel_future: Awaitable[Any]) -> str:
         """The kernel's id once it answers; nothing where it could not be started."""
         try:
@@ -72,6 +79,9 @@ class PageRenderer(NotebookRenderer):
                 try:
                     yield await self.executor.execute_cell(cell, None, number, store_history=False)
                 except Exception:  # also a kernel that died, or that takes too long
+                    if getattr(self.request_handler, "left", False):  # its end is ours
+                        self.log.info("Kernel %s is not needed: its browser has left", kernel_id)
+                        return
                     self.log.exception("Kernel %s could not run its page", kernel_id)
                     error = nbformat.v4.new_output("error", ename="Error", evalue="", traceback=[])
                     yield nbformat.v4.new_code_cell(outputs=[error])

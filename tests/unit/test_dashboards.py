@@ -14,9 +14,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbformat
 import pytest
 import zmq
 from dashboards_server import write_page
+from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.session import Session
 from pydantic import SecretStr
 from tornado import web
@@ -266,6 +268,31 @@ def test_a_kernel_that_cannot_start_is_no_end_of_the_page() -> None:
     renderer = PageRenderer(voila_configuration=VoilaConfiguration())
     assert asyncio.run(renderer._jinja_kernel_start(None, "id", broken())) == ""  # the template says so
     assert renderer.failed
+
+
+def test_a_browser_that_leaves_before_the_first_cell_leaves_no_socket_behind() -> None:
+    renderer = PageRenderer(voila_configuration=VoilaConfiguration())
+    manager = AsyncKernelManager(client_class="dashtrade.dashboards.zygote.client.PromptClient")
+    for name in ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"):
+        setattr(manager, name, 1)  # nobody answers there: the page waits for its kernel
+
+    async def made() -> AsyncKernelManager:
+        return manager
+
+    async def scene() -> Any:
+        page = asyncio.create_task(renderer._jinja_kernel_start(nbformat.v4.new_notebook(), "id", made()))
+        while not hasattr(renderer, "executor") or renderer.executor.kc is None:
+            await asyncio.sleep(0)
+        client = renderer.executor.kc
+        assert client.channels_running and not client.hb_channel.is_alive()
+        page.cancel()
+        await asyncio.wait((page,))
+        renderer.close()
+        renderer.close()
+        return client
+
+    client = asyncio.run(scene())
+    assert not client.channels_running and client.context.closed
 
 
 def test_a_turn_that_takes_long_holds_nobody_up() -> None:
