@@ -20,10 +20,12 @@ LOOK = 0.1
 class PromptClient(AsyncKernelClient):
     """Ready when kernel_info requests have had a reply and an idle status: the latter proves the subscription."""
 
-    def start_channels(self, *args: Any, hb: bool = False, **kwargs: Any) -> None:
+    def start_channels(
+        self, shell: bool = True, iopub: bool = True, stdin: bool = True, hb: bool = False, control: bool = True
+    ) -> None:
         """Without a heartbeat: the manager knows whether its kernel lives, and a heart that is stopped in the moment in
         which its thread begins is waited for without end, by the whole server."""
-        super().start_channels(*args, hb=hb, **kwargs)
+        super().start_channels(shell, iopub, stdin, hb, control)
 
     async def _async_wait_for_ready(self, timeout: float | None = None) -> None:
         deadline = time.monotonic() + (timeout or 60)
