@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import Any
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
-from tornado.websocket import WebSocketProtocol
+from tornado import web
+from tornado.websocket import WebSocketClosedError, WebSocketProtocol
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from dashtrade.dashboards.errors import Screens
@@ -34,6 +36,10 @@ class PageConnection(ZMQChannelsWebsocketConnection):
         except (ValueError, KeyError, IndexError, TypeError, AssertionError, AttributeError):
             handler: Any = self.websocket_handler
             handler.refuse()
+
+    def _send_status_message(self, status: str) -> None:
+        with suppress(WebSocketClosedError):  # a kernel that ended after its page has nobody to tell
+            super()._send_status_message(status)
 
     def _on_error(self, channel: str, msg: dict[str, Any], msg_list: list[Any]) -> None:
         if channel != "iopub":
@@ -64,6 +70,8 @@ class KernelSocket(Screens, VoilaKernelWebsocketHandler):
     """
 
     refused = False
+    gone = False
+    connection: Any = None
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         """Jupyter asks for signs of life by itself, with settings in milliseconds that Tornado would take for
@@ -72,6 +80,19 @@ class KernelSocket(Screens, VoilaKernelWebsocketHandler):
         if protocol is not None:
             protocol.params.ping_interval = protocol.params.ping_timeout = 0
         return protocol
+
+    async def pre_get(self) -> None:
+        """Asks the kernel, which takes a moment; a browser that leaves meanwhile has taken the connection along."""
+        await super().pre_get()
+        if self.gone:
+            if self.connection is not None:
+                self.connection.disconnect()
+            raise web.Finish
+
+    def on_close(self) -> None:
+        self.gone = True
+        if self.connection is not None:  # else it left before there was one
+            super().on_close()
 
     def on_message(self, ws_message: str | bytes) -> None:
         if self.connection is None or self.refused:

@@ -71,6 +71,12 @@ def no_chatter(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO or not str(record.msg).startswith(CHATTER)
 
 
+def no_late_signals(record: logging.LogRecord) -> bool:
+    """ZeroMQ signals once for all that has come, so that a channel closed in that very moment is called once more. What
+    it would have read is for a page that is gone."""
+    return not (str(record.msg).startswith("Got events for closed stream") and "ZMQStream" in str(record.args))
+
+
 class Dashboards(Voila):
     """One server. ``new_uow`` makes units of work on the accounts' database."""
 
@@ -92,6 +98,7 @@ class Dashboards(Voila):
         use_caching_exporter()
         log = logging.getLogger("dashtrade.dashboards")
         log.addFilter(no_chatter)
+        logging.getLogger("tornado.general").addFilter(no_late_signals)
         app = cls(config=traitlets_config(options), config_file_paths=[], log=log)
         app.options = options
         app.catalogue = Catalogue(options.apps, registered)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET, create_connection
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -172,6 +175,29 @@ FORBIDDEN: list[tuple[str, str, dict[str, object]]] = [
     ("shutdown_request", "control", {"restart": False}),
     ("interrupt_request", "control", {}),
 ]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.002, 0.01])
+def test_a_socket_that_is_cut_while_it_opens_is_no_error(guarded: DashboardsServer, seconds: float) -> None:
+    address = urlsplit(guarded.url)
+    before = len(guarded.log_text())
+    with opened(guarded, "ada") as (client, kernel_id):
+        lines = (
+            f"GET {address.path}api/kernels/{kernel_id}/channels?session_id=a HTTP/1.1", f"Host: {address.netloc}",
+            f"Origin: http://{address.netloc}", "Connection: Upgrade", "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Protocol: v1.kernel.websocket.jupyter.org", f"Cookie: {cookies_of(client)}", "", "",
+        )  # fmt: skip
+        for _ in range(8):
+            with create_connection((address.hostname or "", address.port or 0)) as cut:
+                cut.sendall("\r\n".join(lines).encode())
+                time.sleep(seconds)
+                cut.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))  # reset, as by a dying network
+        assert client.get(f"api/kernels/{kernel_id}").status_code == 200, "after all of them, since it came last"
+        with KernelSocket(guarded.url, kernel_id, cookies_of(client)) as socket:
+            assert socket.click(socket.widget(description="Say it"))
+    said = guarded.log_text()[before:]
+    assert "Traceback" not in said and "Uncaught" not in said, said
 
 
 def test_a_browser_can_only_talk_to_widgets(guarded: DashboardsServer, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dashtrade.dashboards.server import no_chatter
+from dashtrade.dashboards.server import no_chatter, no_late_signals
 
 
 def record(level: int, text: str, *values: object) -> logging.LogRecord:
@@ -18,6 +18,13 @@ def test_jupyters_words_about_every_page_are_left_out():
     assert not no_chatter(record(logging.INFO, "Starting buffering for %s", "a:b"))
     assert no_chatter(record(logging.INFO, "Stopping: %d pages are open", 3))
     assert no_chatter(record(logging.ERROR, "Kernel shutdown: %s", "a"))
+
+
+def test_a_signal_for_a_channel_that_was_just_closed_is_left_out_and_no_other():
+    stream = "<zmq.eventloop.zmqstream.ZMQStream object at 0x7f>"
+    assert not no_late_signals(record(logging.WARNING, "Got events for closed stream %s", stream))
+    assert no_late_signals(record(logging.WARNING, "Got events for closed stream %s", 12)), "Tornado's own"
+    assert no_late_signals(record(logging.ERROR, "Uncaught exception, closing connection %s", stream))
 
 
 @pytest.fixture
