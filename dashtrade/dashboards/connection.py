@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
 from typing import Any
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
@@ -37,9 +36,28 @@ class PageConnection(ZMQChannelsWebsocketConnection):
             handler: Any = self.websocket_handler
             handler.refuse()
 
-    def _send_status_message(self, status: str) -> None:
-        with suppress(WebSocketClosedError):  # a kernel that ended after its page has nobody to tell
-            super()._send_status_message(status)
+    state = "new"  # then connected, then ended
+
+    def connect(self) -> Any:
+        self.state = "connected"
+        return super().connect()
+
+    def disconnect(self) -> Any:
+        """Once, since a newer socket of the page may have ended this one before its browser's leaving is noticed. What
+        was never connected is not counted as a connection: only its question to the kernel is given up."""
+        before, self.state = self.state, "ended"
+        if before == "connected":
+            super().disconnect()
+        elif before == "new":
+            if self._open_sessions.get(self.session_key) is self.websocket_handler:
+                self._open_sessions.pop(self.session_key)
+            if self.kernel_info_channel is not None and not self.kernel_info_channel.closed():
+                self.kernel_info_channel.close()
+                if not self._kernel_info_future.done():
+                    self._kernel_info_future.set_result({})
+                if getattr(self.kernel_manager, "_kernel_info_future", None) is self._kernel_info_future:
+                    del self.kernel_manager._kernel_info_future
+            self.kernel_info_channel = None
 
     def _on_error(self, channel: str, msg: dict[str, Any], msg_list: list[Any]) -> None:
         if channel != "iopub":
@@ -104,6 +122,16 @@ class KernelSocket(Screens, VoilaKernelWebsocketHandler):
             super().on_message(ws_message)
         else:
             self.log.warning("Kernel %s: a message for the channel %r was dropped", self.kernel_id, channel[:20])
+
+    def write_message(self, *args: Any, **kwargs: Any) -> Any:
+        """Jupyter waits for nothing it sends, and would report each message to a browser that has just left as a
+        fault."""
+        try:
+            sent = super().write_message(*args, **kwargs)
+        except WebSocketClosedError:
+            return None
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return sent
 
     def refuse(self) -> None:
         """End the socket; what still arrives on it is not read."""
