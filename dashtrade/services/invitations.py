@@ -72,6 +72,11 @@ def register(
     return users.set_role(uow, user.id, role) if role != user.role else user
 
 
+def check_invitation(uow: UnitOfWork, invitation: str, *, now: datetime | None = None) -> None:
+    """Raises InvalidInput when the invitation opens no account any more."""
+    _valid(uow, INVITATION, invitation, now)
+
+
 def start_reset(uow: UnitOfWork, email: str, *, now: datetime | None = None) -> tuple[User, str] | None:
     """User and token of a reset link to be sent to that address; None when nobody active has it.
 

@@ -47,6 +47,8 @@ def test_where_registration_is_open(office: DashboardsServer) -> None:
         assert answer.status_code == 303
         assert "Your account is open" in client.get(answer.headers["location"]).text
         assert sign_in(client, "grace", NEW).status_code == 303
+        dead = client.get("register?invitation=garbage")  # the way out is the form that needs none
+        assert dead.status_code == 400 and 'href="/register"' in dead.text and "<form" not in dead.text
     with office.database() as uow:
         assert users.user_named(uow, "grace").role is Role.USER  # whatever the form says
 
@@ -84,7 +86,10 @@ def test_with_an_invitation_only(postgres_url: str, tmp_path: Path) -> None:
                 assert register(client, "eve", invitation=secret).status_code == 400  # another address was invited
                 assert client.get(link).status_code == 200
                 assert register(client, "ada", invitation=secret).status_code == 303
-                assert register(client, "ada2", email="ada@example.com", invitation=secret).status_code == 400
+                late = register(client, "ada2", email="ada@example.com", invitation=secret)
+                for dead in (late, client.get(link), client.get("register?invitation=" + "x" * 43)):
+                    assert dead.status_code == 400 and "This invitation is not valid any more" in dead.text
+                    assert "<form" not in dead.text and 'href="/login"' in dead.text
             with server.database() as uow:
                 assert users.user_named(uow, "ada").role is Role.ADMIN
             assert secret not in server.log_text()

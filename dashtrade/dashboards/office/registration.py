@@ -49,12 +49,22 @@ class RegisterHandler(Forms):
         self.redirect(self.base_url + "login?done=registered", status=303)
 
     async def show(self, problem: str = "") -> None:
-        needs = self.settings["dashtrade_settings"].registration == "invitation"
+        """The form, or, where the invitation is dead, what to do: whoever filled it in would do so in vain."""
+        needs, invitation = self.settings["dashtrade_settings"].registration == "invitation", self.invitation
+        if invitation is not None:
+            try:
+                await self.gate.ask(lambda uow: invitations.check_invitation(uow, invitation))
+            except InvalidInput:
+                self.set_status(400)
+                self.write_screen("dead_invitation.html", open_to_all=not needs)
+                return
+            except DatabaseUnavailable:
+                raise web.HTTPError(503) from None
         self.write_screen(
             "register.html",
             problem=problem,
-            invitation=self.invitation or "",
-            without_invitation=needs and not self.invitation,
+            invitation=invitation or "",
+            without_invitation=needs and invitation is None,
             username=self.field("username"),
             email=self.field("email"),
             form_token=self.xsrf_token.decode("ascii"),

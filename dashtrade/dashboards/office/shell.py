@@ -96,8 +96,7 @@ class Forms(Screens, JupyterHandler):
         """``act()``; where it fails in an expected way, its form again with the sentence and the right status."""
         try:
             await act()
-            if self.request.method == "POST":  # it may have ended somebody's session
-                self.settings["dashtrade_check_sessions"]()
+            self.settings["dashtrade_check_sessions"]()  # it may have ended somebody's
         except TooBusy:
             self.set_status(503)
             await show(BUSY)
