@@ -90,6 +90,7 @@ class KernelSocket(Screens, VoilaKernelWebsocketHandler):
     refused = False
     gone = False
     connection: Any = None
+    kernel_id = ""  # known once the request is read
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         """Jupyter asks for signs of life by itself, with settings in milliseconds that Tornado would take for
@@ -107,8 +108,19 @@ class KernelSocket(Screens, VoilaKernelWebsocketHandler):
                 self.connection.disconnect()
             raise web.Finish
 
+    async def open(self, kernel_id: str) -> None:
+        self.kernel_manager.socket_opened(kernel_id, self.kernel_ended)
+        if not self.refused:
+            await super().open(kernel_id)
+
+    def kernel_ended(self) -> None:
+        """Nothing more is read either: a browser may take its time to answer that the socket closes."""
+        self.refused = True
+        self.close(1001, "the page has ended")
+
     def on_close(self) -> None:
         self.gone = True
+        self.kernel_manager.socket_closed(self.kernel_id, self.kernel_ended)
         if self.connection is not None:  # else it left before there was one
             super().on_close()
 

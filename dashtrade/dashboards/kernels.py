@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class OwnedKernelManager(AsyncMappingKernelManager):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.owners: dict[str, Ownership] = {}
+        #: kernel id → what closes the sockets that browsers have open to it
+        self._sockets: dict[str, set[Callable[[], None]]] = {}
         #: kernel id → forgotten pages that end before this one starts
         self._ending: dict[str, list[str]] = {}
 
@@ -158,9 +160,28 @@ class OwnedKernelManager(AsyncMappingKernelManager):
         if kernel_id in self.owners:
             self.owners[kernel_id].reached = True
 
+    def socket_opened(self, kernel_id: str, close: Callable[[], None]) -> None:
+        """``close()`` is called when the kernel ends; at once where it has ended already."""
+        if kernel_id in self:
+            self._sockets.setdefault(kernel_id, set()).add(close)
+        else:
+            close()
+
+    def socket_closed(self, kernel_id: str, close: Callable[[], None]) -> None:
+        waiting = self._sockets.get(kernel_id, set())
+        waiting.discard(close)
+        if not waiting:
+            self._sockets.pop(kernel_id, None)
+
+    def _close_sockets(self, kernel_id: str) -> None:
+        for close in self._sockets.pop(kernel_id, set()):
+            close()
+
     def remove_kernel(self, kernel_id: str) -> Any:
         self.owners.pop(kernel_id, None)
-        return super().remove_kernel(kernel_id)
+        removed = super().remove_kernel(kernel_id)
+        self._close_sockets(kernel_id)  # however it ended, and those that opened while it did
+        return removed
 
     async def end_session(self, token: str) -> None:
         """End every kernel started under this session."""
@@ -176,4 +197,6 @@ class OwnedKernelManager(AsyncMappingKernelManager):
         running = [key for key in kernel_ids if key in self]
         for key in set(kernel_ids).difference(running):  # a place whose kernel has not started: now it never will
             self.owners.pop(key, None)
+        for key in running:  # nothing more is said to a page whose right is over, nor heard from it
+            self._close_sockets(key)
         await asyncio.gather(*(self.shutdown_kernel(key, now=True) for key in running), return_exceptions=True)

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from dashboards_server import PASSWORD, DashboardsServer, add_users, form_token, kernel_of, sign_in
+from kernel_socket import KernelSocket
 from sqlalchemy import delete, select, update
+from websockets.exceptions import ConnectionClosed
 
 from dashtrade.db.tables.accounts import LoginFailureRow, UserRow, UserSessionRow
 from dashtrade.services import accounts, throttle
@@ -164,24 +166,43 @@ def test_a_change_of_role_counts_at_once(guarded: DashboardsServer) -> None:
     with guarded.signed_in("dora") as client:
         page = client.get("office")
         assert page.status_code == 200
+        socket = open_socket(guarded, client, kernel_of(page.text))
         with guarded.database() as uow:
             uow.session.execute(update(UserRow).where(UserRow.username == "dora").values(role="user"))
             uow.commit()
         assert client.get("office").status_code == 403
         wait_for_end(client, kernel_of(page.text))
+        is_closed(socket)
 
 
 def test_a_disabled_account_is_out_at_once(guarded: DashboardsServer) -> None:
     add_users(guarded.database_url, {"eve": "user"})
     with guarded.signed_in("eve") as client:
         kernel_id = kernel_of(client.get("hello").text)
+        socket = open_socket(guarded, client, kernel_id)
         with guarded.database() as uow:
             uow.session.execute(update(UserRow).where(UserRow.username == "eve").values(is_active=False))
             uow.commit()
         assert client.get("hello").status_code == 302
         assert client.get(f"api/kernels/{kernel_id}").status_code in (302, 403)
+        is_closed(socket)
     with guarded.client() as client:
         assert sign_in(client, "eve", PASSWORD).status_code == 401
+
+
+def open_socket(server: DashboardsServer, client: httpx.Client, kernel_id: str) -> KernelSocket:
+    """The page's own, in use."""
+    socket = KernelSocket(server.url, kernel_id, "; ".join(f"{item.name}={item.value}" for item in client.cookies.jar))
+    socket.info()
+    return socket
+
+
+def is_closed(socket: KernelSocket) -> None:
+    """The server ends the socket together with the kernel; it does not wait until the browser is silent."""
+    with socket, pytest.raises(ConnectionClosed) as caught:
+        while True:
+            socket.receive(30)
+    assert caught.value.rcvd is not None and caught.value.rcvd.code == 1001
 
 
 def wait_for_end(client: httpx.Client, kernel_id: str) -> None:

@@ -44,7 +44,7 @@
       if (answer.ok) { if (misses) unsay(); misses = 0; }
       else if (answer.status === 404 || answer.status === 403 || answer.type === "opaqueredirect") {
         over = true;
-        say(answer.status === 404 ? "This page has been closed after a long pause. Reload it to go on." : "You are signed out. Reload the page to sign in again.");
+        say(answer.status === 404 ? "This page has been closed: after a long pause, or because your role changed or an administrator ended it. Reload it to go on." : "You are signed out. Reload the page to sign in again.");
         cells.inert = true;
         if (document.body.dataset.reload !== "never" && document.hidden) document.addEventListener("visibilitychange", () => location.reload(), { once: true });
         return;
