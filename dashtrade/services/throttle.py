@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, ip_address, ip_network
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, select
 
 from dashtrade.db.tables.accounts import AuditLogRow, LoginFailureRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -102,13 +102,17 @@ def _is_known(uow: UnitOfWork, name: str, address: str | None, now: datetime) ->
 def _signed_in_from(uow: UnitOfWork, who: ColumnElement[bool], address: str | None, now: datetime) -> bool:
     if address is None:
         return False
-    query = select(func.count()).where(
-        AuditLogRow.action == "login",
-        AuditLogRow.address == address,
-        AuditLogRow.at > now - KNOWN_FOR,
-        AuditLogRow.user_id.in_(select(UserRow.id).where(who)),
+    query = (
+        select(AuditLogRow.address)
+        .where(
+            AuditLogRow.action == "login",
+            AuditLogRow.at > now - KNOWN_FOR,
+            AuditLogRow.user_id.in_(select(UserRow.id).where(who)),
+        )
+        .distinct()
     )
-    return bool(uow.session.scalar(query))
+    here = place(address)  # the log has each whole address; a machine changes its own within its network
+    return any(place(seen) == here for seen in uow.session.scalars(query))
 
 
 def second_step_wait(uow: UnitOfWork, user_id: int, address: str | None, now: datetime) -> int:
