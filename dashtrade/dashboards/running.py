@@ -23,7 +23,7 @@ PARTS = (
 )  # fmt: skip
 #: Used by other processes only, or too large for the few pages that need them.
 LEFT_OUT = {"dashtrade.db.embedded", "dashtrade.db.migrate", "dashtrade.db.keeper", "dashtrade.data.alpaca"}
-FIRST_USES = ("sockets", "settings", "queries", "widgets")
+FIRST_USES = ("sockets", "settings", "queries", "widgets", "bar_files", "sample")
 #: Libraries that those modules import on first use, and work that is the same for every page.
 EXTRAS = (
     "pyarrow.parquet", "pyarrow.dataset", "sqlalchemy.dialects.postgresql.psycopg2", "psycopg2.extras",

@@ -1,8 +1,8 @@
 """Does once, in the warm process, what costs something the first time and is then the same in every kernel.
 
 A class notes its annotations, a mapped table its comparators, a type check its answer: each is written down at its
-first use, into memory that all kernels share until one of them writes. Nothing here reads a file or a setting, opens a
-connection, starts a thread, or leaves a widget behind; the warm process checks.
+first use, into memory that all kernels share until one of them writes. Nothing here reads a setting or a file that is
+not part of the program, opens a connection, starts a thread, or leaves a widget behind; the warm process checks.
 """
 
 from __future__ import annotations
@@ -72,3 +72,24 @@ def widgets() -> None:
     bqplot.Figure(marks=[lines], axes=[bqplot.Axis(scale=scales["x"]), bqplot.Axis(scale=scales["y"])])
     ipywidgets.Widget.close_all()
     ipkernel._comm_manager = None
+
+
+def bar_files() -> None:
+    """A bar file, written and read in memory: the parts of Arrow's libraries for it are then in memory once for all
+    kernels, not from a first page on."""
+    from datetime import UTC, datetime
+
+    import pyarrow as pa
+
+    from dashtrade.dashboards.zygote.rehearsal import made_up_bars
+    from dashtrade.data.barfile import BarFile, decode, encode
+
+    decode(pa.BufferReader(encode(BarFile(made_up_bars(), datetime(2024, 1, 1, tzinfo=UTC), None))))
+
+
+def sample() -> None:
+    """The sample's prices, which every open page would otherwise keep for itself where they are used."""
+    from dashtrade.data.sample import SampleSource
+    from dashtrade.domain.market import HistoryRequest
+
+    SampleSource().history(HistoryRequest("AAPL"))

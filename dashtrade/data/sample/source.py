@@ -47,8 +47,8 @@ class _Table:
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, _Table]:
     with files("dashtrade.data.sample").joinpath("bars.parquet").open("rb") as stream:
-        # no threads: each would keep some memory for itself, in every open page
-        table = pq.ParquetFile(stream).read(use_threads=False)
+        # no threads, for reading ahead neither: the warm process has this read before it forks
+        table = pq.ParquetFile(stream, pre_buffer=False).read(use_threads=False)
     symbols = table["symbol"].combine_chunks().dictionary_encode()
     numbers = symbols.indices.to_numpy()
     return {
