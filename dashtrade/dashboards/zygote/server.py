@@ -21,8 +21,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dashtrade.dashboards.zygote import child, warm
+from dashtrade.dashboards.zygote.gaps import fill_gaps
 from dashtrade.dashboards.zygote.lines import write_to
 
 log = logging.getLogger("dashtrade.dashboards.zygote")
@@ -40,6 +42,7 @@ class Zygote:
         self.retry_without = retry_without
         self.pid = os.getpid()
         self.rehearsals: dict[int, str] = {}
+        self.filling: list[Any] = []
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         warm.allow_socket(self.listener.fileno())
         with contextlib.suppress(FileNotFoundError):
@@ -81,6 +84,8 @@ class Zygote:
             self.retry_without(name)
         settle()
         if not self.waiting:
+            self.filling = fill_gaps()
+            settle()
             log.info("Warm kernels: all modules are in, pid %d", self.pid)
 
     def _rehearse(self, name: str) -> None:
