@@ -20,7 +20,8 @@ from dashtrade.services import audit
 from dashtrade.services.actors import COLUMNS, get_user, require_role, user_from
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,49}")
-EMAIL = re.compile(r"[^@\s<>\"\\]+@[^@\s<>\"\\]+")
+# without what has a meaning in the header of a mail: "a,b@example.com" would go to b@example.com
+EMAIL = re.compile(r"[^@\s<>()\[\]\"\\,;:]+@[^@\s<>()\[\]\"\\,;:]+")
 
 
 SECOND_STEP = "second_step"
