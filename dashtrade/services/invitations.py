@@ -13,10 +13,10 @@ from dashtrade.domain.users import Role, User
 from dashtrade.errors import Forbidden, InvalidInput
 from dashtrade.services import audit, users
 from dashtrade.services.actors import require_role
-from dashtrade.services.users import clean_email, create_user, parse_role
+from dashtrade.services.users import RESET, clean_email, create_user, parse_role
 from dashtrade.settings import Settings
 
-INVITATION, RESET = "invitation", "reset"
+INVITATION = "invitation"
 GOOD_FOR = {INVITATION: timedelta(days=7), RESET: timedelta(hours=1)}
 FIRST_PASSWORD = timedelta(days=7)
 GONE = "this link is not valid any more; ask for another."
@@ -147,10 +147,9 @@ def finish_reset(uow: UnitOfWork, link: str, password: str, *, now: datetime | N
     if not user.is_active:
         raise InvalidInput("link", GONE)
     users.check_new_password(password, username=user.username, email=user.email)
+    users.lock_user(uow, user_id)  # of two links that are used at once, one ends the other
     if not _use(uow, row_id, now):
         raise InvalidInput("link", GONE)
-    others = AccountTokenRow.user_id == user_id, AccountTokenRow.purpose == RESET, AccountTokenRow.used_at.is_(None)
-    uow.session.execute(update(AccountTokenRow).where(*others).values(used_at=now or datetime.now(UTC)))
     users.set_password(uow, user_id, password)
     return user
 

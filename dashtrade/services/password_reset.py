@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import func, select
 
-from dashtrade.db.tables.accounts import AuditLogRow
+from dashtrade.db.tables.accounts import AuditLogRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import InvalidInput
 from dashtrade.notify.mail import MailServer, send_mail
@@ -53,6 +53,8 @@ def send_password_reset(context: JobContext, email: str) -> bool:
         if found is None:
             return False
         user, token = found
+        password_of = select(UserRow.password_changed_at).where(UserRow.id == user.id)
+        before = uow.session.scalar(password_of)
         hour_ago = datetime.now(UTC) - timedelta(hours=1)
         mails = select(func.count()).where(
             AuditLogRow.action == "reset_started", AuditLogRow.user_id == user.id, AuditLogRow.at > hour_ago
@@ -64,6 +66,10 @@ def send_password_reset(context: JobContext, email: str) -> bool:
         link = f"{address_of(context.settings)}set-password?link={token}"
         text = TEXT.format(name=user.full_name or user.username, link=link)
         send_mail(mail_server(context.settings), user.email, SUBJECT, text)
+        if uow.session.scalar(password_of.with_for_update(read=True)) != before:
+            log.warning("The password was changed while its mail went out; the link is dead", user_id=user.id)
+            uow.rollback()
+            return False
         # only now: the link of a mail that did not go out opens nothing
         uow.commit()
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dashtrade.auth.passwords import check_new_password, hash_password, verify_password
@@ -24,7 +24,7 @@ USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,49}")
 EMAIL = re.compile(r"[^@\s<>()\[\]\"\\,;:]+@[^@\s<>()\[\]\"\\,;:]+")
 
 
-SECOND_STEP = "second_step"
+SECOND_STEP, RESET = "second_step", "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def user_named(uow: UnitOfWork, username: str) -> User:
 def change_password(
     uow: UnitOfWork, user_id: int, current: str, new: str, *, keep: str | None = None, address: str | None = None
 ) -> None:
-    """The user's own change. Ends all other sessions; ``keep`` is the token of the browser that asks."""
+    """The user's own change. Ends all other sessions and all reset links; ``keep`` is the token of the browser that
+    asks."""
     row = _row(uow, user_id)
     if not verify_password(current, row.password_hash):
         audit.record(uow, "password_change_refused", actor_id=user_id, user_id=user_id, address=address)
@@ -114,7 +115,8 @@ def change_password(
 def set_password(
     uow: UnitOfWork, user_id: int, new: str, *, actor_id: int | None = None, must_change: bool = False
 ) -> None:
-    """Set somebody's password; ends all their sessions. A superadmin, or the operator at the command line.
+    """Set somebody's password; ends all their sessions and reset links. A superadmin, or the operator at the command
+    line.
 
     ``must_change``: it opens nothing but the form for one of their own, since somebody else knows this one.
     """
@@ -135,6 +137,9 @@ def set_role(uow: UnitOfWork, user_id: int, role: Role | str, *, actor_id: int |
     _may_give(uow, actor_id, Role(row.role))
     if wanted is not Role.SUPERADMIN:
         keep_a_superadmin(uow, user_id)
+    if wanted.rank > Role(row.role).rank:
+        # whoever made a link for the lower rank must not come into the higher one with it
+        _end_reset_links(uow, user_id)
     before, row.role = row.role, wanted.value
     audit.record(uow, "role_changed", actor_id=actor_id, user_id=user_id, before=before, after=wanted.value)
     uow.commit()
@@ -142,12 +147,13 @@ def set_role(uow: UnitOfWork, user_id: int, role: Role | str, *, actor_id: int |
 
 
 def set_active(uow: UnitOfWork, user_id: int, active: bool, *, actor_id: int | None = None) -> User:
-    """Switch an account off (all its sessions end) or on again."""
+    """Switch an account off (all its sessions and reset links end) or on again."""
     row = _row(uow, user_id)
     _may_give(uow, actor_id, Role(row.role))
     if not active:
         keep_a_superadmin(uow, user_id)
         uow.session.execute(delete(UserSessionRow).where(UserSessionRow.user_id == user_id))
+        _end_reset_links(uow, user_id)
     row.is_active = active
     audit.record(uow, "user_enabled" if active else "user_disabled", actor_id=actor_id, user_id=user_id)
     uow.commit()
@@ -226,6 +232,22 @@ def _store_password(uow: UnitOfWork, row: UserRow, new: str, keep: str | None) -
     # sign-ins between their two steps began with the old password
     half = AccountTokenRow.user_id == row.id, AccountTokenRow.purpose == SECOND_STEP
     uow.session.execute(delete(AccountTokenRow).where(*half))
+    _end_reset_links(uow, row.id)
+
+
+def lock_user(uow: UnitOfWork, user_id: int) -> None:
+    """Nobody else changes this user until the transaction ends. Locked before the user's links, always."""
+    uow.session.execute(select(UserRow.id).where(UserRow.id == user_id).with_for_update(key_share=True))
+
+
+def _end_reset_links(uow: UnitOfWork, user_id: int) -> None:
+    lock_user(uow, user_id)
+    open_links = (
+        AccountTokenRow.user_id == user_id,
+        AccountTokenRow.purpose == RESET,
+        AccountTokenRow.used_at.is_(None),
+    )
+    uow.session.execute(update(AccountTokenRow).where(*open_links).values(used_at=datetime.now(UTC)))
 
 
 def wants_email(uow: UnitOfWork, user_id: int) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from dashtrade.auth.passwords import hash_password
 from dashtrade.domain.users import Role
 from dashtrade.errors import AuthFailed, Forbidden, InvalidInput
-from dashtrade.services import accounts, invitations
+from dashtrade.services import accounts, invitations, users
 from dashtrade.settings import Settings
 
 PASSWORD = "a quite good password"
@@ -114,3 +114,30 @@ def test_nobody_and_disabled_accounts_get_no_link(uow, make_user):
     accounts.set_active(uow, ada.id, False)
     with pytest.raises(InvalidInput):
         invitations.finish_reset(uow, link, PASSWORD)
+
+
+@pytest.mark.parametrize("how", ["changed", "set", "disabled", "raised"])
+def test_a_link_ends_with_what_it_was_made_for(uow, make_user, how):
+    ada, bob = make_user("ada"), make_user("bob")
+    link, other = invitations.reset_link(uow, ada.id), invitations.reset_link(uow, bob.id)
+    assert invitations.owner_of_link(uow, link) == ada
+    if how == "changed":
+        users.change_password(uow, ada.id, "Correct-Horse-7-Battery", PASSWORD)
+    elif how == "set":
+        users.set_password(uow, ada.id, PASSWORD)
+    elif how == "disabled":
+        users.set_active(uow, ada.id, False)
+        users.set_active(uow, ada.id, True)
+    else:  # an admin who made the link for a user must not come into an admin's account with it
+        users.set_role(uow, ada.id, "admin")
+    for use in (
+        invitations.owner_of_link,
+        lambda uow, link: invitations.finish_reset(uow, link, "of the finder, long"),
+    ):
+        with pytest.raises(InvalidInput, match="not valid any more"):
+            use(uow, link)
+    assert invitations.owner_of_link(uow, other) == bob
+    if how == "raised":
+        later = invitations.reset_link(uow, ada.id)
+        users.set_role(uow, ada.id, "user")
+        assert invitations.owner_of_link(uow, later).id == ada.id

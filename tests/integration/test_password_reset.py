@@ -205,3 +205,36 @@ def test_an_administrators_link_needs_no_second_change(office: DashboardsServer)
     with office.client() as browser:
         sign_in(browser, "linked", NEW)
         assert submit(browser, "account/end-others").status_code == 303
+
+
+def test_a_link_is_dead_once_the_password_was_changed_elsewhere(office: DashboardsServer) -> None:
+    add_users(office.database_url, {"careful": "user"})
+    with office.database() as uow:
+        link = invitations.reset_link(uow, user_id(office, "careful"))
+    with office.with_session("careful") as owner, office.client() as finder:
+        form = finder.get(f"set-password?link={link}")
+        assert form.status_code == 200
+        fields = {"confirm_password": PASSWORD, "new": NEW, "repeat": NEW}
+        assert submit(owner, "account/password", **fields).status_code == 303
+        fields = {"_xsrf": form_token(form.text), "link": link, "password": "of the finder", "repeat": "of the finder"}
+        for answer in (finder.post("set-password", data=fields), finder.get(f"set-password?link={link}")):
+            assert answer.status_code == 400 and "<form" not in answer.text
+        assert sign_in(finder, "careful", "of the finder").status_code == 401
+        assert sign_in(finder, "careful", NEW).status_code == 303
+
+
+def test_a_password_changed_while_its_mail_goes_out(
+    box: Mailbox, context: Context, make_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = make_user()
+
+    def send(*mail: object) -> None:
+        with context.uow() as other:
+            users.change_password(other, ada.id, PASSWORD, NEW)
+        send_mail(*mail)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(password_reset, "send_mail", send)
+    assert send_password_reset(context, "ada@example.com") is False
+    ((_, _, mail),) = box.mails
+    with context.uow() as uow, pytest.raises(InvalidInput, match="not valid any more"):
+        invitations.finish_reset(uow, link_of(mail), "another long password")
