@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ class Chart:
         return text[text.index("<svg") :]
 
     def _repr_html_(self) -> str:
-        return f'<figure class="chart" role="img" aria-label="{self.description}">{self.svg()}</figure>'
+        return f'<figure class="chart" role="img" aria-label="{escape(self.description)}">{self.svg()}</figure>'
 
 
 def equity_chart(result: BacktestResult) -> Chart:

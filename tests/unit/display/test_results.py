@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pandas as pd
 import pytest
 
 import dashtrade as dt
-from dashtrade.backtest import BacktestRequest, Windows
+from dashtrade.backtest import BacktestRequest, Windows, charts
 from dashtrade.backtest.evidence import evidence
 
 
@@ -66,3 +66,9 @@ def test_an_unknown_public_name_says_so_and_importing_stays_light():
         dt.backtset  # noqa: B018
     code = "import sys, dashtrade; dir(dashtrade); print('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_charts_description_is_text(results):
+    chart = charts.equity_chart(results["backtest"])
+    hostile = replace(chart, description='"><img src=x onerror=alert(1)>')
+    assert "<img" not in hostile._repr_html_() and "&lt;img" in hostile._repr_html_()
