@@ -103,7 +103,8 @@ def draw(bars: pd.DataFrame, bar_time: datetime, title: str) -> bytes:
         axes.tick_params(colors=MUTED, labelsize=9, length=0)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(when))
-        axes.set_title(title[:90], loc="left", fontsize=12, color=INK, fontweight="bold")
+        # a rule's name is text: two dollar signs in it begin no formula
+        axes.set_title(title[:90], loc="left", fontsize=12, color=INK, fontweight="bold", parse_math=False)
         note = f"{bars.attrs.get('interval', '')} bars, UTC".strip()
         if bars.attrs.get("simulated"):
             note += " · SIMULATED prices"

@@ -123,7 +123,7 @@ def _tell(work: UnitOfWork, row: HaltRow) -> None:
     why = row.reason.rstrip(". ")
     body = f"{row.set_by} pulled the kill switch: {why}. No position is opened until it is cleared; exits run on."
     for user_id in told:
-        notify(work, user_id, "system", what, body, link="/bot")
+        notify(work, user_id, "system", what, body, link="bot")
 
 
 def _view(row: HaltRow) -> HaltView:

@@ -69,7 +69,7 @@ def tell_user(uow: UnitOfWork, user_id: int, now: datetime) -> int:
             again = f" This happened {len(rows)} times." if len(rows) > 1 else ""
             title = f"{kind.replace('_', ' ').capitalize()}: {symbol or 'account'}"
             body = f"{newest.message or title} {newest.action_taken or ''}".strip() + again
-            notify(uow, user_id, "system", title, body, link="/bot")
+            notify(uow, user_id, "system", title, body, link="bot")
             for row in rows:
                 row.notified_at = now
         told = len(groups) + _tell_failed_orders(uow, user_id, now)
@@ -103,7 +103,7 @@ def _tell_failed_orders(uow: UnitOfWork, user_id: int, now: datetime) -> int:
         again = f" This happened {len(rows)} times." if len(rows) > 1 else ""
         title = f"Order not placed: {newest.action} {newest.symbol}"
         body = f"The {purpose} order of the {newest.timeframe} bot was not placed. {newest.error_message or ''}".strip()
-        notify(uow, user_id, "system", title, body + again, link="/bot")
+        notify(uow, user_id, "system", title, body + again, link="bot")
         for row in rows:
             row.notified_at = now
     return len(groups)

@@ -17,10 +17,11 @@ from PIL import Image
 from sqlalchemy import select, text, update
 
 from dashtrade.auth.vault import Vault, new_key
+from dashtrade.dashboards.bell import INNER_LINK
 from dashtrade.db.tables.alerts import NotificationChannelRow, NotificationDeliveryRow, NotificationRow
 from dashtrade.domain.alerts import NewAlert
 from dashtrade.errors import ConfigurationError, InvalidInput, NotFound
-from dashtrade.services import channels, deliveries, delivery_claims
+from dashtrade.services import channels, deliveries, delivery_claims, kill_switches
 from dashtrade.services.alert_editing import update_alert
 from dashtrade.services.alert_engine import trigger, write_event
 from dashtrade.services.alert_history import retry_delivery
@@ -104,10 +105,10 @@ def test_a_message_is_in_the_program_and_goes_out_once(uow_factory, context, ada
     ]
 
 
-def alerted(uow_factory, user_id, symbol=SYMBOL):
+def alerted(uow_factory, user_id, symbol=SYMBOL, name=None):
     """An alert that was met two bars ago."""
     with uow_factory() as uow:
-        rule = add_alert(uow, user_id, NewAlert("price_above", "104", symbol, "1h"))
+        rule = add_alert(uow, user_id, NewAlert("price_above", "104", symbol, "1h", name=name))
         write_event(
             uow, rule, symbol=symbol, bar_time=last_hour() - timedelta(hours=2), detail="", values={"close": 1.0}
         )
@@ -126,6 +127,19 @@ def test_an_alert_goes_out_with_its_chart_and_a_link_to_its_page(uow_factory, co
     pixels = np.asarray(image.convert("RGB"))
     places = np.argwhere((pixels == (0x1D, 0x4E, 0x89)).all(axis=2))[:, 1]
     assert places.max() > 700, "the trigger and its price are marked near the right edge"
+
+
+def test_an_alerts_name_in_the_picture_is_text_and_no_formula(uow_factory, context, ada, channel, server):
+    alerted(uow_factory, ada, name=r"$\nosuch{ up to $120")
+    assert deliveries.send_notifications(context) == 1
+    assert len(server.got[0]["attachments"]) == 1
+
+
+def test_a_kill_switch_tells_with_a_link_that_the_bell_follows(uow_factory, ada):
+    with uow_factory() as uow:
+        kill_switches.set_halt(uow, reason="test", set_by="ada", user_id=ada)
+        [message] = list_notifications(uow, ada)
+    assert INNER_LINK.fullmatch(message.link)
 
 
 def test_without_prices_or_a_public_address_the_text_goes_alone(uow_factory, context, ada, channel, server):
