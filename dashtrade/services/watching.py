@@ -26,6 +26,7 @@ PERIOD, SPARK_BARS = "1y", 60
 NEW_CANDLES, NEW_CHARTS = 3, 10
 """Of so many closed bars at the end, candlestick patterns and confirmed chart patterns are named."""
 LONGEST_FILE = 200_000
+DEFUSED = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # first characters before which a table's CSV puts an apostrophe
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def _lines(text: str) -> list[tuple[int, str, str | None]]:
     found = []
     for number, cells in rows:
         notes = cells[note_at].strip() if note_at is not None and note_at < len(cells) else ""
-        if notes[:1] == "'" and notes[1:2] in tuple("=+-@"):
+        if notes[:1] == "'" and notes[1:2] in DEFUSED:
             notes = notes[1:]
         found.append((number, cells[at].strip() if at < len(cells) else "", notes or None))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -118,3 +120,38 @@ def test_accounts_are_shown(
         uow.session.execute(delete(AccountEquityRow).where(AccountEquityRow.user_id == user_id))
         delete_bot(uow, user_id, bot.id)
     assert console.errors == []
+
+
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1+1",
+    "\n=1+1",
+    "\uff1d1+1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff201",
+)
+
+
+def test_no_cell_of_a_downloaded_table_is_a_formula(page: Page, open_page: Open, dashboards: DashboardsServer) -> None:
+    with dashboards.database() as uow:
+        grace = uow.session.scalar(select(UserRow.id).where(UserRow.username == "grace"))
+        for number, text in enumerate((*FORMULAS, "a;=1+1")):
+            uow.session.add(WatchlistRow(user_id=grace, symbol=f"ZZ{number}", notes=text))
+        uow.commit()
+    open_page(page, "portfolio?source=sample&tab=watchlist", "grace")
+    table = page.locator(".dt-table:visible")
+    expect(table).to_have_attribute("data-rows", str(len(FORMULAS) + 1))
+    with page.expect_download() as download:
+        table.get_by_role("button", name="CSV").click()
+    # newline="": as it is, with the line ends within cells
+    with download.value.path().open(encoding="utf-8-sig", newline="") as file:
+        raw = file.read()
+    rows = list(csv.DictReader(io.StringIO(raw, newline="")))
+    notes = next(name for name in rows[0] if name.startswith("Note"))
+    assert sorted(row[notes] for row in rows) == sorted([*("'" + text for text in FORMULAS), "a;=1+1"])
+    assert '"a;=1+1"' in raw, "a spreadsheet that splits at semicolons keeps the cell whole"

@@ -179,6 +179,7 @@ def test_a_source_that_is_away_offers_sample_data(house: House) -> None:
         ("\ufeffName,Symbol,Price\nApple,AAPL,1\n", {"AAPL": None}),
         ("AAPL\n\nIBM,an old one\n", {"AAPL": None, "IBM": "an old one"}),
         ("Symbol,Notes\nAAPL,'=1+1\n", {"AAPL": "=1+1"}),  # as the table's own CSV defuses it
+        ("Symbol,Notes\nAAPL,'\uff1d1+1\n", {"AAPL": "\uff1d1+1"}),
     ],
 )
 def test_a_file_is_imported(house: House, text: str, expected: dict[str, str | None]) -> None:

@@ -54,9 +54,9 @@ function csv(columns, rows) {
     if (value === null || value === undefined) return "";
     if (column.kind === "link") value = value.text;
     let text = column.kind === "time" || column.kind === "date" ? new Date(value * 1000).toISOString() : String(value);
-    // a text that a spreadsheet would run as a formula is defused
-    if (!isNumber(column.kind) && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
-    return /[",\n\r]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+    // a text that a spreadsheet would run as a formula is defused, also in a column of numbers and in full width
+    if (!(isNumber(column.kind) && Number.isFinite(Number(value))) && /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text)) text = "'" + text;
+    return /[",;\t\n\r]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   };
   return [columns.map((c) => cell({ kind: "text" }, c.label)).join(","), ...rows.map((r) => columns.map((c) => cell(c, r[c.key])).join(","))].join("\r\n") + "\r\n";
 }
