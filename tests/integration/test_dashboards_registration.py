@@ -76,6 +76,7 @@ def test_with_an_invitation_only(postgres_url: str, tmp_path: Path) -> None:
         with running_server(database_url, tmp_path, apps=apps, users={"root": "superadmin"}, **environment) as server:
             with server.with_session("root") as client:
                 made = submit(client, "admin/invite", email="ada@example.com", role="admin")
+                to_anybody = link_shown(submit(client, "admin/invite", email="", role="user").text).split("=")[1]
             link = link_shown(made.text)
             secret = link.split("=")[1]
             with server.client() as client:
@@ -84,14 +85,22 @@ def test_with_an_invitation_only(postgres_url: str, tmp_path: Path) -> None:
                 assert register(client, "eve").status_code == 403
                 assert register(client, "eve", invitation="x" * 43).status_code == 400
                 assert register(client, "eve", invitation=secret).status_code == 400  # another address was invited
-                assert client.get(link).status_code == 200
+                for name, email, token, said in (
+                    ("ROOT", "ada@example.com", secret, "is taken; choose another"),
+                    ("eve", "Root@Example.com", to_anybody, "is used by another account"),
+                ):
+                    refused = register(client, name, email=email, invitation=token)
+                    assert refused.status_code == 400 and said in problem(refused.text)
+                    assert client.get(f"register?invitation={token}").status_code == 200  # it is not used up
                 assert register(client, "ada", invitation=secret).status_code == 303
                 late = register(client, "ada2", email="ada@example.com", invitation=secret)
                 for dead in (late, client.get(link), client.get("register?invitation=" + "x" * 43)):
                     assert dead.status_code == 400 and "This invitation is not valid any more" in dead.text
                     assert "<form" not in dead.text and 'href="/login"' in dead.text
+                assert register(client, "eve", invitation=to_anybody).status_code == 303
             with server.database() as uow:
                 assert users.user_named(uow, "ada").role is Role.ADMIN
+                assert [line.user.username for line in users.list_users(uow)] == ["ada", "eve", "root"]
             assert secret not in server.log_text()
     finally:
         drop_database(database_url)
