@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -13,7 +14,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from dashtrade.auth.vault import Vault, new_key
-from dashtrade.db.tables.accounts import UserRow
+from dashtrade.db.tables.accounts import AuditLogRow, UserRow
 from dashtrade.domain.alerts import NewAlert
 from dashtrade.domain.bot_views import NewBot
 from dashtrade.domain.users import Role
@@ -85,6 +86,30 @@ def test_a_password_is_changed_and_deleting_asks_first(
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete my account").click()
     expect(page.get_by_role("status")).to_contain_text("deleted")
+
+
+def test_a_double_click_does_it_once(dashboards: DashboardsServer, page: Page, sign_in: Callable[..., None]) -> None:
+    """And shows the answer to the first click; what was done is not said again on the way back."""
+    add_users(dashboards.database_url, {"twice": "superadmin"})
+
+    def made() -> list[str]:
+        mine = AuditLogRow.actor_id == number_of(dashboards, "twice")
+        with dashboards.database() as uow:
+            entries = uow.session.scalars(select(AuditLogRow.action).where(mine).order_by(AuditLogRow.id))
+            return [action for action in entries if action != "login"]
+
+    sign_in(page, "twice", "/admin")
+    page.fill("#username", "double")
+    page.fill("#email", "double@example.com")
+    page.get_by_role("button", name="Create", exact=True).dblclick(delay=60)  # as a hand does: the first is sent before
+    expect(page.locator("#link")).to_have_value(re.compile("set-password"))
+    assert made() == ["user_created", "reset_link_made"]
+    page.goto(dashboards.url + "account")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("status")).to_have_text("Saved.")
+    page.reload()
+    expect(page.get_by_role("heading", name="Profile")).to_be_visible()
+    expect(page.get_by_text("Saved.")).to_have_count(0)
 
 
 #: Pages that show what a person wrote into the database; the others show what stands in the address.

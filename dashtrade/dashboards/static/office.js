@@ -6,5 +6,8 @@
   for (const form of document.querySelectorAll("form[data-confirm]"))
     form.addEventListener("submit", (event) => { if (!confirm(form.dataset.confirm)) event.preventDefault(); });
   for (const field of document.querySelectorAll("input[data-select]")) { field.focus(); field.select(); }
+  // said once: not again when the page is loaded again, or on the way back to it
+  const address = new URL(location.href);
+  if (address.searchParams.has("done")) { address.searchParams.delete("done"); history.replaceState(null, "", address); }
   document.querySelector('.dt-nav [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
 })();
