@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dashtrade.auth.passwords import check_new_password, hash_password, verify_password
@@ -25,6 +25,7 @@ EMAIL = re.compile(r"[^@\s<>()\[\]\"\\,;:]+@[^@\s<>()\[\]\"\\,;:]+")
 
 
 SECOND_STEP, RESET = "second_step", "reset"
+_SUMMARY = select(*COLUMNS, UserRow.created_at, UserRow.last_login, UserRow.totp_confirmed_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,15 @@ class UserSummary:
     created_at: datetime
     last_login: datetime | None
     has_second_factor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsersFound:
+    """One page of the users that a search finds. ``found`` is how many it finds, ``total`` how many there are."""
+
+    users: list[UserSummary]
+    found: int
+    total: int
 
 
 def create_user(
@@ -80,9 +90,30 @@ def create_user(
 def list_users(uow: UnitOfWork, *, actor_id: int | None = None) -> list[UserSummary]:
     """All users by name; needs the role admin."""
     require_role(uow, actor_id, Role.ADMIN)
-    mine = len(COLUMNS)
-    query = select(*COLUMNS, UserRow.created_at, UserRow.last_login, UserRow.totp_confirmed_at)
-    found: list[Any] = list(uow.session.execute(query.order_by(UserRow.username)))
+    return _summaries(uow, _SUMMARY.order_by(UserRow.username))
+
+
+def find_users(
+    uow: UnitOfWork, search: str = "", *, actor_id: int | None = None, page: int = 1, size: int = 100
+) -> UsersFound:
+    """Users whose user name, address or name holds ``search`` in any case, by user name; needs the role admin.
+
+    ``page`` counts from 1, with ``size`` users each; one behind the last is empty.
+    """
+    require_role(uow, actor_id, Role.ADMIN)
+    total = uow.session.scalar(select(func.count()).select_from(UserRow)) or 0
+    query, found = _SUMMARY, total
+    if wanted := search.strip().lower():
+        shown = func.concat_ws(" ", UserRow.username, UserRow.email, func.lower(UserRow.full_name))
+        matches = func.strpos(shown, wanted) > 0  # not LIKE: % and _ are letters here
+        query = query.where(matches)
+        found = uow.session.scalar(select(func.count()).select_from(UserRow).where(matches)) or 0
+    query = query.order_by(UserRow.username).limit(size).offset((max(1, page) - 1) * size)
+    return UsersFound(_summaries(uow, query), found, total)
+
+
+def _summaries(uow: UnitOfWork, query: Any) -> list[UserSummary]:
+    mine, found = len(COLUMNS), list(uow.session.execute(query))
     return [UserSummary(user_from(row), row[mine], row[mine + 1], row[mine + 2] is not None) for row in found]
 
 

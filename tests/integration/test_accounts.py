@@ -359,6 +359,8 @@ class TestUsers:
                 lambda a: accounts.set_active(uow, ada.id, False, actor_id=a),
                 lambda a: accounts.set_password(uow, ada.id, "another good password", actor_id=a),
                 lambda a: audit.list_audit(uow, a),
+                lambda a: audit.find_audit(uow, a, person="ada"),
+                lambda a: user_service.find_users(uow, "ada", actor_id=a),
             ):
                 with pytest.raises(Forbidden):
                     act(actor)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from urllib.parse import parse_qs, urlsplit
+import re
+from html import unescape
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from dashboards_server import PASSWORD, DashboardsServer, add_users, form_token, kernel_of, sign_in
 from office import forget_confirmation, link_shown, problem, submit, user_id
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
+from dashtrade.db.tables.accounts import UserRow
 from dashtrade.domain.users import Role
 from dashtrade.services import accounts, administration, audit, jobs, kill_switches, users
 
@@ -193,7 +196,57 @@ def test_the_audit_log_is_shown_and_searched(office: DashboardsServer, person: s
     with office.with_session("boss") as client:
         html = client.get("admin/audit", params={"user": person}).text
         assert "<td>login</td>" in html and f"<td>{person}</td>" in html
-        assert "There is no entry about that user name" in client.get("admin/audit", params={"user": "nobody"}).text
+        assert f"<td>{person}</td>" in client.get("admin/audit", params={"user": person, "action": "LOG"}).text
+        assert "There is no such entry" in client.get("admin/audit", params={"user": person, "action": "role"}).text
+        assert "There is no such entry" in client.get("admin/audit", params={"user": "nobody"}).text
+
+
+def test_long_lists_come_in_pages(office: DashboardsServer, person: str) -> None:
+    """Each line is on one page, what was looked for stays on the way, and no page is a dead end."""
+    crowd = [f"{person}-{number:03}" for number in range(230)]
+    with office.database() as uow:
+        uow.session.add_all(
+            UserRow(username=name, email=f"{name}@example.com", password_hash="x", full_name="Crowd %")
+            for name in crowd
+        )
+        for number in range(230):
+            audit.record(uow, "crowded", user_id=user_id(office, person), place=f"{person}/{number:03}")
+        uow.commit()
+    seen: dict[str, list[str]] = {"admin": [], "admin/audit": []}
+    asked = {"admin": {"search": f"{person}-"}, "admin/audit": {"user": person, "action": "crowded"}}
+    line = {"admin": rf"<strong>({person}-\d{{3}})<", "admin/audit": rf"place: ({person}/\d{{3}})<"}
+    with office.with_session("boss") as client:
+        for path, query in asked.items():
+            address: str | None = path + "?" + urlencode(query)
+            sizes = []
+            while address:
+                html = client.get(address).text
+                found = re.findall(line[path], html)
+                sizes.append(len(found))
+                seen[path] += found
+                following = re.search(r'rel="next" href="[^"?]*/(admin[^"]*)"', html)
+                address = unescape(following.group(1)) if following else None
+            assert sizes == [100, 100, 30], path
+            for page, way in (("9", "There is no such page"), ("0", "Page 1 of 3"), ("x", "Page 1 of 3")):
+                assert way in client.get(path, params={**query, "page": page}).text
+        assert seen["admin"] == crowd
+        assert seen["admin/audit"] == [f"{person}/{number:03}" for number in reversed(range(230))]
+        everybody = client.get("admin", params={"search": "crowd %"}).text
+        assert "230 of" in everybody, "a letter that a pattern would read as another is one"
+        assert "Nobody is found" in client.get("admin", params={"search": "cr_wd"}).text
+
+
+def test_what_was_done_by_and_to_somebody_who_is_gone_is_found(office: DashboardsServer, person: str) -> None:
+    number = user_id(office, person)
+    with office.database() as uow:
+        audit.record(uow, "was_told", actor_id=user_id(office, "root"), user_id=number)
+        audit.record(uow, "has_told", actor_id=number, user_id=user_id(office, "root"))
+        uow.session.execute(delete(UserRow).where(UserRow.id == number))
+        uow.commit()
+    with office.with_session("boss") as client:
+        html = client.get("admin/audit", params={"user": str(number)}).text
+    assert "<td>was_told</td>" in html and "<td>has_told</td>" in html
+    assert html.count(f"<td>{number}</td>") >= 2
 
 
 def test_open_pages_with_memory_can_be_ended(office: DashboardsServer, person: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any, ClassVar
 
 from tornado import web
@@ -16,6 +17,7 @@ from dashtrade.errors import InvalidInput, NotFound
 from dashtrade.services import accounts, administration, audit, invitations, key_rotation, second_factor, users
 
 PARTS = {"": "Users", "audit": "Audit log", "system": "System"}
+LINES = 100  # of a list at once
 
 
 class AdminPage(OfficePage):
@@ -65,32 +67,42 @@ class AdminPage(OfficePage):
         return {"formats": formats_of(uow, self.me.user_id), "confirmed": confirmed, "me": self.me.user_id}
 
     def _users(self, uow: UnitOfWork) -> dict[str, Any]:
-        found = users.list_users(uow, actor_id=self.me.user_id)
-        wanted = self.get_query_argument("search", "")[:100].strip().lower()
-        shown = [
-            line
-            for line in found
-            if wanted in " ".join((line.user.username, line.user.email, line.user.full_name or "")).lower()
-        ]
+        search = self.get_query_argument("search", "")[:100].strip()
+        found = users.find_users(uow, search, actor_id=self.me.user_id, page=self._page, size=LINES)
         return {
             **self._common(uow),
-            "users": shown,
-            "total": len(found),
-            "search": wanted,
+            **self._paged(found.found),
+            "users": found.users,
+            "found": found.found,
+            "total": found.total,
+            "search": search,
             "roles": [role.value for role in Role] if self.me.role is Role.SUPERADMIN else [Role.USER.value],
             "is_superadmin": self.me.role is Role.SUPERADMIN,
             "invitations": self.settings["dashtrade_settings"].registration != "closed",
         }
 
     def _audit(self, uow: UnitOfWork) -> dict[str, Any]:
-        name = self.get_query_argument("user", "")[:60].strip().lower()
-        names = {line.user.id: line.user.username for line in users.list_users(uow, actor_id=self.me.user_id)}
-        chosen = next((number for number, known in names.items() if known == name), None)
-        if name and chosen is None:
-            entries = []
-        else:
-            entries = audit.list_audit(uow, self.me.user_id, user_id=chosen, limit=500)
-        return {**self._common(uow), "entries": entries, "names": names, "user": name}
+        person = self.get_query_argument("user", "")[:60].strip().lower()
+        action = self.get_query_argument("action", "")[:50].strip().lower()
+        found = audit.find_audit(uow, self.me.user_id, person=person, action=action, page=self._page, size=LINES)
+        return {
+            **self._common(uow),
+            **self._paged(found.found),
+            "entries": found.entries,
+            "found": found.found,
+            "names": found.names,
+            "user": person,
+            "action": action,
+        }
+
+    @property
+    def _page(self) -> int:
+        """Which page of a long list the address asks for; the first where it says nothing that is one."""
+        text = self.get_query_argument("page", "")
+        return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+
+    def _paged(self, found: int) -> dict[str, int]:
+        return {"page": self._page, "pages": max(1, math.ceil(found / LINES))}
 
     def _system(self, uow: UnitOfWork) -> dict[str, Any]:
         settings = self.settings["dashtrade_settings"]
