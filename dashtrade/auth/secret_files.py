@@ -57,7 +57,7 @@ def _keys(settings: Settings, name: str, given: SecretStr | None) -> str:
     if given is None:
         return ",".join(file.read())
     value = given.get_secret_value()
-    if not all(map(_is_key, value.split(","))):
+    if not _are_keys(_listed(value)):
         raise ConfigurationError(
             f"{file.setting} is not a Fernet key (44 URL-safe characters; several with commas between them). "
             "Correct it, or unset it to use the key file in the data folder."
@@ -83,9 +83,8 @@ class KeyFile:
 
     def read(self) -> list[str]:
         """Raises ConfigurationError when the file is missing, cannot be read or does not hold keys."""
-        line = _read(self.path, self.setting).splitlines()[0]
-        keys = [key.strip() for key in line.split(",") if key.strip()]
-        if not keys or not all(map(_is_key, keys)):
+        keys = _listed(_read(self.path, self.setting).splitlines()[0])
+        if not _are_keys(keys):
             raise ConfigurationError(
                 f"The first line of {self.path} is not a Fernet key (44 URL-safe characters). "
                 f"Restore the file from a backup, or set {self.setting}."
@@ -97,7 +96,7 @@ class KeyFile:
         lines = _read(self.path, self.setting).splitlines()
         known = {fingerprint(key.strip()) for key in lines[0].split(",")}
         known |= {line.removeprefix(RETIRED) for line in lines[1:] if line.startswith(RETIRED)}
-        listed = [key.strip() for key in given.split(",") if key.strip()]
+        listed = _listed(given)
         return bool(listed) and all(fingerprint(key) in known for key in listed)
 
     def write(self, keys: list[str]) -> None:
@@ -118,11 +117,16 @@ class KeyFile:
             raise ConfigurationError(f"{self.path} cannot be written ({error.strerror}). Correct its owner.") from None
 
 
-def _is_key(key: str) -> bool:
+def _listed(text: str) -> list[str]:
+    return [key.strip() for key in text.split(",") if key.strip()]
+
+
+def _are_keys(listed: list[str]) -> bool:
     try:
-        return len(base64.b64decode(key.strip().encode("ascii"), altchars=b"-_", validate=True)) == 32
+        sizes = {len(base64.b64decode(key.encode("ascii"), altchars=b"-_", validate=True)) for key in listed}
     except ValueError:
         return False
+    return sizes == {32}
 
 
 def fingerprint(key: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from dashtrade.auth import secret_files
+from dashtrade.auth.vault import Vault
 from dashtrade.errors import ConfigurationError
 from dashtrade.settings import Settings, load_settings
 
@@ -116,3 +117,9 @@ def test_a_key_that_is_none_names_its_own_setting(settings, name, setting, value
     with pytest.raises(ConfigurationError) as caught:
         getattr(secret_files, name)(given)
     assert str(caught.value).startswith(f"{setting} is not a Fernet key") and value not in str(caught.value)
+
+
+def test_a_comma_at_the_end_of_the_keys_is_none(settings):
+    key = Fernet.generate_key().decode()
+    given = Settings(_env_file=None, data_dir=settings.data_dir, encryption_key=f"{key}, ")
+    assert Vault(secret_files.encryption_key(given)).fingerprints == Vault(key).fingerprints
