@@ -264,13 +264,14 @@ class EmbeddedPostgres:
         postgres = [str(bin_dir() / "postgres"), "-D", str(self.data)]
         for key, value in settings.items():
             postgres += ["-c", f"{key}={value}"]
-        order: dict[str, Any] = {
+        order = {
             "command": postgres,
             "account": account,
             "lock": str(self._lock_file),
             "log": str(self.log),
+            "keeper": str(self._keeper_file),
+            "short_life": SHORT_LIFE,
         }
-        order |= {"keeper": str(self._keeper_file), "short_life": SHORT_LIFE}
         self._keeper = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.db.keeper", json.dumps(order, ensure_ascii=False)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -56,7 +56,7 @@ class RegisterHandler(Forms):
                 await self.gate.ask(lambda uow: invitations.check_invitation(uow, invitation))
             except InvalidInput:
                 self.set_status(400)
-                self.write_screen("dead_invitation.html", open_to_all=not needs)
+                self.write_screen("dead_invitation.html", by_oneself=not needs)
                 return
             except DatabaseUnavailable:
                 raise web.HTTPError(503) from None
@@ -100,7 +100,7 @@ class SetPasswordHandler(Forms):
             owner = await self.gate.ask(lambda uow: invitations.owner_of_link(uow, link))
         except InvalidInput:
             self.set_status(400)
-            self.write_screen("dead_link.html", by_mail=password_reset.by_mail(self.settings["dashtrade_settings"]))
+            self.write_screen("dead_link.html", by_oneself=password_reset.by_mail(self.settings["dashtrade_settings"]))
             return
         except DatabaseUnavailable:
             raise web.HTTPError(503) from None
