@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import Any
 
@@ -37,6 +38,26 @@ class PageConnection(ZMQChannelsWebsocketConnection):
             handler.refuse()
 
     state = "new"  # then connected, then ended
+    over: asyncio.Event  # the kernel has ended
+
+    async def prepare(self) -> None:
+        """Asks the kernel for its info. Raises 404 when it has ended, also meanwhile: Jupyter would wait a minute for
+        it to come alive, or for its answer."""
+        self.over = asyncio.Event()
+        handler: Any = self.websocket_handler
+        kernels = self.multi_kernel_manager
+        kernels.socket_opened(self.kernel_id, handler.kernel_ended)
+        if not await self.kernel_manager.is_alive():
+            await kernels.bury(self.kernel_id)  # nobody has noticed yet
+        asked, ended = asyncio.ensure_future(super().prepare()), asyncio.ensure_future(self.over.wait())
+        await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if self.over.is_set():
+            self.disconnect()
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            raise web.HTTPError(404)
+        await asked
 
     def connect(self) -> Any:
         self.state = "connected"
@@ -102,20 +123,27 @@ class KernelSocket(Screens, VoilaKernelWebsocketHandler):
 
     async def pre_get(self) -> None:
         """Asks the kernel, which takes a moment; a browser that leaves meanwhile has taken the connection along."""
-        await super().pre_get()
-        if self.gone:
+        try:
+            await super().pre_get()
+            if self.gone:
+                raise web.Finish
+        except BaseException:
+            self.kernel_manager.socket_closed(self.kernel_id, self.kernel_ended)
             if self.connection is not None:
                 self.connection.disconnect()
-            raise web.Finish
+            raise
 
     async def open(self, kernel_id: str) -> None:
-        self.kernel_manager.socket_opened(kernel_id, self.kernel_ended)
-        if not self.refused:
+        if self.refused:  # it ended while the browser was told that the socket is open
+            self.kernel_ended()
+        else:
             await super().open(kernel_id)
 
     def kernel_ended(self) -> None:
         """Nothing more is read either: a browser may take its time to answer that the socket closes."""
         self.refused = True
+        if self.connection is not None:
+            self.connection.over.set()
         self.close(1001, "the page has ended")
 
     def on_close(self) -> None:

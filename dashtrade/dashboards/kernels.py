@@ -68,6 +68,7 @@ class OwnedKernelManager(AsyncMappingKernelManager):
         self._sockets: dict[str, set[Callable[[], None]]] = {}
         #: kernel id → forgotten pages that end before this one starts
         self._ending: dict[str, list[str]] = {}
+        self._burials: set[asyncio.Task[None]] = set()
 
     def belongs_to(self, kernel_id: str | None, user_id: int) -> bool:
         owner = self.owners.get(kernel_id or "")
@@ -182,6 +183,18 @@ class OwnedKernelManager(AsyncMappingKernelManager):
         removed = super().remove_kernel(kernel_id)
         self._close_sockets(kernel_id)  # however it ended, and those that opened while it did
         return removed
+
+    def _handle_kernel_died(self, kernel_id: str) -> None:
+        """What Jupyter calls for a process that has ended by itself; it would keep its files and handles."""
+        self.log.warning("Kernel %s has died", kernel_id)
+        task = asyncio.get_running_loop().create_task(self.bury(kernel_id))
+        self._burials.add(task)
+        task.add_done_callback(self._burials.discard)
+
+    async def bury(self, kernel_id: str) -> None:
+        """Clear away what is left of a kernel whose process has ended, and tell its page."""
+        if kernel_id in self and self.owners.pop(kernel_id, None) is not None:  # else that is under way
+            await self._end([kernel_id])
 
     async def end_session(self, token: str) -> None:
         """End every kernel started under this session."""

@@ -8,9 +8,10 @@ import struct
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET, create_connection
+from socket import socket as Connection
 from urllib.parse import urlsplit
 
 import httpx
@@ -177,20 +178,26 @@ FORBIDDEN: list[tuple[str, str, dict[str, object]]] = [
 ]
 
 
+def asked_for(server: DashboardsServer, kernel_id: str, client: httpx.Client) -> Connection:
+    """A connection over which a browser has asked for the kernel's socket; nothing has been read of the answer."""
+    address = urlsplit(server.url)
+    lines = (
+        f"GET {address.path}api/kernels/{kernel_id}/channels?session_id=a HTTP/1.1", f"Host: {address.netloc}",
+        f"Origin: http://{address.netloc}", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol: v1.kernel.websocket.jupyter.org", f"Cookie: {cookies_of(client)}", "", "",
+    )  # fmt: skip
+    connection = create_connection((address.hostname or "", address.port or 0), timeout=30)
+    connection.sendall("\r\n".join(lines).encode())
+    return connection
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.002, 0.01])
 def test_a_socket_that_is_cut_while_it_opens_is_no_error(guarded: DashboardsServer, seconds: float) -> None:
-    address = urlsplit(guarded.url)
     before = len(guarded.log_text())
     with opened(guarded, "ada") as (client, kernel_id):
-        lines = (
-            f"GET {address.path}api/kernels/{kernel_id}/channels?session_id=a HTTP/1.1", f"Host: {address.netloc}",
-            f"Origin: http://{address.netloc}", "Connection: Upgrade", "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Protocol: v1.kernel.websocket.jupyter.org", f"Cookie: {cookies_of(client)}", "", "",
-        )  # fmt: skip
         for _ in range(8):
-            with create_connection((address.hostname or "", address.port or 0)) as cut:
-                cut.sendall("\r\n".join(lines).encode())
+            with asked_for(guarded, kernel_id, client) as cut:
                 time.sleep(seconds)
                 cut.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))  # reset, as by a dying network
         assert client.get(f"api/kernels/{kernel_id}").status_code == 200, "after all of them, since it came last"
@@ -406,3 +413,85 @@ def test_a_dead_kernel_is_gone_and_not_started_again(guarded: DashboardsServer) 
             else:
                 raise AssertionError("a dead kernel still counts as running")
         assert client.get(f"api/kernels/{kernel_id}").status_code == 200
+
+
+def kernel_processes(server: DashboardsServer) -> set[psutil.Process]:
+    """What the warm process has forked; the server's own children are the warm process and its helpers."""
+    tree = psutil.Process(server.process.pid).children(recursive=True)
+    return {process for process in tree if process not in psutil.Process(server.process.pid).children()}
+
+
+@contextmanager
+def known_process(server: DashboardsServer, username: str) -> Iterator[tuple[httpx.Client, str, psutil.Process]]:
+    """A signed-in browser with a page, the page's kernel and its process, which ends with the block."""
+    before = kernel_processes(server)
+    with opened(server, username) as (client, kernel_id):
+        deadline = time.monotonic() + 60
+        while len(found := kernel_processes(server) - before) > 1:  # a rehearsal of the warm process ends by itself
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (process,) = found
+        try:
+            yield client, kernel_id, process
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def test_a_socket_to_a_kernel_that_has_just_died_is_refused_at_once(guarded: DashboardsServer) -> None:
+    """Nobody has noticed yet that it died; Jupyter would wait a minute for it to come alive."""
+    with known_process(guarded, "bob") as (client, kernel_id, process):
+        seen = len(guarded.log_text())
+        process.kill()
+        with pytest.raises(InvalidStatus) as refused:
+            KernelSocket(guarded.url, kernel_id, cookies_of(client))
+        assert refused.value.response.status_code in (403, 404)
+        assert client.get(f"api/kernels/{kernel_id}").status_code == 404, "the page asks next, and says that it ended"
+        again = guarded.log_text()[seen:]
+        with pytest.raises(InvalidStatus):
+            KernelSocket(guarded.url, kernel_id, cookies_of(client))
+    said = [line for line in again.splitlines() if f"{kernel_id}/channels" in line]
+    assert len(said) == 1 and "INFO" in said[0], said
+    assert "Traceback" not in again and "ERROR" not in again, again
+
+
+@pytest.mark.parametrize("how", ["killed", "closed"])
+def test_a_socket_that_waits_for_its_kernel_is_answered_when_it_ends(guarded: DashboardsServer, how: str) -> None:
+    with known_process(guarded, "bob") as (client, kernel_id, process):
+        seen = len(guarded.log_text())
+        process.suspend()
+        with asked_for(guarded, kernel_id, client) as first, asked_for(guarded, kernel_id, client) as second:
+            assert client.get(f"api/kernels/{kernel_id}").status_code == 200, "after both, since it came last"
+            if how == "killed":
+                process.kill()
+            else:
+                token = {"X-XSRFToken": client.cookies["_xsrf"]}
+                assert client.post(f"voila/api/shutdown/{kernel_id}", headers=token).status_code == 204
+            answers = [connection.recv(65536).decode(errors="replace") for connection in (first, second)]
+    assert [answer.split("\r\n")[0] for answer in answers] == ["HTTP/1.1 404 Not Found"] * 2
+    said = guarded.log_text()[seen:]
+    assert "Traceback" not in said and "ERROR" not in said, said
+
+
+def process_handles(server: DashboardsServer) -> int:
+    """How many handles of processes the server has open."""
+    count = 0
+    for handle in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            count += str(handle.readlink()) == "anon_inode:[pidfd]"
+    return count
+
+
+@pytest.mark.skipif(not hasattr(psutil, "LINUX") or not psutil.LINUX, reason="handles are seen on Linux only")
+def test_a_dead_kernel_leaves_no_handle_behind(guarded: DashboardsServer) -> None:
+    before = process_handles(guarded)
+    for _ in range(3):
+        with known_process(guarded, "bob") as (client, kernel_id, process):
+            process.kill()
+            deadline = time.monotonic() + 60
+            while client.get(f"api/kernels/{kernel_id}").status_code != 404:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    while process_handles(guarded) > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

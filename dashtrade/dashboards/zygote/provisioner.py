@@ -24,6 +24,7 @@ class ForkProvisioner(LocalProvisioner):
     """Registered as ``dashtrade-fork``. ``pidfd`` is set for a forked kernel and stays None for a normal one."""
 
     pidfd: int | None = None
+    _look: asyncio.Task[None] | None = None
 
     @property
     def has_process(self) -> bool:
@@ -35,10 +36,12 @@ class ForkProvisioner(LocalProvisioner):
         if LAUNCHER.start():
             loop = asyncio.get_running_loop()
             try:
-                self.pid, self.pidfd = await loop.run_in_executor(None, ask_for_kernel, request)
+                self.pid, pidfd = await loop.run_in_executor(None, ask_for_kernel, request)
             except OSError as error:
                 self.log.warning("No warm kernel (%s); starting a normal one", error)
             else:
+                self.pidfd = pidfd
+                loop.add_reader(pidfd, self._process_ended, loop, pidfd)
                 self.pgid = self.pid
                 self.cwd = request["cwd"]
                 return self.connection_info
@@ -54,6 +57,7 @@ class ForkProvisioner(LocalProvisioner):
             return await super().wait()
         while not self._ended():
             await asyncio.sleep(0.02)
+        asyncio.get_running_loop().remove_reader(self.pidfd)
         os.close(self.pidfd)
         self.pidfd = None
         return 0
@@ -86,6 +90,14 @@ class ForkProvisioner(LocalProvisioner):
             await super().terminate(restart=restart)
         else:
             await self.send_signal(signal.SIGTERM)
+
+    def _process_ended(self, loop: asyncio.AbstractEventLoop, pidfd: int) -> None:
+        """Jupyter looks every three seconds whether a kernel has died; its page need not wait for that."""
+        loop.remove_reader(pidfd)
+        manager: Any = self.parent
+        restarter = getattr(manager, "_restarter", None)
+        if restarter is not None and not manager.shutting_down:
+            self._look = loop.create_task(restarter.poll())
 
     def _ended(self) -> bool:
         poll = select.poll()
