@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from dashboards_server import DashboardsServer
+from pg_proxy import PgProxy
 from playwright.sync_api import Page, expect
 
 
@@ -170,18 +172,53 @@ def test_a_page_that_lost_its_kernel_says_so_and_reloads(
     open_page(page, "analysis")
     for pid in processes() - before:
         psutil.Process(pid).kill()
-    page.evaluate("dispatchEvent(new Event('online'))")  # look now, not in ten seconds
     banner = page.locator("#dt-gone")
-    for _ in range(40):
-        if banner.is_visible():
-            break
-        page.wait_for_timeout(250)
-        page.evaluate("dispatchEvent(new Event('online'))")
     expect(banner).to_contain_text("closed")
     assert page.evaluate("document.getElementById('rendered_cells').inert")
     page.click("#dt-reload")
     page.wait_for_selector("#rendered_cells.dt-ready")
     expect(banner).to_be_hidden()
+
+
+def test_a_page_whose_connection_was_cut_connects_again_and_says_nothing_false(
+    dashboards: DashboardsServer, page: Page, open_page: Callable[..., None]
+) -> None:
+    proxy = PgProxy(dashboards.url)
+    through = replace(dashboards, url=proxy.url)
+    said: list[str] = []
+    page.expose_function("heard", lambda text: said.append(text))
+    try:
+        page.goto(through.url + "analysis")
+        page.fill("#username", "ada")
+        page.fill("#password", dashboards.password)
+        page.click("button[type=submit]")
+        page.wait_for_selector("#rendered_cells.dt-ready", timeout=60_000)
+        page.evaluate(
+            """() => {
+                const gone = document.getElementById("dt-gone"), text = document.getElementById("dt-gone-text");
+                const listen = { attributes: true, subtree: true, childList: true };
+                new MutationObserver(() => gone.hidden || heard(text.textContent)).observe(gone, listen);
+                window.opened = 0;
+                document.addEventListener("dt-socket", (event) => { window.opened += event.detail === "open"; });
+            }"""
+        )
+        banner = page.locator("#dt-gone")
+        proxy.cut()  # a moment's loss
+        page.wait_for_function("window.opened === 1")
+        expect(banner).to_be_hidden()
+        proxy.close_all()  # a longer one
+        expect(banner).to_contain_text("cannot be reached")
+        assert page.evaluate("document.getElementById('rendered_cells').inert")
+        proxy.open = True
+        page.wait_for_function("window.opened === 2")
+        expect(banner).to_be_hidden()
+        assert not page.evaluate("document.getElementById('rendered_cells').inert")
+        page.wait_for_load_state("networkidle")
+    finally:
+        page.close()
+        proxy.stop()
+    assert said
+    assert not [text for text in said if "closed" in text or "signed out" in text or "does not come back" in text], said
 
 
 def test_the_error_screens_look_like_the_app(

@@ -35,24 +35,34 @@
   // --- watchdog ------------------------------------------------------------------------------
   // The front end shows nothing when the kernel was ended, has died, or the server is away.
   document.getElementById("dt-reload").addEventListener("click", () => location.reload());
-  let misses = 0, over = false, timer = 0;
+  const BLINK = 1500, FOR_GOOD = 60000; // ms without a socket: nothing to speak of; it will not come back by itself
+  let misses = 0, over = false, timer = 0, told = false, cutAt = 0, leaving = false;
+  const lost = () => cutAt && Date.now() - cutAt >= BLINK;
   const look = async () => {
     clearTimeout(timer);
     if (over) return;
     try {
       const answer = await fetch(`${config.baseUrl}api/kernels/${config.kernelId}`, { headers: { Accept: "application/json" }, redirect: "manual", cache: "no-store" });
-      if (answer.ok) { if (misses) unsay(); misses = 0; }
+      if (answer.ok) misses = 0;
       else if (answer.status === 404 || answer.status === 403 || answer.type === "opaqueredirect") {
+        if (over) return;
         over = true;
+        clearTimeout(timer);
         say(answer.status === 404 ? "This page has been closed: after a long pause, or because your role changed or an administrator ended it. Reload it to go on." : "You are signed out. Reload the page to sign in again.");
         cells.inert = true;
         if (document.body.dataset.reload !== "never" && document.hidden) document.addEventListener("visibilitychange", () => location.reload(), { once: true });
         return;
       } else misses++;
     } catch (e) { misses++; }
-    if (misses >= 2) say("The server cannot be reached. Trying again…");
-    cells.inert = misses >= 2; // clicks would be kept and all sent later
-    timer = setTimeout(look, document.hidden ? 60000 : misses ? 2000 : 10000);
+    if (over) return;
+    const away = misses >= 2;
+    if (away) say("The server cannot be reached. Trying again…");
+    else if (lost()) say(Date.now() - cutAt < FOR_GOOD ? "The connection was lost. Connecting again…" : "The connection was lost and does not come back. Reload the page to go on.");
+    else if (told) unsay();
+    told = Boolean(away || lost());
+    cells.inert = told; // clicks would be kept and all sent later
+    clearTimeout(timer);
+    timer = setTimeout(look, document.hidden ? 60000 : misses || cutAt ? 2000 : 10000);
   };
   if (cells.querySelector(".dt-failed")) over = true; // says so itself
   else if (config.kernelId) {
@@ -60,6 +70,13 @@
     document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
     addEventListener("online", look);
     addEventListener("offline", () => { misses = 2; look(); });
+    // the page that is left closes its kernel by itself, and stays in sight until the next one comes
+    addEventListener("beforeunload", () => { leaving = true; setTimeout(() => { leaving = false; }, 10000); });
+    document.addEventListener("dt-socket", (event) => {
+      const open = event.detail === "open";
+      cutAt = open ? 0 : cutAt || Date.now();
+      if (!leaving && (open ? told : !misses)) look();
+    });
   } else say("This page could not be started.");
 
   // --- user menu -----------------------------------------------------------------------------
