@@ -38,7 +38,8 @@ class AccountsGate:
         self._signin_keys = signin_keys
         self._passwords = ThreadPoolExecutor(PASSWORD_WORKERS, thread_name_prefix="password")
         self._sessions = ThreadPoolExecutor(SESSION_WORKERS, thread_name_prefix="session")
-        self._checking = 0
+        self._alone = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._checking, self._long_work = 0, False
         # makes the hash that unknown names are checked against: the first of them must not take longer than a known one
         self._passwords.submit(verify_password, "nobody", None)
 
@@ -82,6 +83,16 @@ class AccountsGate:
         """``work(uow)``, which checks no password, in a thread."""
         return await self._in(self._sessions, self._with_uow, work)
 
+    async def alone(self, work: Callable[[UnitOfWork], T]) -> T:
+        """``work(uow)``, which takes seconds, beside what everybody waits for. Raises TooBusy while another runs."""
+        if self._long_work:
+            raise TooBusy("Another long list is being written at this moment. Try again in a few seconds.")
+        self._long_work = True
+        try:
+            return await self._in(self._alone, self._with_uow, work)
+        finally:
+            self._long_work = False
+
     def _with_uow(self, work: Callable[[UnitOfWork], T]) -> T:
         with self._new_uow() as uow:
             return work(uow)
@@ -107,6 +118,7 @@ class AccountsGate:
     def close(self) -> None:
         self._passwords.shutdown(wait=False, cancel_futures=True)
         self._sessions.shutdown(wait=False, cancel_futures=True)
+        self._alone.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod
     async def _in(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:

@@ -116,6 +116,13 @@ class Formats:
         local = _with_zone(moment).astimezone(self.place())
         return local.strftime("%Y-%m-%d %H:%M" + (":%S" if seconds else "") + (" %Z" if zone else ""))
 
+    def hint(self, moment: datetime) -> str:
+        """To the second in the person's zone, in UTC and on New York's clock, by which a trading day is counted."""
+        places = dict.fromkeys((self.zone, "UTC", "America/New_York"))
+        return " · ".join(
+            f"{Formats(zone).when(moment, seconds=True)} {zone.rpartition('/')[2].replace('_', ' ')}" for zone in places
+        )
+
     def clock(self, moment: datetime | None) -> str:
         """``15:04``."""
         return self.when(moment)[11:] if moment is not None else DASH

@@ -5,37 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import String, cast, column, delete, func, select, table
 
 from dashtrade.auth.sessions import RULES, SessionRules
 from dashtrade.db.tables.accounts import UserRow, UserSessionRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import HaltView
 from dashtrade.domain.users import Role, User
-from dashtrade.errors import Forbidden
+from dashtrade.errors import Forbidden, InvalidInput, NotFound
 from dashtrade.services import audit, kill_switches
 from dashtrade.services.actors import get_user, require_role
+from dashtrade.services.listing import Listing
 
-_QUEUE = text(
-    """
-    SELECT job.id, job.task_name, job.status::text, job.attempts, job.scheduled_at,
-           (SELECT max(event.at) FROM jobs.procrastinate_events event WHERE event.job_id = job.id)
-    FROM jobs.procrastinate_jobs job
-    ORDER BY job.status::text = 'doing' DESC, job.status::text = 'failed' DESC, job.id DESC
-    LIMIT :most
-    """
+_JOBS = table(
+    "procrastinate_jobs",
+    *map(column, ("id", "task_name", "status", "attempts", "scheduled_at")),
+    schema="jobs",
 )
-_COUNTS = text("SELECT status::text, count(*) FROM jobs.procrastinate_jobs GROUP BY 1 ORDER BY 1")
+_EVENTS = table("procrastinate_events", column("job_id"), column("at"), schema="jobs")
+STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborting", "aborted")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
     """A signed-in browser of anybody."""
 
+    id: int
     user_id: int
     username: str
+    role: Role
     created_at: datetime
     last_seen_at: datetime
+    expires_at: datetime
     address: str | None
     user_agent: str | None
 
@@ -52,29 +53,55 @@ class QueuedJob:
     changed_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    counts: dict[str, int]
-    jobs: list[QueuedJob]
-
-
-def list_all_sessions(
-    uow: UnitOfWork, actor_id: int, *, now: datetime | None = None, rules: SessionRules = RULES
-) -> list[OpenSession]:
-    """Everybody's living sessions, newest use first; needs the role admin."""
+def find_sessions(
+    uow: UnitOfWork,
+    actor_id: int,
+    *,
+    search: str = "",
+    now: datetime | None = None,
+    rules: SessionRules = RULES,
+) -> Listing[OpenSession]:
+    """Everybody's living sessions whose user name, address or browser holds ``search`` in any case, newest use first;
+    needs the role admin."""
     require_role(uow, actor_id, Role.ADMIN)
     now = now or datetime.now(UTC)
+    row = UserSessionRow
     query = (
-        select(UserSessionRow, UserRow.username)
-        .join(UserRow, UserRow.id == UserSessionRow.user_id)
-        .order_by(UserSessionRow.last_seen_at.desc())
-        .limit(500)
+        select(row.id, row.user_id, UserRow.username, UserRow.role, row.created_at, row.last_seen_at, row.expires_at,
+               row.address, row.user_agent)
+        .join(UserRow, UserRow.id == row.user_id)
+        .where(row.expires_at > now, row.last_seen_at > now - rules.idle)
+    )  # fmt: skip
+    if wanted := search.strip().lower():
+        shown = func.concat_ws(" ", UserRow.username, row.address, func.lower(row.user_agent))
+        query = query.where(func.strpos(shown, wanted) > 0)
+    return Listing(
+        uow,
+        query,
+        lambda found: OpenSession(found[0], found[1], found[2], Role(found[3]), *found[4:]),
+        {
+            "username": UserRow.username,
+            "browser": row.user_agent,
+            "address": row.address,
+            "last_seen": row.last_seen_at,
+            "created": row.created_at,
+            "expires": row.expires_at,
+        },
+        (row.last_seen_at.desc(), row.id.desc()),
+        row.id,
     )
-    return [
-        OpenSession(row.user_id, name, row.created_at, row.last_seen_at, row.address, row.user_agent)
-        for row, name in uow.session.execute(query)
-        if not rules.is_over(row.last_seen_at, row.expires_at, now)
-    ]
+
+
+def end_session_of(uow: UnitOfWork, session_id: int, actor_id: int) -> None:
+    """Sign one browser out. An admin may for users, a superadmin for everybody."""
+    require_role(uow, actor_id, Role.ADMIN)
+    owner = uow.session.scalar(select(UserSessionRow.user_id).where(UserSessionRow.id == session_id))
+    if owner is None:
+        raise NotFound("That browser is signed out already.")
+    may_administer(uow, owner, actor_id)
+    uow.session.execute(delete(UserSessionRow).where(UserSessionRow.id == session_id))
+    audit.record(uow, "session_ended", actor_id=actor_id, user_id=owner)
+    uow.commit()
 
 
 def sign_out_user(uow: UnitOfWork, user_id: int, actor_id: int) -> int:
@@ -98,11 +125,42 @@ def may_administer(uow: UnitOfWork, user_id: int, actor_id: int) -> User:
     return user
 
 
-def queue(uow: UnitOfWork, actor_id: int, *, most: int = 50) -> Queue:
-    """The job queue, running and failed jobs first; needs the role admin. Arguments are not shown."""
+def count_jobs(uow: UnitOfWork, actor_id: int) -> dict[str, int]:
+    """How many jobs there are of each status; needs the role admin."""
     require_role(uow, actor_id, Role.ADMIN)
-    counts = {str(status): int(number) for status, number in uow.session.execute(_COUNTS)}
-    return Queue(counts, [QueuedJob(*row) for row in uow.session.execute(_QUEUE, {"most": most})])
+    status = cast(_JOBS.c.status, String)
+    query = select(status, func.count()).select_from(_JOBS).group_by(status).order_by(status)
+    return dict(uow.session.execute(query).tuples().all())
+
+
+def find_jobs(uow: UnitOfWork, actor_id: int, *, search: str = "", status: str = "") -> Listing[QueuedJob]:
+    """The jobs whose name holds ``search``, of one status or of all, running and failed ones first; needs the role
+    admin. Arguments are not shown. Raises InvalidInput for a status that is none of :data:`STATUSES`."""
+    require_role(uow, actor_id, Role.ADMIN)
+    state = cast(_JOBS.c.status, String)
+    changed = select(func.max(_EVENTS.c.at)).where(_EVENTS.c.job_id == _JOBS.c.id).scalar_subquery()
+    query = select(_JOBS.c.id, _JOBS.c.task_name, state, _JOBS.c.attempts, _JOBS.c.scheduled_at, changed)
+    if wanted := search.strip().lower():
+        query = query.where(func.strpos(func.lower(_JOBS.c.task_name), wanted) > 0)
+    if status:
+        if status not in STATUSES:
+            raise InvalidInput("status", f"{status[:40]!r} is not known.", allowed=list(STATUSES))
+        query = query.where(state == status)
+    return Listing(
+        uow,
+        query,
+        lambda row: QueuedJob(*row),
+        {
+            "id": _JOBS.c.id,
+            "name": _JOBS.c.task_name,
+            "status": state,
+            "attempts": _JOBS.c.attempts,
+            "planned": _JOBS.c.scheduled_at,
+            "changed": changed,
+        },
+        ((state == "doing").desc(), (state == "failed").desc(), _JOBS.c.id.desc()),
+        _JOBS.c.id,
+    )
 
 
 def halt_system(uow: UnitOfWork, actor_id: int, reason: str) -> HaltView:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, String, cast, false, func, or_, select
+from sqlalchemy.orm import aliased
 
 from dashtrade.db.tables.accounts import AuditLogRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.services.actors import require_role
+from dashtrade.services.listing import Listing
 
 _SECRET_WORDS = ("password", "secret", "token", "key")
 
@@ -27,15 +29,12 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditFound:
-    """One page of the entries that a search finds, newest first; ``found`` is how many it finds.
+class AuditLine:
+    """An entry with the user names of who did it and whom it is about; the number of somebody who is gone."""
 
-    ``names`` has the user names of those in ``entries`` who still exist.
-    """
-
-    entries: list[AuditEntry]
-    found: int
-    names: dict[int, str]
+    entry: AuditEntry
+    actor: str | None
+    user: str | None
 
 
 def record(
@@ -72,34 +71,53 @@ def list_audit(uow: UnitOfWork, actor_id: int, *, user_id: int | None = None, li
 
 
 def find_audit(
-    uow: UnitOfWork, actor_id: int, *, person: str = "", action: str = "", page: int = 1, size: int = 100
-) -> AuditFound:
-    """Everybody's entries, by the person and by a part of the action's name; needs the role admin.
+    uow: UnitOfWork,
+    actor_id: int,
+    *,
+    person: str = "",
+    action: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Listing[AuditLine]:
+    """Everybody's entries, by the person and by a part of the action's name, newest first; needs the role admin.
 
     ``person`` is a user name, or the number of a user who is gone; it finds what they did and what was done to them.
-    ``page`` counts from 1, with ``size`` entries each; one behind the last is empty.
+    ``since`` is the first moment, ``until`` the one after the last.
     """
     require_role(uow, actor_id, Role.ADMIN)
-    query = select(AuditLogRow)
+    actor, user = aliased(UserRow), aliased(UserRow)
+    by = func.coalesce(actor.username, cast(AuditLogRow.actor_id, String))
+    about = func.coalesce(user.username, cast(AuditLogRow.user_id, String))
+    query = (
+        select(AuditLogRow, by, about)
+        .outerjoin(actor, actor.id == AuditLogRow.actor_id)
+        .outerjoin(user, user.id == AuditLogRow.user_id)
+    )
     if name := person.strip().lower():
         number = uow.session.scalar(select(UserRow.id).where(UserRow.username == name))
         if number is None and name.isascii() and name.isdigit() and len(name) < 19:
             number = int(name)
-        if number is None:
-            return AuditFound([], 0, {})
-        query = query.where(or_(AuditLogRow.user_id == number, AuditLogRow.actor_id == number))
+        mine = or_(AuditLogRow.user_id == number, AuditLogRow.actor_id == number)
+        query = query.where(false() if number is None else mine)
     if part := action.strip().lower():
         query = query.where(func.strpos(AuditLogRow.action, part) > 0)
-    found = uow.session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    newest = query.order_by(AuditLogRow.at.desc(), AuditLogRow.id.desc())
-    entries = _entries(uow, newest.limit(size).offset((max(1, page) - 1) * size))
-    people = {number for entry in entries for number in (entry.actor_id, entry.user_id) if number is not None}
-    known = uow.session.execute(select(UserRow.id, UserRow.username).where(UserRow.id.in_(people))).tuples()
-    return AuditFound(entries, found, dict(known.all()))
+    if since is not None:
+        query = query.where(AuditLogRow.at >= since)
+    if until is not None:
+        query = query.where(AuditLogRow.at < until)
+    return Listing(
+        uow,
+        query,
+        lambda row: AuditLine(_entry(row[0]), row[1], row[2]),
+        {"at": AuditLogRow.at, "action": AuditLogRow.action, "by": by, "about": about, "address": AuditLogRow.address},
+        (AuditLogRow.at.desc(), AuditLogRow.id.desc()),
+        AuditLogRow.id,
+    )
+
+
+def _entry(row: AuditLogRow) -> AuditEntry:
+    return AuditEntry(row.at, row.actor_id, row.user_id, row.action, row.detail, row.address)
 
 
 def _entries(uow: UnitOfWork, query: Select[AuditLogRow]) -> list[AuditEntry]:
-    return [
-        AuditEntry(row.at, row.actor_id, row.user_id, row.action, row.detail, row.address)
-        for row in uow.session.scalars(query)
-    ]
+    return [_entry(row) for row in uow.session.scalars(query)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dashtrade.auth.passwords import check_new_password, hash_password, verify_password
@@ -18,6 +18,7 @@ from dashtrade.domain.users import Role, User
 from dashtrade.errors import AuthFailed, Forbidden, InvalidInput, NotFound
 from dashtrade.services import audit
 from dashtrade.services.actors import COLUMNS, get_user, require_role, user_from
+from dashtrade.services.listing import Listing
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,49}")
 # without what has a meaning in the header of a mail: "a,b@example.com" would go to b@example.com
@@ -36,15 +37,6 @@ class UserSummary:
     created_at: datetime
     last_login: datetime | None
     has_second_factor: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class UsersFound:
-    """One page of the users that a search finds. ``found`` is how many it finds, ``total`` how many there are."""
-
-    users: list[UserSummary]
-    found: int
-    total: int
 
 
 def create_user(
@@ -90,31 +82,43 @@ def create_user(
 def list_users(uow: UnitOfWork, *, actor_id: int | None = None) -> list[UserSummary]:
     """All users by name; needs the role admin."""
     require_role(uow, actor_id, Role.ADMIN)
-    return _summaries(uow, _SUMMARY.order_by(UserRow.username))
+    return [_summary(row) for row in uow.session.execute(_SUMMARY.order_by(UserRow.username))]
 
 
-def find_users(
-    uow: UnitOfWork, search: str = "", *, actor_id: int | None = None, page: int = 1, size: int = 100
-) -> UsersFound:
-    """Users whose user name, address or name holds ``search`` in any case, by user name; needs the role admin.
-
-    ``page`` counts from 1, with ``size`` users each; one behind the last is empty.
-    """
+def find_users(uow: UnitOfWork, search: str = "", *, actor_id: int | None = None) -> Listing[UserSummary]:
+    """Users whose user name, address or name holds ``search`` in any case, by user name; needs the role admin."""
     require_role(uow, actor_id, Role.ADMIN)
-    total = uow.session.scalar(select(func.count()).select_from(UserRow)) or 0
-    query, found = _SUMMARY, total
+    query = _SUMMARY
     if wanted := search.strip().lower():
         shown = func.concat_ws(" ", UserRow.username, UserRow.email, func.lower(UserRow.full_name))
-        matches = func.strpos(shown, wanted) > 0  # not LIKE: % and _ are letters here
-        query = query.where(matches)
-        found = uow.session.scalar(select(func.count()).select_from(UserRow).where(matches)) or 0
-    query = query.order_by(UserRow.username).limit(size).offset((max(1, page) - 1) * size)
-    return UsersFound(_summaries(uow, query), found, total)
+        query = query.where(func.strpos(shown, wanted) > 0)  # not LIKE: % and _ are letters here
+    rank = case({role.value: number for number, role in enumerate(Role)}, value=UserRow.role)
+    return Listing(
+        uow,
+        query,
+        _summary,
+        {
+            "username": UserRow.username,
+            "email": UserRow.email,
+            "role": rank,
+            "state": UserRow.is_active,
+            "last_login": UserRow.last_login,
+            "created": UserRow.created_at,
+        },
+        (UserRow.username,),
+        UserRow.id,
+    )
 
 
-def _summaries(uow: UnitOfWork, query: Any) -> list[UserSummary]:
-    mine, found = len(COLUMNS), list(uow.session.execute(query))
-    return [UserSummary(user_from(row), row[mine], row[mine + 1], row[mine + 2] is not None) for row in found]
+def count_users(uow: UnitOfWork, *, actor_id: int | None = None) -> int:
+    """How many users there are; needs the role admin."""
+    require_role(uow, actor_id, Role.ADMIN)
+    return uow.session.scalar(select(func.count()).select_from(UserRow)) or 0
+
+
+def _summary(row: Any) -> UserSummary:
+    mine = len(COLUMNS)
+    return UserSummary(user_from(row), row[mine], row[mine + 1], row[mine + 2] is not None)
 
 
 def user_named(uow: UnitOfWork, username: str) -> User:

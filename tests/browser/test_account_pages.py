@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from dashboards_server import DashboardsServer, add_users
 from page_checks import comes_true
 from playwright.sync_api import Page, expect
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from dashtrade.auth.vault import Vault, new_key
 from dashtrade.db.tables.accounts import AuditLogRow, UserRow
@@ -32,6 +33,7 @@ from dashtrade.services import (
     watchlist,
 )  # fmt: skip
 from dashtrade.services import deliveries as _deliveries  # noqa: F401  declares the job that messages queue
+from dashtrade.services.preferences import set_preference
 from dashtrade.services.reports import reports
 from dashtrade.strategies import PRESETS
 
@@ -55,13 +57,15 @@ def test_the_pages_fit_and_break_no_rule(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     sign_in(page, "grace", "/account")
     for path, heading in (("account", "Signed-in browsers"), ("admin", "Create a user"), ("admin/audit", "Audit log"),
-                          ("admin/system", "Background jobs")):  # fmt: skip
+                          ("admin/sessions", "Signed-in browsers"), ("admin/jobs", "Background jobs"),
+                          ("admin/system", "Open pages")):  # fmt: skip
         page.goto(dashboards.url + path)
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         unnamed = "input:not([type=hidden]):not([hidden]), select"
         for field in page.locator(unnamed).all():
-            assert field.evaluate("node => node.labels.length") > 0, field.evaluate("node => node.outerHTML")
+            named = field.evaluate("node => node.labels.length || node.ariaLabel")
+            assert named, field.evaluate("node => node.outerHTML")
     assert complaints == []
 
 
@@ -110,6 +114,64 @@ def test_a_double_click_does_it_once(dashboards: DashboardsServer, page: Page, s
     page.reload()
     expect(page.get_by_role("heading", name="Profile")).to_be_visible()
     expect(page.get_by_text("Saved.")).to_have_count(0)
+
+
+def test_a_table_sorts_filters_pages_and_is_taken_along(
+    dashboards: DashboardsServer, page: Page, sign_in: Callable[..., None]
+) -> None:
+    """One that is whole on its page, as the tables of the other pages do: numbers as numbers, nothing comes last."""
+    add_users(dashboards.database_url, {"keeper": "user"})
+    number = number_of(dashboards, "keeper")
+    with dashboards.database() as uow:
+        set_preference(uow, number, "time_zone", "Asia/Tokyo")
+        set_preference(uow, number, "number_format", "point_comma")
+        for count in range(18):
+            bots.create_token(uow, number, label=f"=token {count}" if count else None)
+        busy = "UPDATE user_webhook_tokens SET request_count = 1000 + 40 * id WHERE user_id = :id AND label IS NOT NULL"
+        uow.session.execute(text(busy), {"id": number})
+        first = uow.session.scalar(text("SELECT min(id) FROM user_webhook_tokens WHERE user_id = :id"), {"id": number})
+        made = "UPDATE user_webhook_tokens SET created_at = '2026-03-02 15:04:05+00' WHERE user_id = :id"
+        uow.session.execute(text(made), {"id": number})
+        uow.commit()
+    assert first is not None
+    sign_in(page, "keeper", "/account")
+    region = page.get_by_role("region", name="Webhook tokens")
+    panel = page.locator("section", has=region)
+    label = region.locator("tbody tr td:nth-child(2)")
+    expect(label).to_have_count(15)
+    expect(panel.get_by_text("Page 1 of 2")).to_be_visible()
+    head = region.get_by_role("columnheader", name="Label")
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    expect(label.nth(1)).to_have_text("=token 2")  # not 10
+    panel.get_by_role("button", name="Next").click()
+    expect(label).to_have_text(["=token 16", "=token 17", "–"])
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    expect(label.last).to_have_text("–")
+    region.get_by_role("columnheader", name="Requests").get_by_role("button").click()
+    expect(region.locator("tbody tr td:nth-child(4)").first).to_have_text(
+        f"{1000 + 40 * (first + 15):,}".replace(",", ".")
+    )
+    panel.get_by_role("searchbox").fill("TOKEN 1")
+    expect(label).to_have_count(9)  # 1 and 10 to 17
+    expect(panel.get_by_text("Page 1 of")).to_be_hidden()
+    made_at = region.locator("tbody time").first
+    expect(made_at).to_have_text("2026-03-03 00:04")
+    expect(made_at).to_have_attribute(
+        "title", "2026-03-03 00:04:05 Tokyo · 2026-03-02 15:04:05 UTC · 2026-03-02 10:04:05 New York"
+    )
+    with page.expect_download() as taken:
+        panel.get_by_role("button", name="Webhook tokens as CSV").click()
+    assert taken.value.suggested_filename == "dashtrade-webhook-tokens.csv"
+    lines = list(csv.DictReader(taken.value.path().read_text(encoding="utf-8-sig").splitlines()))
+    assert [line["Requests"] for line in lines] == [str(1000 + 40 * (first + n)) for n in (1, *range(10, 18))]
+    assert (
+        lines[0]["Label"] == "'=token 1" and lines[0]["Made"] == "2026-03-02T15:04:05Z" and lines[0]["Last used"] == ""
+    )
+    assert list(lines[0]) == ["Begins with", "Label", "Bot", "Requests", "Last used", "Made"]  # without the buttons
+    panel.get_by_role("searchbox").fill("nothing like it")
+    expect(panel.get_by_text("No line matches the filter.")).to_be_visible()
 
 
 #: Pages that show what a person wrote into the database; the others show what stands in the address.

@@ -13,7 +13,7 @@ from dashtrade.auth.tokens import token_digest
 from dashtrade.db.tables.accounts import AuditLogRow, LoginFailureRow, UserRow, UserSessionRow
 from dashtrade.domain.users import Role
 from dashtrade.errors import AuthFailed, Forbidden, InvalidInput, NotFound, TooManyAttempts
-from dashtrade.services import accounts, audit, throttle
+from dashtrade.services import accounts, administration, audit, throttle
 from dashtrade.services import users as user_service
 
 PASSWORD = "Correct-Horse-7-Battery"
@@ -361,6 +361,11 @@ class TestUsers:
                 lambda a: audit.list_audit(uow, a),
                 lambda a: audit.find_audit(uow, a, person="ada"),
                 lambda a: user_service.find_users(uow, "ada", actor_id=a),
+                lambda a: user_service.count_users(uow, actor_id=a),
+                lambda a: administration.find_sessions(uow, a),
+                lambda a: administration.end_session_of(uow, 1, a),
+                lambda a: administration.find_jobs(uow, a),
+                lambda a: administration.count_jobs(uow, a),
             ):
                 with pytest.raises(Forbidden):
                     act(actor)

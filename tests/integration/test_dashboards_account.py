@@ -133,7 +133,7 @@ def test_the_profile_is_kept_and_times_follow_the_zone(office: DashboardsServer,
             uow.session.execute(busy, {"id": user_id(office, person)})
             uow.commit()
         html = client.get("account").text
-        assert "<td>12.345</td>" in html
+        assert '<td data-value="12345">12.345</td>' in html
         assert "Asia/Tokyo." in html and "<b>Ada" not in html and "&lt;b&gt;Ada" in html
         assert "email_enabled" in html and "checked" not in html
         with office.database() as uow:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
+import json
 import re
+from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from dashboards_server import PASSWORD, DashboardsServer, add_users, form_token, kernel_of, sign_in
 from office import forget_confirmation, link_shown, problem, submit, user_id
-from sqlalchemy import delete, text
+from sqlalchemy import delete, select, text
 
-from dashtrade.db.tables.accounts import UserRow
+from dashtrade.db.tables.accounts import AuditLogRow, UserRow, UserSessionRow
 from dashtrade.domain.users import Role
 from dashtrade.services import accounts, administration, audit, jobs, kill_switches, users
+from dashtrade.services.preferences import set_preference
 
 NEW = "four unrelated words here"
 numbers = itertools.count(1)
-ACTIONS = ["create", "invite", "role", "active", "reset", "sign-out", "end-kernel", "halt", "resume"]
+ACTIONS = ["create", "invite", "role", "active", "reset", "sign-out", "end-session", "end-kernel", "halt", "resume"]
 
 
 @pytest.fixture
@@ -34,7 +39,9 @@ def role_now(office: DashboardsServer, username: str) -> tuple[Role, bool]:
     return user.role, user.is_active
 
 
-@pytest.mark.parametrize("path", ["admin", "admin/audit", "admin/system"])
+@pytest.mark.parametrize(
+    "path", ["admin", "admin/sessions", "admin/jobs", "admin/audit", "admin/system", "admin?format=csv"]
+)
 def test_it_is_for_admins(office: DashboardsServer, person: str, path: str) -> None:
     with office.client() as stranger:
         assert stranger.get(path).status_code == 302
@@ -46,7 +53,8 @@ def test_it_is_for_admins(office: DashboardsServer, person: str, path: str) -> N
             answer = client.get(path)
             assert answer.status_code == 200
             assert answer.headers["cache-control"] == "no-store"
-            assert "'unsafe-inline'" not in answer.headers["content-security-policy"]
+            if answer.headers["content-type"].startswith("text/html"):
+                assert "'unsafe-inline'" not in answer.headers["content-security-policy"]
     with office.with_session("boss") as client:
         assert ">Administration</a>" in client.get("hello").text
         assert client.get("admin/nothing").status_code == 404
@@ -77,7 +85,7 @@ def test_every_action_asks_for_the_password_again(office: DashboardsServer, pers
               "email": f"new-{person}@example.com", "halt": "1"}  # fmt: skip
     with office.with_session(f"super-{person}") as client:
         forget_confirmation(office, f"super-{person}")
-        for action in ("create", "invite", "role", "active", "reset", "sign-out", "resume"):
+        for action in ("create", "invite", "role", "active", "reset", "sign-out", "end-session", "resume"):
             answer = submit(client, f"admin/{action}", **fields)
             assert answer.status_code == 403 and "Type your password" in problem(answer.text), action
         assert submit(client, "admin/role", **fields, confirm_password="wrong").status_code == 403
@@ -182,7 +190,8 @@ def test_what_people_write_stays_text(office: DashboardsServer, person: str) -> 
         uow.commit()
     with office.with_session("root") as client:
         for path in ("admin", f"admin?search={person}", "admin/audit", "admin/system", f"admin?search={marks}",
-                     f"admin/audit?user={marks}", "admin?done=<b>x</b>"):  # fmt: skip
+                     f"admin/audit?user={marks}", f"admin/audit?since={marks}", f"admin/sessions?search={marks[:9]}",
+                     f"admin/jobs?status={marks}", f"admin?sort={marks}", "admin?done=<b>x</b>"):  # fmt: skip
             html = client.get(path).text
             assert "<img src=x" not in html and "<b>x</b>" not in html, path
         assert "&lt;img src=x" in client.get("admin", params={"search": person}).text
@@ -273,9 +282,10 @@ def test_jobs_and_settings_are_shown_without_secrets(office: DashboardsServer) -
         jobs.enqueue(uow, "delete_expired_sessions", hidden_argument="4711")
         uow.commit()
     with office.with_session("boss") as client:
-        html = client.get("admin/system").text
-        assert "delete_expired_sessions" in html and "4711" not in html
-        assert "Settings of this server" not in html
+        for address in ("admin/jobs", "admin/jobs?format=csv"):
+            html = client.get(address).text
+            assert "delete_expired_sessions" in html and "4711" not in html
+        assert "Settings of this server" not in client.get("admin/system").text
     with office.with_session("root") as client:
         html = client.get("admin/system").text
         assert "Settings of this server" in html and "pages_per_user" in html
@@ -298,3 +308,152 @@ def test_the_halt_stops_everybody_and_a_superadmin_ends_it(office: DashboardsSer
     with office.database() as uow:
         assert administration.system_halts(uow) == []
         kill_switches.clear_halt(uow, own.id, cleared_by="root")
+
+
+def heads(html: str) -> dict[str, str]:
+    """How a list is sorted by each of its columns."""
+    found = re.findall(r'aria-sort="(\w+)"><a href="[^"]*">([^<↑↓]+?) ?[↑↓]?</a>', html)
+    return {title: way for way, title in found}
+
+
+def test_lists_are_sorted_by_their_heads(office: DashboardsServer, person: str) -> None:
+    """The whole list, not the page of it; who has no value comes last either way; the search stays."""
+    names = [f"{person}-{letter}" for letter in "abc"]
+    seen = {names[0]: datetime(2026, 3, 2, tzinfo=UTC), names[2]: datetime(2026, 3, 1, tzinfo=UTC)}
+    with office.database() as uow:
+        uow.session.add_all(
+            UserRow(username=name, email=f"{9 - place}{name}@example.com", password_hash="x", last_login=seen.get(name),
+                    role="admin" if place == 1 else "user")
+            for place, name in enumerate(names)
+        )  # fmt: skip
+        uow.commit()
+    a, b, c = names
+    asked = f"admin?search={person}-"
+    with office.with_session("boss") as client:
+        for sort, order in (
+            ("", [a, b, c]), ("username", [a, b, c]), ("-username", [c, b, a]), ("email", [c, b, a]),
+            ("last_login", [c, a, b]), ("-last_login", [a, c, b]), ("-role", [b, c, a]), ("role", [a, c, b]),
+            ("password_hash", [a, b, c]), ("; DROP TABLE users", [a, b, c]),
+        ):  # fmt: skip
+            html = client.get(f"{asked}&{urlencode({'sort': sort})}").text
+            assert re.findall(rf"<strong>({person}-\w)<", html) == order, sort
+        html = client.get(f"{asked}&sort=-last_login").text
+        assert heads(html)["Last sign-in"] == "descending" and heads(html)["User"] == "none"
+        assert unescape(html).count(f"search={person}-&sort=last_login") >= 1, "the head turns the order round"
+        assert 'name="sort" value="-last_login"' in html, "a search keeps the order"
+        assert heads(client.get("admin").text)["User"] == "ascending"
+        assert heads(client.get("admin/audit").text)["Time"] == "descending"
+        assert heads(client.get("admin/sessions?sort=address").text)["Address"] == "ascending"
+        for head in ("number", "name", "status", "attempts", "planned", "changed"):
+            assert client.get(f"admin/jobs?sort=-{head}").status_code == 200
+        for head in ("action", "by", "about", "address"):
+            assert client.get(f"admin/audit?sort={head}").status_code == 200
+
+
+def test_a_list_is_taken_as_csv(office: DashboardsServer, person: str) -> None:
+    """All of what was searched for, in its order; nothing in it is a formula; that it was taken is known."""
+    formulas = ["=1+1", "+1", "-1", "@x", "\t=1", "=1", 'say "hi", x']
+    with office.database() as uow:
+        uow.session.add_all(
+            UserRow(username=f"{person}-{n:03}", email=f"{person}-{n}@example.com", password_hash="x",
+                    full_name=formulas[n] if n < len(formulas) else None)
+            for n in range(130)
+        )  # fmt: skip
+        uow.commit()
+    with office.with_session("boss") as client:
+        answer = client.get("admin", params={"search": f"{person}-", "sort": "-username", "format": "csv"})
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        assert re.fullmatch(
+            r'attachment; filename="dashtrade-users-[\d-]+\.csv"', answer.headers["content-disposition"]
+        )
+        lines = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+        assert [line["User name"] for line in lines] == [f"{person}-{n:03}" for n in reversed(range(130))]
+        assert [line["Name"] for line in reversed(lines)][:7] == [*("'" + text for text in formulas[:6]), formulas[6]]
+        assert lines[0]["State"] == "active" and re.fullmatch(r"\d{4}(-\d\d){2}T[\d:]{8}Z", lines[0]["Since"])
+        log = list(
+            csv.DictReader(
+                io.StringIO(
+                    client.get("admin/audit", params={"action": "list_exported", "format": "csv"}).content.decode(
+                        "utf-8-sig"
+                    )
+                )
+            )
+        )
+        assert log[0]["By"] == "boss" and json.loads(log[0]["Detail"])["asked"]["search"] == f"{person}-"
+        refused = client.get("admin/audit", params={"since": "yesterday", "format": "csv"})
+        assert refused.status_code == 400 and "From: &#39;yesterday&#39; is no day" in refused.text
+    with office.with_session(person) as client:
+        assert client.get("admin?format=csv").status_code == 403
+
+
+def test_the_audit_log_of_some_days(office: DashboardsServer, person: str) -> None:
+    """Days of the person's own clock, the last one whole."""
+    number = user_id(office, person)
+    at = {"before": "2025-05-01T03:59:59", "first": "2025-05-01T04:00:00", "last": "2025-05-03T03:59:59",
+          "after": "2025-05-03T04:00:00"}  # fmt: skip
+    with office.database() as uow:
+        uow.session.add_all(
+            AuditLogRow(at=datetime.fromisoformat(f"{text}+00:00"), action=f"days_{name}", user_id=number, detail={})
+            for name, text in at.items()
+        )
+        set_preference(uow, user_id(office, "boss"), "time_zone", "America/New_York")
+        uow.commit()
+    try:
+        with office.with_session("boss") as client:
+            ask = {"user": person, "action": "days_", "since": "2025-05-01", "until": "2025-05-02"}
+            assert re.findall(r"<td>days_(\w+)</td>", client.get("admin/audit", params=ask).text) == ["last", "first"]
+            for wrong in ("2025-13-01", "9999-12-31x", "never"):
+                answer = client.get("admin/audit", params={**ask, "until": wrong})
+                assert answer.status_code == 400 and "is no day" in problem(answer.text), wrong
+            assert client.get("admin/audit", params={**ask, "until": "9999-12-31"}).status_code in (200, 400)
+    finally:
+        with office.database() as uow:
+            set_preference(uow, user_id(office, "boss"), "time_zone", "UTC")
+            uow.commit()
+
+
+def test_one_browser_of_somebody_is_signed_out(office: DashboardsServer, person: str) -> None:
+    with office.with_session(person) as here, office.with_session(person) as there, office.with_session("boss") as boss:
+        with office.database() as uow:
+            mine = select(UserSessionRow.id).where(UserSessionRow.user_id == user_id(office, person))
+            first, _ = uow.session.scalars(mine.order_by(UserSessionRow.id)).all()
+            superior = uow.session.scalar(
+                select(UserSessionRow.id).where(UserSessionRow.user_id == user_id(office, "root"))
+            )
+        found = boss.get("admin/sessions", params={"search": person}).text
+        assert found.count('name="session"') == 2 and "2 browsers" in found
+        if superior is not None:
+            assert submit(boss, "admin/end-session", session=str(superior)).status_code == 403
+        form = {"_xsrf": form_token(here.get("account").text), "session": str(first)}
+        assert here.post("admin/end-session", data=form).status_code == 403
+        answer = submit(boss, f"admin/end-session?search={person}", session=str(first))
+        assert answer.status_code == 303 and f"admin/sessions?search={person}&done=" in answer.headers["location"]
+        assert {here.get("account").status_code, there.get("account").status_code} == {302, 200}
+        again = submit(boss, "admin/end-session", session=str(first))
+        assert again.status_code == 404 and "signed out already" in problem(again.text)
+
+
+def test_a_refused_form_keeps_what_was_typed(office: DashboardsServer, person: str) -> None:
+    """Where it is part of a search, the search stays too; a password is never put back."""
+    number = str(user_id(office, person))
+    with office.with_session("root") as client:
+        fields = {"username": person, "email": "new@example.com", "full_name": 'New "One"', "role": "admin"}
+        html = submit(client, f"admin/create?search={person}&sort=-email", **fields, confirm_password=PASSWORD).text
+        for field in (f'name="username" value="{person}"', 'name="email" value="new@example.com"',
+                      'value="New &#34;One&#34;"', f'type="search" maxlength="100" value="{person}"'):  # fmt: skip
+            assert field in html
+        chosen = re.search(r'id="create-role".*?</select>', html)
+        assert chosen and "<option selected>admin<" in chosen.group()
+        assert PASSWORD not in html and heads(html)["E-mail"] == "descending"
+        html = submit(client, f"admin/role?search={person}", user=number, role="god").text
+        assert '<details class="dt-more" open>' in html and html.count("open>") == 1
+        answer = submit(client, f"admin/role?search={person}&page=1", user=number, role="user")
+        assert answer.headers["location"].endswith(f"/admin?search={person}&done=role")
+    with office.with_session(person) as client:
+        html = submit(client, "account/profile", time_zone="Mars/Olympus", full_name="Ada", numbers="point_comma").text
+        assert 'value="Mars/Olympus"' in html and 'value="Ada"' in html
+        assert '<option value="point_comma" selected>' in html and 'value="yes" checked' not in html
+        html = submit(
+            client, "account/add-channel", name="My phone", url="nonsense://hidden-address", most_per_hour="7"
+        ).text
+        assert 'value="My phone"' in html and 'max="1000" value="7"' in html and "hidden-address" not in html

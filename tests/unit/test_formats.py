@@ -63,6 +63,15 @@ def test_times_follow_the_zone_over_the_change_of_clocks() -> None:
         berlin.when(datetime(2026, 3, 2))
 
 
+def test_on_hover_a_time_says_what_the_exchange_says() -> None:
+    moment = datetime(2026, 3, 9, 13, 30, 5, tzinfo=UTC)
+    assert Formats("Europe/London").hint(moment) == (
+        "2026-03-09 13:30:05 London · 2026-03-09 13:30:05 UTC · 2026-03-09 09:30:05 New York"
+    )
+    assert Formats("America/New_York").hint(moment) == "2026-03-09 09:30:05 New York · 2026-03-09 13:30:05 UTC"
+    assert Formats("UTC").hint(moment) == "2026-03-09 13:30:05 UTC · 2026-03-09 09:30:05 New York"
+
+
 @pytest.mark.parametrize("zone", [None, "", "Mars/Olympus", "../../etc/passwd", "Europe", "\0"])
 def test_what_is_not_known_is_the_default(zone: str | None) -> None:
     assert Formats.of(zone, "nonsense") == Formats()

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from typing import IO, Any, ClassVar
+from urllib.parse import urlencode
 
+from jupyter_server.utils import url_path_join
 from tornado import web
 
 from dashtrade.dashboards.catalogue import ADMIN
+from dashtrade.dashboards.office.exports import csv_file, send_file
+from dashtrade.dashboards.office.lists import LINES, LISTS
 from dashtrade.dashboards.office.memory import proportional_mb
-from dashtrade.dashboards.office.shell import OfficePage, formats_of
+from dashtrade.dashboards.office.shell import OfficePage, formats_of, sentence
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import InvalidInput, NotFound
 from dashtrade.services import accounts, administration, audit, invitations, key_rotation, second_factor, users
+from dashtrade.services.listing import Found, View
 
-PARTS = {"": "Users", "audit": "Audit log", "system": "System"}
-LINES = 100  # of a list at once
+PARTS = {"": "Users", "sessions": "Sessions", "jobs": "Jobs", "audit": "Audit log", "system": "System"}
 
 
 class AdminPage(OfficePage):
-    """Three parts: users, audit log, system. What an admin may do to whom is decided by the services."""
+    """Long lists, and what the server is doing. What an admin may do to whom is decided by the services."""
 
     page = ADMIN
     done: ClassVar[dict[str, str]] = {
@@ -30,6 +35,7 @@ class AdminPage(OfficePage):
         "second-factor": "The second factor of that user is off, and their sessions have ended.",
         "lab": "Saved. It counts at once, in open notebooks too.",
         "signed-out": "All sessions of that user have ended.",
+        "session-ended": "That browser is signed out.",
         "kernel": "The page has been ended.",
         "halted": "Entries are stopped for everybody. Exits go on.",
         "resumed": "Entries go on.",
@@ -43,57 +49,91 @@ class AdminPage(OfficePage):
         "lab": "set_lab_access",
         "second-factor": "reset_second_factor",
         "sign-out": "sign_out",
+        "end-session": "end_session",
         "end-kernel": "end_kernel",
         "halt": "halt",
         "resume": "resume",
     }
 
     def shown_after(self, action: str) -> str:
-        return "system" if action in ("end-kernel", "halt", "resume") else ""
+        return {"end-kernel": "system", "halt": "system", "resume": "system", "end-session": "sessions"}.get(action, "")
 
     async def show(self, part: str = "", problem: str = "") -> None:
-        gather = {"": self._users, "audit": self._audit, "system": self._system}.get(part)
-        if gather is None:
+        if part not in PARTS:
             raise web.HTTPError(404)
-        values = await self.gate.ask(gather)
         if part == "system":
+            values = await self.gate.ask(self._system)
             values["pages"] = await self._pages()
+        elif self.get_query_argument("format", "") == "csv" and not problem:
+            await self.answer(lambda: self._export(part), lambda problem: self.show(part, problem))
+            return
+        else:
+            values = await self.gate.ask(lambda uow: self._list(uow, part))
         parts = [{"slug": slug, "title": title} for slug, title in PARTS.items()]
-        template = f"admin_{part or 'users'}.html"
-        self.write_page(template, problem=problem, part=part, parts=parts, here=self.here, **values)
+        problem = values.pop("problem", "") or problem
+        self.write_page(
+            f"admin_{part or 'users'}.html", problem=problem, part=part, parts=parts, here=self.here, **values
+        )
 
     def _common(self, uow: UnitOfWork) -> dict[str, Any]:
-        confirmed = accounts.session_is_confirmed(uow, self.me.token)
-        return {"formats": formats_of(uow, self.me.user_id), "confirmed": confirmed, "me": self.me.user_id}
+        confirmed, own = accounts.session_is_confirmed(uow, self.me.token), formats_of(uow, self.me.user_id)
+        super_too = self.me.role is Role.SUPERADMIN
+        return {"formats": own, "confirmed": confirmed, "me": self.me.user_id, "is_superadmin": super_too}
+
+    # ------------------------------------------------------------------ lists
+
+    def _asked(self, part: str) -> dict[str, str]:
+        return LISTS[part or "users"].asked(lambda name: self.get_query_argument(name, ""))
+
+    def state(self, part: str) -> dict[str, str]:
+        """Where in the list somebody is, so that they are there again after what they did to one of its lines."""
+        if (part or "users") not in LISTS:
+            return {}
+        return self._asked(part) | ({"page": str(self._page)} if self._page > 1 else {})
+
+    def _list(self, uow: UnitOfWork, part: str) -> dict[str, Any]:
+        wanted, asked, values = LISTS[part or "users"], self._asked(part), self._common(uow)
+        address, problem = url_path_join(self.here, part) if part else self.here, ""
+        found: Found[Any] = Found([], 0)
+        try:
+            view = View(asked.get("sort", ""), self._page, LINES)
+            found = wanted.find(uow, self.me.user_id, asked, values["formats"]).page(view)
+        except InvalidInput as error:
+            self.set_status(400)
+            problem = sentence(error)
+        more = {"": self._users, "jobs": self._jobs}.get(part, lambda _: {})(uow)
+        return {
+            **values,
+            **more,
+            "problem": problem,
+            "lines": found.lines,
+            "found": found.found,
+            "asked": asked,
+            "wanted": dict.fromkeys((*wanted.filters, "sort"), "") | asked,
+            "state": urlencode(self.state(part)),
+            "list": {"label": wanted.label, "address": address, "columns": wanted.columns(address, asked)},
+            "page": self._page,
+            "pages": max(1, math.ceil(found.found / LINES)),
+        }
 
     def _users(self, uow: UnitOfWork) -> dict[str, Any]:
-        search = self.get_query_argument("search", "")[:100].strip()
-        found = users.find_users(uow, search, actor_id=self.me.user_id, page=self._page, size=LINES)
         return {
-            **self._common(uow),
-            **self._paged(found.found),
-            "users": found.users,
-            "found": found.found,
-            "total": found.total,
-            "search": search,
+            "total": users.count_users(uow, actor_id=self.me.user_id),
             "roles": [role.value for role in Role] if self.me.role is Role.SUPERADMIN else [Role.USER.value],
-            "is_superadmin": self.me.role is Role.SUPERADMIN,
             "invitations": self.settings["dashtrade_settings"].registration != "closed",
         }
 
-    def _audit(self, uow: UnitOfWork) -> dict[str, Any]:
-        person = self.get_query_argument("user", "")[:60].strip().lower()
-        action = self.get_query_argument("action", "")[:50].strip().lower()
-        found = audit.find_audit(uow, self.me.user_id, person=person, action=action, page=self._page, size=LINES)
-        return {
-            **self._common(uow),
-            **self._paged(found.found),
-            "entries": found.entries,
-            "found": found.found,
-            "names": found.names,
-            "user": person,
-            "action": action,
-        }
+    def _jobs(self, uow: UnitOfWork) -> dict[str, Any]:
+        return {"counts": administration.count_jobs(uow, self.me.user_id), "statuses": administration.STATUSES}
+
+    async def _export(self, part: str) -> None:
+        wanted, asked, me, name = LISTS[part or "users"], self._asked(part), self.me.user_id, part or "users"
+
+        def make(uow: UnitOfWork) -> IO[bytes]:
+            return csv_file(uow, me, name, wanted.cells, wanted.find(uow, me, asked, formats_of(uow, me)), asked)
+
+        with await self.gate.alone(make) as file:
+            await send_file(self, file, f"dashtrade-{name}-{datetime.now(UTC):%Y-%m-%d}.csv")
 
     @property
     def _page(self) -> int:
@@ -101,17 +141,11 @@ class AdminPage(OfficePage):
         text = self.get_query_argument("page", "")
         return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
-    def _paged(self, found: int) -> dict[str, int]:
-        return {"page": self._page, "pages": max(1, math.ceil(found / LINES))}
-
     def _system(self, uow: UnitOfWork) -> dict[str, Any]:
         settings = self.settings["dashtrade_settings"]
         return {
             **self._common(uow),
-            "sessions": administration.list_all_sessions(uow, self.me.user_id),
-            "queue": administration.queue(uow, self.me.user_id),
             "halts": administration.system_halts(uow),
-            "is_superadmin": self.me.role is Role.SUPERADMIN,
             "rotation": key_rotation.last_rotation(uow) if self.me.role is Role.SUPERADMIN else None,
             "settings": [(name, _shown(getattr(settings, name))) for name in type(settings).model_fields]
             if self.me.role is Role.SUPERADMIN
@@ -179,7 +213,8 @@ class AdminPage(OfficePage):
         values = await self.gate.ask(self._common)
         self.write_page(
             "admin_link.html", problem="", text=text, link=address, how_long=how_long, here=self.here, part="",
-            parts=[{"slug": slug, "title": title} for slug, title in PARTS.items()], **values,
+            parts=[{"slug": slug, "title": title} for slug, title in PARTS.items()],
+            state=urlencode(self.state("")), **values,
         )  # fmt: skip
 
     async def set_role(self) -> None:
@@ -211,6 +246,14 @@ class AdminPage(OfficePage):
         number, me = self.number("user"), self.me.user_id
         await self.gate.ask(lambda uow: administration.sign_out_user(uow, number, me))
         self.go("signed-out")
+
+    # ------------------------------------------------------------------ sessions
+
+    async def end_session(self) -> None:
+        await self.confirm()
+        number, me = self.number("session"), self.me.user_id
+        await self.gate.ask(lambda uow: administration.end_session_of(uow, number, me))
+        self.go("session-ended", "sessions")
 
     # ------------------------------------------------------------------ system
 

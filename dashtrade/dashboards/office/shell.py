@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
+from markupsafe import Markup
 from tornado import web
 
 from dashtrade.dashboards.accounts import AccountsGate, TooBusy
@@ -19,7 +20,7 @@ from dashtrade.dashboards.errors import Screens
 from dashtrade.dashboards.headers import STRICT_POLICY
 from dashtrade.dashboards.identity import SessionIdentity, SignedIn
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.domain.formats import NUMBERS, TIME_ZONE, Formats
+from dashtrade.domain.formats import DASH, NUMBERS, TIME_ZONE, Formats
 from dashtrade.errors import (
     AuthFailed,
     ConfigurationError,
@@ -35,6 +36,7 @@ from dashtrade.services.preferences import get_preferences
 
 T = TypeVar("T")
 FIELD_LIMIT = 1024
+_TIME = Markup('<time datetime="{}" title="{}">{}</time>')
 BUSY = "Many passwords are being checked at this moment. Try again in a few seconds."
 STATUS: tuple[tuple[type[DashTradeError], int], ...] = (
     (TooManyAttempts, 429), (AuthFailed, 403), (Forbidden, 403), (NotFound, 404), (InvalidInput, 400),
@@ -97,14 +99,14 @@ class Forms(Screens, JupyterHandler):
         try:
             await act()
             self.settings["dashtrade_check_sessions"]()  # it may have ended somebody's
-        except TooBusy:
+        except TooBusy as error:
             self.set_status(503)
-            await show(BUSY)
+            await show(str(error) or BUSY)
         except DashTradeError as error:
             self.set_status(next((status for kind, status in STATUS if isinstance(error, kind)), 400))
             if isinstance(error, TooManyAttempts):
                 self.set_header("Retry-After", str(math.ceil(error.retry_after)))
-            await show(_sentence(error))
+            await show(sentence(error))
 
     def write_screen(self, template: str, **values: Any) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
@@ -124,6 +126,8 @@ class OfficePage(Forms, ABC):
     #: what happened, shown after the redirect that follows every form
     done: ClassVar[dict[str, str]] = {}
     actions: ClassVar[dict[str, str]] = {}
+    #: the action whose form is shown again
+    refused = ""
 
     async def prepare(self, **_: Any) -> None:
         await super().prepare()
@@ -153,7 +157,12 @@ class OfficePage(Forms, ABC):
         method = self.actions.get(part or "")
         if part is None or method is None:
             raise web.HTTPError(404)
-        await self.answer(getattr(self, method), lambda problem: self.show(self.shown_after(part), problem))
+
+        async def again(problem: str) -> None:
+            self.refused = part
+            await self.show(self.shown_after(part), problem)
+
+        await self.answer(getattr(self, method), again)
 
     def shown_after(self, action: str) -> str:
         """The part of the page that has the form of this action."""
@@ -173,12 +182,26 @@ class OfficePage(Forms, ABC):
             raise AuthFailed("Type your password to confirm this.")
         await self.gate.check(lambda uow: _confirm(uow, token, password, address))
 
+    def state(self, part: str) -> dict[str, str]:
+        """What of the address stays when a form of this part has been sent."""
+        return {}
+
+    def typed(self, action: str, name: str, otherwise: object = "") -> object:
+        """What somebody typed into this field of a form that was refused, so that nothing is lost; never a secret."""
+        return self.field(name) if self.refused == action else otherwise
+
     def go(self, done: str, part: str = "") -> None:
         """Back to the page, which then says what happened."""
         address = url_path_join(self.here, part) if part else self.here
-        self.redirect(f"{address}?{urlencode({'done': done})}", status=303)
+        self.redirect(f"{address}?{urlencode({**self.state(part), 'done': done})}", status=303)
 
     def write_page(self, template: str, *, formats: Formats, confirmed: bool, problem: str, **values: Any) -> None:
+        def when(moment: datetime | None) -> str:
+            if moment is None:
+                return DASH
+            utc = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            return _TIME.format(utc, formats.hint(moment), formats.when(moment))
+
         self.write_screen(
             template,
             dt=shell_context(self, self.page),
@@ -186,8 +209,10 @@ class OfficePage(Forms, ABC):
             problem=problem,
             confirmed=confirmed,
             zone=formats.zone,
-            when=formats.when,
-            moment=lambda text: formats.when(datetime.fromisoformat(text)),
+            when=when,
+            moment=lambda text: when(datetime.fromisoformat(text)),
+            typed=self.typed,
+            refused=self.refused,
             count=lambda value: formats.number(value, 0),
             **values,
         )
@@ -202,7 +227,8 @@ def _confirm(uow: UnitOfWork, token: str, password: str, address: str) -> None:
         raise AuthFailed("The password is not right.") from None
 
 
-def _sentence(error: DashTradeError) -> str:
+def sentence(error: DashTradeError) -> str:
+    """What the person reads."""
     text = str(error)
     return text[:1].upper() + text[1:]
 

@@ -49,16 +49,12 @@ function spark(values) {
   return svg;
 }
 
-function csv(columns, rows) {
-  const cell = (column, value) => {
-    if (value === null || value === undefined) return "";
-    if (column.kind === "link") value = value.text;
-    let text = column.kind === "time" || column.kind === "date" ? new Date(value * 1000).toISOString() : String(value);
-    // a text that a spreadsheet would run as a formula is defused, also in a column of numbers and in full width
-    if (!(isNumber(column.kind) && Number.isFinite(Number(value))) && /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text)) text = "'" + text;
-    return /[",;\t\n\r]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
-  };
-  return [columns.map((c) => cell({ kind: "text" }, c.label)).join(","), ...rows.map((r) => columns.map((c) => cell(c, r[c.key])).join(","))].join("\r\n") + "\r\n";
+// what stands in the file for a cell: plain numbers, times in UTC
+function plain(column, value) {
+  if (value === null || value === undefined) return null;
+  if (column.kind === "link") return String(value.text);
+  if (column.kind === "time" || column.kind === "date") return new Date(value * 1000).toISOString();
+  return isNumber(column.kind) && Number.isFinite(Number(value)) ? Number(value) : String(value);
 }
 
 function render({ model, el }) {
@@ -158,9 +154,8 @@ function render({ model, el }) {
 
   filter.addEventListener("input", () => { page = 0; draw(); });
   download.addEventListener("click", () => {
-    const { columns, rows } = chosen(), link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(["﻿" + csv(columns.filter((c) => !["actions", "spark"].includes(c.kind)), rows)], { type: "text/csv" }));
-    link.download = (model.get("filename") || "table") + ".csv"; link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    const { columns, rows } = chosen(), written = columns.filter((c) => !["actions", "spark"].includes(c.kind));
+    downloadCsv(model.get("filename") || "table", [written.map((c) => c.label), ...rows.map((r) => written.map((c) => plain(c, r[c.key])))]);
   });
   model.on("change:rows change:columns change:caption change:empty change:disabled change:page_size", draw);
   draw();
