@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, String, cast, false, func, or_, select
+from sqlalchemy import String, cast, false, func, or_, select
 from sqlalchemy.orm import aliased
 
 from dashtrade.db.tables.accounts import AuditLogRow, UserRow
@@ -16,6 +16,10 @@ from dashtrade.services.actors import require_role
 from dashtrade.services.listing import Listing
 
 _SECRET_WORDS = ("password", "secret", "token", "key")
+_COLUMNS = (
+    AuditLogRow.at, AuditLogRow.actor_id, AuditLogRow.user_id, AuditLogRow.action, AuditLogRow.detail,
+    AuditLogRow.address,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,10 @@ def list_audit(uow: UnitOfWork, actor_id: int, *, user_id: int | None = None, li
     """Newest first. One's own entries need no role; everybody's need the role admin."""
     if user_id != actor_id:
         require_role(uow, actor_id, Role.ADMIN)
-    query = select(AuditLogRow).order_by(AuditLogRow.at.desc(), AuditLogRow.id.desc()).limit(max(1, min(limit, 1000)))
+    query = select(*_COLUMNS).order_by(AuditLogRow.at.desc(), AuditLogRow.id.desc()).limit(max(1, min(limit, 1000)))
     if user_id is not None:
         query = query.where(AuditLogRow.user_id == user_id)
-    return _entries(uow, query)
+    return [AuditEntry(*row) for row in uow.session.execute(query)]
 
 
 def find_audit(
@@ -89,7 +93,7 @@ def find_audit(
     by = func.coalesce(actor.username, cast(AuditLogRow.actor_id, String))
     about = func.coalesce(user.username, cast(AuditLogRow.user_id, String))
     query = (
-        select(AuditLogRow, by, about)
+        select(*_COLUMNS, by, about)
         .outerjoin(actor, actor.id == AuditLogRow.actor_id)
         .outerjoin(user, user.id == AuditLogRow.user_id)
     )
@@ -108,16 +112,8 @@ def find_audit(
     return Listing(
         uow,
         query,
-        lambda row: AuditLine(_entry(row[0]), row[1], row[2]),
+        lambda row: AuditLine(AuditEntry(*row[:6]), row[6], row[7]),
         {"at": AuditLogRow.at, "action": AuditLogRow.action, "by": by, "about": about, "address": AuditLogRow.address},
         (AuditLogRow.at.desc(), AuditLogRow.id.desc()),
         AuditLogRow.id,
     )
-
-
-def _entry(row: AuditLogRow) -> AuditEntry:
-    return AuditEntry(row.at, row.actor_id, row.user_id, row.action, row.detail, row.address)
-
-
-def _entries(uow: UnitOfWork, query: Select[AuditLogRow]) -> list[AuditEntry]:
-    return [_entry(row) for row in uow.session.scalars(query)]

@@ -352,7 +352,7 @@ def test_lists_are_sorted_by_their_heads(office: DashboardsServer, person: str) 
 
 def test_a_list_is_taken_as_csv(office: DashboardsServer, person: str) -> None:
     """All of what was searched for, in its order; nothing in it is a formula; that it was taken is known."""
-    formulas = ["=1+1", "+1", "-1", "@x", "\t=1", "=1", 'say "hi", x']
+    formulas = ["=1+1", "+1", "-1", "@x", "\t=1", "=1", 'say "hi", x;=1']
     with office.database() as uow:
         uow.session.add_all(
             UserRow(username=f"{person}-{n:03}", email=f"{person}-{n}@example.com", password_hash="x",
@@ -369,6 +369,7 @@ def test_a_list_is_taken_as_csv(office: DashboardsServer, person: str) -> None:
         lines = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
         assert [line["User name"] for line in lines] == [f"{person}-{n:03}" for n in reversed(range(130))]
         assert [line["Name"] for line in reversed(lines)][:7] == [*("'" + text for text in formulas[:6]), formulas[6]]
+        assert 'say ""hi"", x;=1"' in answer.text, "what may be cut at a semicolon stays in quotes"
         assert lines[0]["State"] == "active" and re.fullmatch(r"\d{4}(-\d\d){2}T[\d:]{8}Z", lines[0]["Since"])
         log = list(
             csv.DictReader(

@@ -39,7 +39,8 @@ def cell(value: object) -> object:
 def write_csv(file: IO[bytes], cells: Cells, lines: Iterable[object]) -> int:
     """With the mark by which spreadsheets know UTF-8; returns how many lines there are below the heads."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    writer, written = csv.writer(text), 0
+    # texts in quotes: some spreadsheets cut at a semicolon, and what is behind it could be a formula again
+    writer, written = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC), 0
     writer.writerow([title for title, _ in cells])
     for line in lines:
         writer.writerow([cell(value(line)) for _, value in cells])
