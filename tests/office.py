@@ -13,9 +13,10 @@ from dashtrade.db.tables.accounts import UserRow, UserSessionRow
 
 
 def submit(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
-    """POST to ``account/…`` or ``admin/…`` with the form token of that page."""
+    """POST to ``account/…`` or ``admin/…`` with the form token of that page; what is shown once is looked at."""
     token = form_token(client.get(path.split("/")[0]).text)
-    return client.post(path, data={"_xsrf": token, **fields})
+    answer = client.post(path, data={"_xsrf": token, **fields})
+    return client.get(answer.headers["Location"]) if "/shown?" in answer.headers.get("Location", "") else answer
 
 
 def user_id(server: DashboardsServer, username: str) -> int:

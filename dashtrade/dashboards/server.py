@@ -38,6 +38,7 @@ from dashtrade.dashboards.garbage import collect_garbage
 from dashtrade.dashboards.headers import security_headers
 from dashtrade.dashboards.login import LoginHandler, LogoutHandler
 from dashtrade.dashboards.notebooks import PageNotebooks
+from dashtrade.dashboards.office.kept import Kept
 from dashtrade.dashboards.office.routes import office_routes
 from dashtrade.dashboards.office.shell import shell_context
 from dashtrade.dashboards.proxied import ProxiedServer
@@ -144,6 +145,7 @@ class Dashboards(Voila):
             dashtrade_assets_url=self.assets_url,
             dashtrade_settings=options.settings,
             dashtrade_check_sessions=self.check_sessions,
+            dashtrade_kept=Kept(),
             log_function=self.log_request,
         )
         self.gate = gate

@@ -7,10 +7,12 @@ import io
 import itertools
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from html import unescape
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 import pytest
 from dashboards_server import PASSWORD, DashboardsServer, add_users, form_token, kernel_of, sign_in
 from office import forget_confirmation, link_shown, problem, submit, user_id
@@ -458,3 +460,54 @@ def test_a_refused_form_keeps_what_was_typed(office: DashboardsServer, person: s
             client, "account/add-channel", name="My phone", url="nonsense://hidden-address", most_per_hour="7"
         ).text
         assert 'value="My phone"' in html and 'max="1000" value="7"' in html and "hidden-address" not in html
+
+
+def test_a_form_that_is_sent_again_acts_once(office: DashboardsServer, person: str) -> None:
+    """As a browser does on reload, or when an answer got lost: the key of the form is the same."""
+    name = f"new{person}"
+    made = {"username": name, "email": f"{name}@example.com", "role": "user", "once": "a" * 32}
+    with office.with_session("root") as client, office.with_session("root") as other:
+        first, second = (client.post("admin/create", data=made | {"_xsrf": xsrf(client)}) for _ in range(2))
+        assert first.status_code == second.status_code == 303
+        where = first.headers["Location"]
+        assert second.headers["Location"] == where
+        shown = client.get(where)
+        link = link_shown(shown.text)
+        assert shown.headers["cache-control"] == "no-store"
+        assert link_shown(client.get(where).text) == link, "loading the page again loses nothing for a moment"
+        token = link.split("=")[1]
+        assert token not in where and token not in office.log_text()
+
+        # nobody else's, whoever they are
+        refused = other.get(where)
+        assert refused.status_code == 410 and token not in refused.text
+        assert "shown once" in problem(refused.text)
+        with office.with_session(person) as stranger:
+            assert stranger.get(where).status_code == 403
+        elsewhere = other.post("admin/create", data=made | {"_xsrf": xsrf(other)})
+        assert elsewhere.status_code == 400 and "taken" in problem(elsewhere.text)
+
+        # another form, or the same filled in anew
+        again = client.post("admin/create", data=made | {"_xsrf": xsrf(client), "once": "b" * 32})
+        assert again.status_code == 400 and "taken" in problem(again.text)
+        corrected = made | {"_xsrf": xsrf(client), "once": "b" * 32, "username": f"{name}x", "email": ""}
+        assert client.post("admin/create", data=corrected).status_code == 400, "no address yet"
+        corrected["email"] = f"{name}x@example.com"
+        assert client.post("admin/create", data=corrected).status_code == 303, "what was refused has done nothing"
+        client.cookies.delete("dashtrade_session")
+        assert client.get(where).status_code == 302
+
+
+def test_the_same_form_at_the_same_time_acts_once(office: DashboardsServer, person: str) -> None:
+    name = f"new{person}"
+    made = {"username": name, "email": f"{name}@example.com", "role": "user", "once": "c" * 32}
+    with office.with_session("root") as client:
+        made["_xsrf"] = xsrf(client)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: client.post("admin/create", data=made), range(4)))
+    assert [answer.status_code for answer in answers] == [303] * 4
+    assert len({answer.headers["Location"] for answer in answers}) == 1
+
+
+def xsrf(client: httpx.Client) -> str:
+    return form_token(client.get("admin").text)

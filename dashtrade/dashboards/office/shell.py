@@ -19,6 +19,7 @@ from dashtrade.dashboards.catalogue import ACCOUNT, PageInfo
 from dashtrade.dashboards.errors import Screens
 from dashtrade.dashboards.headers import STRICT_POLICY
 from dashtrade.dashboards.identity import SessionIdentity, SignedIn
+from dashtrade.dashboards.office.kept import Kept
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.formats import DASH, NUMBERS, TIME_ZONE, Formats
 from dashtrade.errors import (
@@ -37,6 +38,8 @@ from dashtrade.services.preferences import get_preferences
 T = TypeVar("T")
 FIELD_LIMIT = 1024
 _TIME = Markup('<time datetime="{}" title="{}">{}</time>')
+SHOWN = "shown"  # the part of a page that has what is shown once
+NO_LONGER_SHOWN = "What was here is shown once, and its time is over. Make a new one if you did not keep it."
 BUSY = "Many passwords are being checked at this moment. Try again in a few seconds."
 STATUS: tuple[tuple[type[DashTradeError], int], ...] = (
     (TooManyAttempts, 429), (AuthFailed, 403), (Forbidden, 403), (NotFound, 404), (InvalidInput, 400),
@@ -109,10 +112,13 @@ class Forms(Screens, JupyterHandler):
             await show(sentence(error))
 
     def write_screen(self, template: str, **values: Any) -> None:
+        self.write_html(self.screen(template, **values))
+
+    def write_html(self, html: str) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Security-Policy", STRICT_POLICY)
-        self.finish(self.screen(template, **values))
+        self.finish(html)
 
 
 class OfficePage(Forms, ABC):
@@ -148,7 +154,10 @@ class OfficePage(Forms, ABC):
     @web.authenticated
     async def get(self, part: str | None = None) -> None:
         try:
-            await self.show(part or "")
+            if part == SHOWN:
+                await self._show_kept()
+            else:
+                await self.show(part or "")
         except DatabaseUnavailable:
             raise web.HTTPError(503) from None
 
@@ -162,7 +171,35 @@ class OfficePage(Forms, ABC):
             self.refused = part
             await self.show(self.shown_after(part), problem)
 
-        await self.answer(getattr(self, method), again)
+        async def act() -> str:
+            await self.answer(getattr(self, method), again)
+            return str(self._headers.get("Location", ""))
+
+        address = await self._kept.once(self.me.token, self.request.path, self.field("once"), act)
+        if not self._finished:  # acted on before: the form was sent again, since its answer was lost or took long
+            self.redirect(address, status=303)
+
+    @property
+    def _kept(self) -> Kept:
+        kept: Kept = self.settings["dashtrade_kept"]
+        return kept
+
+    def write_screen(self, template: str, **values: Any) -> None:
+        """What a form shows when it went well is shown once. It has a page of its own for a moment, so that loading
+        that page again does not send the form again."""
+        if self.request.method != "POST" or self.get_status() != 200:
+            super().write_screen(template, **values)
+            return
+        number = self._kept.keep_page(self.me.token, self.screen(template, **values))
+        self.redirect(f"{url_path_join(self.here, SHOWN)}?{urlencode({'number': number})}", status=303)
+
+    async def _show_kept(self) -> None:
+        html = self._kept.page(self.me.token, self.get_query_argument("number", ""))
+        if html is None:
+            self.set_status(410)
+            await self.show("", NO_LONGER_SHOWN)
+        else:
+            self.write_html(html)
 
     def shown_after(self, action: str) -> str:
         """The part of the page that has the form of this action."""
