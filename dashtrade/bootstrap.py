@@ -102,6 +102,7 @@ JOB_MODULES = (
     "dashtrade.services.report_control",
     "dashtrade.services.password_reset",
     "dashtrade.services.equity",
+    "dashtrade.services.key_changes",
 )
 
 

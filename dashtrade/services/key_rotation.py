@@ -8,6 +8,7 @@ stay in the files until they are retired.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from dashtrade.db.tables import Base
 from dashtrade.db.tables.accounts import AppStateRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError
-from dashtrade.services import audit
+from dashtrade.services import audit, second_factor
 from dashtrade.services.api_keys import check_vault, publish_public_key
 from dashtrade.services.source_keys import check_source_keys
 from dashtrade.settings import Settings
@@ -34,6 +35,10 @@ LOCK = 7_305_511_904  # an advisory lock: one rotation at a time
 SETTLED = timedelta(minutes=1)
 
 NewUow = Callable[[], UnitOfWork]
+
+
+class RotationRuns(ConfigurationError):
+    """Another process is changing the keys at this moment: wait until it is done."""
 
 
 def check_sealed(uow: UnitOfWork, vault: Vault) -> None:
@@ -52,6 +57,7 @@ class Rotation:
     keys: tuple[str, ...]
     finished_at: str | None = None
     retired_at: str | None = None
+    request: str | None = None  # which request from the pages it answers (``key_changes``)
 
     @property
     def is_finished(self) -> bool:
@@ -84,17 +90,22 @@ def last_rotation(uow: UnitOfWork) -> Rotation | None:
     return Rotation(**{**value, "keys": tuple(value["keys"])}) if isinstance(value, dict) else None
 
 
-def rotate(new_uow: NewUow, settings: Settings, *, now: datetime | None = None) -> Rotation:
+def rotate(new_uow: NewUow, settings: Settings, *, request: str | None = None, now: datetime | None = None) -> Rotation:
     """Seal everything with new keys; goes on where an earlier run was interrupted.
 
-    Where a key is a setting and not a file, the operator has put the new one in front of it; raises ConfigurationError
-    where there is no second one. Raises ConfigurationError when another rotation runs.
+    A ``request`` is answered once: where the last rotation has finished and was its, nothing is done. Where a key is a
+    setting and not a file, the operator has put the new one in front of it; raises ConfigurationError where there is no
+    second one, before any key is changed. Raises RotationRuns when another rotation runs.
     """
     now = now or datetime.now(UTC)
     with _alone(new_uow):
         with new_uow() as uow:
             state = last_rotation(uow)
+        if state is not None and state.is_finished and request is not None and state.request == request:
+            return state
         if state is None or state.is_finished:
+            for name in _names():
+                _check_begin(settings, name)
             keys = tuple(secret_files.fingerprint(_begin(settings, name)) for name in _names())
             with new_uow() as uow:
                 state = Rotation(now.isoformat(), _count(uow), 0, keys)
@@ -109,19 +120,23 @@ def rotate(new_uow: NewUow, settings: Settings, *, now: datetime | None = None) 
             with new_uow() as uow:
                 _renew(uow, sealed, row_id, vaults[sealed.key])
                 done += 1
-                state = Rotation(state.started_at, max(state.total, done), done, state.keys)
+                state = Rotation(state.started_at, max(state.total, done), done, state.keys, request=request)
                 _keep(uow, state)
                 uow.commit()
         with new_uow() as uow:
-            state = Rotation(state.started_at, done, done, state.keys, finished_at=datetime.now(UTC).isoformat())
+            finished = datetime.now(UTC).isoformat()
+            state = Rotation(state.started_at, done, done, state.keys, finished_at=finished, request=request)
             _keep(uow, state)
             audit.record(uow, "encryption_rotated", count=done)
             uow.commit()
         return state
 
 
-def retire(new_uow: NewUow, settings: Settings, *, now: datetime | None = None) -> Rotation:
-    """Take the old keys out of the files, after looking that no record needs them. From then on they open nothing."""
+def retire(new_uow: NewUow, settings: Settings, *, request: str | None = None, now: datetime | None = None) -> Rotation:
+    """Take the old keys out of the files, after looking that no record needs them. From then on they open nothing.
+
+    Run again after a kill it does what is left; a ``request`` is recorded once.
+    """
     now = now or datetime.now(UTC)
     with _alone(new_uow), new_uow() as uow:
         state = last_rotation(uow)
@@ -134,15 +149,56 @@ def retire(new_uow: NewUow, settings: Settings, *, now: datetime | None = None) 
         vaults = _vaults(settings)
         for sealed, row_id in list(_records(lambda: uow, open_already=True)):
             _renew(uow, sealed, row_id, vaults[sealed.key])
-        state = Rotation(**{**asdict(state), "retired_at": now.isoformat()})
-        _keep(uow, state)
-        audit.record(uow, "encryption_retired", fingerprints=list(state.keys))
+        if state.retired_at is None or request is None or state.request != request:
+            state = Rotation(**{**asdict(state), "retired_at": now.isoformat(), "request": request})
+            _keep(uow, state)
+            audit.record(uow, "encryption_retired", fingerprints=list(state.keys))
         uow.commit()
-    for name in _names():
-        file = secret_files.key_file(settings, name)
-        if _follows_file(settings, name):
-            file.write(file.read()[:1])
+        for name in _names():  # still alone: a rotation that began now would lose the key it starts from
+            file = secret_files.key_file(settings, name)
+            if _follows_file(settings, name):
+                file.write(file.read()[:1])
     return state
+
+
+def is_running(uow: UnitOfWork) -> bool:
+    """Whether any process is changing the keys now; asked without getting in its way."""
+    held = text(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid::bigint = :high AND objid::bigint = :low)"
+    )
+    return bool(uow.session.scalar(held, {"high": LOCK >> 32, "low": LOCK & 0xFFFFFFFF}))
+
+
+def check_files(settings: Settings, names: tuple[str, ...] | None = None) -> None:
+    """The keys must be files that this process reads and writes; raises ConfigurationError with the way that is left.
+
+    For who begins a change without being at the server's command line, where settings can be changed besides.
+    """
+    for name in names or _names():
+        file = secret_files.key_file(settings, name)
+        if not _follows_file(settings, name):
+            raise ConfigurationError(
+                f"{file.setting} is a setting and not a file, so that it cannot be changed from here. On the server, "
+                "put a new key in front of it, start DashTrade again, then run `dashtrade keys rotate`."
+            )
+        file.read()
+        if not os.access(file.path.parent, os.W_OK):
+            raise ConfigurationError(
+                f"{file.path} cannot be written by the process that changes keys. Correct the owner of its folder."
+            )
+
+
+def check_opens(uow: UnitOfWork, settings: Settings) -> None:
+    """Before a change: what is stored must open with the keys of now. Raises ConfigurationError."""
+    vaults = _vaults(settings)
+    check_sealed(uow, vaults[secret_files.ENCRYPTION_KEY])
+    if second_factor.unreadable(uow, vaults[secret_files.SIGNIN_KEY]):
+        raise ConfigurationError(
+            "The sign-in key does not open the stored second factors. Restore signin_key from a backup, or run "
+            "`dashtrade user reset-second-factor NAME` for those it does not open; `dashtrade up` names them."
+        )
 
 
 def _names() -> tuple[str, ...]:
@@ -161,14 +217,23 @@ def _begin(settings: Settings, name: str) -> str:
         file, key = secret_files.key_file(settings, name), new_key()
         file.write([key, *file.read()])
         return key
-    listed = [key.strip() for key in getattr(settings, name).get_secret_value().split(",") if key.strip()]
-    if len(listed) < 2:
+    return _given(settings, name)[0]
+
+
+def _given(settings: Settings, name: str) -> list[str]:
+    return [key.strip() for key in getattr(settings, name).get_secret_value().split(",") if key.strip()]
+
+
+def _check_begin(settings: Settings, name: str) -> None:
+    """All keys are looked at before the first is changed."""
+    if _follows_file(settings, name):
+        secret_files.key_file(settings, name).read()
+    elif len(_given(settings, name)) < 2:
         setting = secret_files.key_file(settings, name).setting
         raise ConfigurationError(
             f"{setting} is a setting, so that it cannot be changed from here. Put a new key in front of it, separated "
             "by a comma (`dashtrade keys new` makes one), start DashTrade again, then rotate."
         )
-    return listed[0]
 
 
 def _vaults(settings: Settings) -> dict[str, Vault]:
@@ -182,7 +247,7 @@ def _vaults(settings: Settings) -> dict[str, Vault]:
 def _alone(new_uow: NewUow) -> Iterator[None]:
     with new_uow() as guard:
         if not guard.session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK}):
-            raise ConfigurationError("A rotation is running already. Wait until it is done.")
+            raise RotationRuns("A rotation is running already. Wait until it is done.")
         yield
 
 

@@ -289,7 +289,7 @@ def test_jobs_and_settings_are_shown_without_secrets(office: DashboardsServer) -
             assert "delete_expired_sessions" in html and "4711" not in html
         assert "Settings of this server" not in client.get("admin/system").text
     with office.with_session("root") as client:
-        html = client.get("admin/system").text
+        html = client.get("admin/settings").text
         assert "Settings of this server" in html and "pages_per_user" in html
     assert office.database_url.split("@")[0] not in html
 

@@ -15,14 +15,13 @@ from dashtrade.dashboards.catalogue import ADMIN
 from dashtrade.dashboards.office.exports import csv_file, send_file
 from dashtrade.dashboards.office.lists import LINES, LISTS
 from dashtrade.dashboards.office.memory import proportional_mb
+from dashtrade.dashboards.office.parts import PARTS, parts_for
 from dashtrade.dashboards.office.shell import OfficePage, formats_of, sentence
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import InvalidInput, NotFound
-from dashtrade.services import accounts, administration, audit, invitations, key_rotation, second_factor, users
+from dashtrade.services import accounts, administration, audit, invitations, second_factor, users
 from dashtrade.services.listing import Found, View
-
-PARTS = {"": "Users", "sessions": "Sessions", "jobs": "Jobs", "audit": "Audit log", "system": "System"}
 
 
 class AdminPage(OfficePage):
@@ -69,7 +68,7 @@ class AdminPage(OfficePage):
             return
         else:
             values = await self.gate.ask(lambda uow: self._list(uow, part))
-        parts = [{"slug": slug, "title": title} for slug, title in PARTS.items()]
+        parts = parts_for(self.me.role)
         problem = values.pop("problem", "") or problem
         self.write_page(
             f"admin_{part or 'users'}.html", problem=problem, part=part, parts=parts, here=self.here, **values
@@ -142,15 +141,7 @@ class AdminPage(OfficePage):
         return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
     def _system(self, uow: UnitOfWork) -> dict[str, Any]:
-        settings = self.settings["dashtrade_settings"]
-        return {
-            **self._common(uow),
-            "halts": administration.system_halts(uow),
-            "rotation": key_rotation.last_rotation(uow) if self.me.role is Role.SUPERADMIN else None,
-            "settings": [(name, _shown(getattr(settings, name))) for name in type(settings).model_fields]
-            if self.me.role is Role.SUPERADMIN
-            else [],
-        }
+        return {**self._common(uow), "halts": administration.system_halts(uow)}
 
     async def _pages(self) -> list[dict[str, Any]]:
         """The open pages with their owner and memory."""
@@ -213,7 +204,7 @@ class AdminPage(OfficePage):
         values = await self.gate.ask(self._common)
         self.write_page(
             "admin_link.html", problem="", text=text, link=address, how_long=how_long, here=self.here, part="",
-            parts=[{"slug": slug, "title": title} for slug, title in PARTS.items()],
+            parts=parts_for(self.me.role),
             state=urlencode(self.state("")), **values,
         )  # fmt: skip
 
@@ -283,9 +274,3 @@ class AdminPage(OfficePage):
         number, me = self.number("halt"), self.me.user_id
         await self.gate.ask(lambda uow: administration.resume_system(uow, me, number))
         self.go("resumed", "system")
-
-
-def _shown(value: object) -> str:
-    """A setting as text. Secrets hide themselves; an address may hold a password before its @."""
-    text = "not set" if value is None else str(value)
-    return "hidden" if "@" in text else text

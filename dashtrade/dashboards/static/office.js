@@ -3,8 +3,8 @@
   const menu = document.querySelector(".dt-user");
   document.addEventListener("click", (event) => { if (menu.open && !menu.contains(event.target)) menu.open = false; });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && menu.open) { menu.open = false; menu.querySelector("summary").focus(); } });
-  for (const form of document.querySelectorAll("form[data-confirm]"))
-    form.addEventListener("submit", (event) => { if (!confirm(form.dataset.confirm)) event.preventDefault(); });
+  // heard on the document, so that a form which comes later asks too
+  document.addEventListener("submit", (event) => { const { confirm: question } = event.target.dataset; if (question && !confirm(question)) event.preventDefault(); });
   for (const field of document.querySelectorAll("input[data-select]")) { field.focus(); field.select(); }
   // said once: not again when the page is loaded again, or on the way back to it
   const address = new URL(location.href);
