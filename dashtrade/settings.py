@@ -19,6 +19,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dashtrade.errors import ConfigurationError
 
+#: What a superadmin may change while everything runs, where the environment says nothing (``system_settings``). No
+#: secret, address, port or folder is among them.
+AT_RUN_TIME = (
+    "registration", "pages_per_user", "pages_total", "page_idle_seconds",
+    "keep_message_days", "keep_alert_days", "keep_report_days", "keep_signal_days", "keep_job_days",
+)  # fmt: skip
+
 PACKAGE_ROOT = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE_ROOT.parent
 
@@ -76,11 +83,25 @@ class Settings(BaseSettings):
     behind_proxy: bool = Field(
         default=False, description="set where only a proxy reaches the dashboards: it tells the callers' addresses"
     )
-    pages_per_user: int = Field(default=8, ge=1, description="pages one person may have open at once")
-    pages_total: int = Field(default=200, ge=1, description="pages open at once on this server")
-    page_idle_seconds: int = Field(default=900, ge=5, description="a page nobody looks at ends after this long")
+    pages_per_user: int = Field(
+        default=8, ge=1, le=100_000, title="Pages per person", description="pages one person may have open at once"
+    )
+    pages_total: int = Field(
+        default=200, ge=1, le=100_000, title="Pages in all", description="pages open at once on this server"
+    )
+    page_idle_seconds: int = Field(
+        default=900,
+        ge=5,
+        le=31_536_000,
+        title="Idle seconds",
+        description="a page nobody looks at ends after this long",
+    )
     warm_kernels: bool = Field(default=True, description="fork the pages' processes from a warm one (Linux)")
-    registration: Literal["open", "invitation", "closed"] = "closed"
+    registration: Literal["open", "invitation", "closed"] = Field(
+        default="closed",
+        title="Registration",
+        description="who may open an account: anybody, people with an invitation, or nobody but an administrator",
+    )
     smtp_host: str | None = Field(default=None, description="mail server; set: forgotten passwords are reset by mail")
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_security: Literal["starttls", "tls", "none"] = Field(
@@ -118,11 +139,23 @@ class Settings(BaseSettings):
     dask_scheduler: str | None = Field(
         default=None, description="Dask scheduler that sweeps run on, such as tcp://10.0.0.5:8786; unset: this machine"
     )
-    keep_message_days: int = Field(default=90, ge=7, description="messages in the program, with their deliveries")
-    keep_alert_days: int = Field(default=365, ge=14, description="history of alerts")
-    keep_report_days: int = Field(default=180, ge=1, description="runs of reports, with their pages and notebooks")
-    keep_signal_days: int = Field(default=400, ge=30, description="requests to the webhook that led to no order")
-    keep_job_days: int = Field(default=14, ge=2, description="jobs that failed; those that succeeded stay one day")
+    keep_message_days: int = Field(
+        default=90,
+        ge=7,
+        le=36_500,
+        title="Messages",
+        description="messages in the program, with their deliveries",
+    )
+    keep_alert_days: int = Field(default=365, ge=14, le=36_500, title="Alerts", description="history of alerts")
+    keep_report_days: int = Field(
+        default=180, ge=1, le=36_500, title="Reports", description="runs of reports, with their pages and notebooks"
+    )
+    keep_signal_days: int = Field(
+        default=400, ge=30, le=36_500, title="Signals", description="requests to the webhook that led to no order"
+    )
+    keep_job_days: int = Field(
+        default=14, ge=2, le=36_500, title="Jobs", description="jobs that failed; those that succeeded stay one day"
+    )
     private_channels: bool = Field(
         default=False, description="lets notifications go to private addresses, such as a server in the same network"
     )

@@ -78,7 +78,6 @@ _SAID = {
     "dashboards_port": "port of the dashboards",
     "webhook_port": "port of the webhook",
     "simulator_port": "port of the simulated broker, on this machine only",
-    "registration": "who may open an account: anybody, people with an invitation, or nobody but an administrator",
     "smtp_port": "port of the mail server",
     "smtp_user": "name at the mail server",
     "alpha_vantage_key": "key at Alpha Vantage, shared by all users",
@@ -111,6 +110,10 @@ first. `dashtrade doctor` checks them all. A wrong one stops the start with its 
 A secret can also be the contents of a file: the setting's name with `_FILE` and the file's path, such as
 `ENCRYPTION_KEY_FILE=/run/secrets/encryption_key`.
 
+A superadmin changes these while everything runs, under **Administration → Settings** or with `dashtrade settings set`:
+{at_run_time()}. They are kept in the database and hold for all processes within
+seconds. What the environment says goes first, and cannot be changed there.
+
 `DATABASE_URL` and `ENCRYPTION_KEY` are also read as `DASHTRADE_DATABASE_URL` and `DASHTRADE_ENCRYPTION_KEY`. Secrets
 are never printed: they show as stars in logs and messages.
 
@@ -118,6 +121,12 @@ are never printed: they show as stars in logs and messages.
 
 {retention_table()}
 """
+
+
+def at_run_time() -> str:
+    from dashtrade.settings import AT_RUN_TIME
+
+    return ", ".join(f"`{name}`" for name in AT_RUN_TIME)
 
 
 def retention_table() -> str:

@@ -19,6 +19,7 @@ from dashtrade.cli import (
     lab,
     migrate,
     report,
+    settings,
     simulator,
     status,
     tradingview,
@@ -49,8 +50,8 @@ app = typer.Typer(
 
 # Each has ``register(app)``, or ``app``, a Typer of its own that is mounted under the module's name.
 for _area in (
-    up, status, doctor, migrate, backup, user, keys, lab, data, analyze, backtest, report, alert, bot, tradingview,
-    simulator,
+    up, status, doctor, migrate, backup, user, keys, settings, lab, data, analyze, backtest, report, alert, bot,
+    tradingview, simulator,
 ):  # fmt: skip
     if hasattr(_area, "register"):
         _area.register(app)

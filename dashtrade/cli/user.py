@@ -99,13 +99,15 @@ def invite(
     from dashtrade.bootstrap import runtime
     from dashtrade.errors import InvalidInput
     from dashtrade.services import invitations
+    from dashtrade.services.system_settings import effective
 
     made = runtime()
-    if made.settings.registration == "closed":
-        raise InvalidInput(
-            "registration", "is closed. Set DASHTRADE_REGISTRATION to invitation, or use `dashtrade user create`."
-        )
     with made.uow() as uow:
+        if effective(uow, made.settings).registration == "closed":
+            raise InvalidInput(
+                "registration",
+                "is closed. `dashtrade settings set registration invitation` opens it, or use `dashtrade user create`.",
+            )
         token = invitations.invite(uow, email=email, role=role)
     typer.echo(_address(made.settings, f"register?invitation={token}"))
 

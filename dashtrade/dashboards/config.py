@@ -10,7 +10,7 @@ from traitlets.config import Config
 
 from dashtrade.dashboards.connection import PageConnection
 from dashtrade.dashboards.identity import OwnerAuthorizer, SessionIdentity
-from dashtrade.dashboards.kernels import OwnedKernelManager, PackagedKernelSpecs
+from dashtrade.dashboards.kernels import OwnedKernelManager, PackagedKernelSpecs, look_every
 from dashtrade.settings import Settings
 
 #: The front-end extensions the pages use; every other one installed would cost each page megabytes.
@@ -71,7 +71,7 @@ def traitlets_config(options: ServerOptions) -> Config:
     kernels.max_total = settings.pages_total
     kernels.inherited = list(options.inherited)
     kernels.cull_idle_timeout = settings.page_idle_seconds
-    kernels.cull_interval = max(1, min(60, settings.page_idle_seconds // 4))
+    kernels.cull_interval = look_every(settings.page_idle_seconds)
     kernels.cull_connected = False
     kernels.buffer_offline_messages = True
     kernels.root_dir = str(options.apps)

@@ -53,6 +53,11 @@ def browser_zone(handler: Any) -> str:
     return name if name and known_zone(name) else ""
 
 
+def look_every(idle: int) -> int:
+    """Seconds between looks for pages that have been idle for ``idle`` seconds."""
+    return max(1, min(60, idle // 4))
+
+
 class OwnedKernelManager(AsyncMappingKernelManager):
     """Takes the owner from the request that is being answered, and records it before the kernel starts."""
 
@@ -73,6 +78,18 @@ class OwnedKernelManager(AsyncMappingKernelManager):
     def belongs_to(self, kernel_id: str | None, user_id: int) -> bool:
         owner = self.owners.get(kernel_id or "")
         return owner is not None and owner.user_id == user_id
+
+    def set_limits(self, per_user: int, total: int, idle: int) -> None:
+        """From now on so many pages, and ``idle`` seconds until a forgotten one ends. Pages that are open stay open."""
+        self.max_per_user, self.max_total = per_user, total
+        if idle == self.cull_idle_timeout:
+            return
+        self.cull_idle_timeout, self.cull_interval = idle, look_every(idle)
+        if self._initialized_culler:  # its clock keeps the interval that it was started with
+            if self._culler_callback is not None:
+                self._culler_callback.stop()
+            self._culler_callback, self._initialized_culler = None, False
+            self.initialize_culler()
 
     def take_place(self) -> str:
         """The id of a kernel for the page that is being asked for; it belongs to the person from now on. Raises 403

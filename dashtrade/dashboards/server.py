@@ -45,6 +45,7 @@ from dashtrade.dashboards.proxied import ProxiedServer
 from dashtrade.dashboards.rendering import use_caching_exporter
 from dashtrade.dashboards.report_files import ReportFileHandler
 from dashtrade.dashboards.second_step import SecondStepHandler
+from dashtrade.dashboards.settings_follower import SettingsFollower
 from dashtrade.dashboards.turns import Turns, pages_at_once
 from dashtrade.dashboards.zygote.launcher import LAUNCHER
 from dashtrade.db.unit_of_work import UnitOfWork
@@ -248,6 +249,9 @@ class Dashboards(Voila):
         self._sessions_changed = asyncio.Event()
         settings = self.init_settings()
         self.app = tornado.web.Application(**settings)
+        follower = SettingsFollower(self.options.settings, self.gate, self.kernel_manager, self.app.settings)
+        with contextlib.suppress(DatabaseUnavailable):  # it is looked at again every few seconds
+            await follower.refresh()
         self.app.add_handlers(".*$", self.init_handlers())
         given = self.options.settings
         local = given.host in ("127.0.0.1", "::1", "localhost")
@@ -274,7 +278,8 @@ class Dashboards(Voila):
         else:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
-        watches = [asyncio.create_task(self._watch_sessions()), asyncio.create_task(collect_garbage())]
+        work = (self._watch_sessions(), follower.watch(self.options.check_sessions_seconds), collect_garbage())
+        watches = [asyncio.create_task(each) for each in work]
         await stop.wait()
         self.log.info("Stopping: %d pages are open", len(self.kernel_manager.owners))
         for watch in watches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from structlog.contextvars import bound_contextvars
 from dashtrade.db.engine import libpq_url
 from dashtrade.services.endpoint import JOB_RUNS, JOB_SECONDS
 from dashtrade.services.jobs import Job, JobContext
+from dashtrade.services.system_settings import effective
 
 log = structlog.get_logger(__name__)
 
@@ -61,10 +63,15 @@ def make_app(database_url: str, context: JobContext, jobs: list[Job]) -> App:
     @app.task(name="delete_old_jobs", queueing_lock="delete_old_jobs", pass_context=True)
     async def delete_old_jobs(queue: QueueContext, timestamp: int) -> None:
         await queue.app.job_manager.delete_old_jobs(nb_hours=KEEP_SUCCEEDED_HOURS)
-        hours = 24 * context.settings.keep_job_days
+        hours = 24 * await asyncio.to_thread(_keep_job_days, context)
         await queue.app.job_manager.delete_old_jobs(nb_hours=hours, include_failed=True, include_aborted=True)
 
     return app
+
+
+def _keep_job_days(context: JobContext) -> int:
+    with context.uow() as uow:
+        return effective(uow, context.settings).keep_job_days
 
 
 def _runner(job: Job, context: JobContext) -> Callable[..., None]:

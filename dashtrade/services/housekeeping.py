@@ -16,6 +16,7 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.services import accounts
 from dashtrade.services.delivery_claims import delete_diaries
 from dashtrade.services.jobs import JobContext, job
+from dashtrade.services.system_settings import effective
 from dashtrade.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -78,11 +79,13 @@ def delete_old_records(context: JobContext) -> int:
     A page of a report goes before its row, so that a worker that dies in between leaves a row for the next night.
     """
     now, gone = datetime.now(UTC), 0
-    delete_diaries(context.settings, now - timedelta(days=1))
+    with context.uow() as uow:
+        settings = effective(uow, context.settings)
+    delete_diaries(settings, now - timedelta(days=1))
     for kept in RETENTION:
         if not kept.old or not kept.setting:
             continue
-        before = now - timedelta(days=getattr(context.settings, kept.setting))
+        before = now - timedelta(days=getattr(settings, kept.setting))
         if kept.table == "report_runs":
             _delete_pages(context, before)
         count = _delete(context, kept, before)

@@ -150,20 +150,38 @@ def test_a_full_disk_and_missing_rights_are_one_sentence(dashtrade, monkeypatch,
 
 def test_links_for_those_who_come_and_those_who_forgot(dashtrade, uow_factory, monkeypatch):
     from dashtrade.services import invitations
+    from dashtrade.services.system_settings import effective
     from dashtrade.settings import load_settings
 
     code, out, err = dashtrade("user", "invite")
-    assert code == 1 and out == "" and "DASHTRADE_REGISTRATION" in err
-    monkeypatch.setenv("DASHTRADE_REGISTRATION", "invitation")
+    assert code == 1 and out == "" and "`dashtrade settings set registration invitation`" in err
+    assert dashtrade("settings", "set", "registration", "invitation")[:2] == (0, "registration is invitation.\n")
+    monkeypatch.setenv("DASHTRADE_REGISTRATION", "")
     monkeypatch.setenv("DASHTRADE_HOST", "0.0.0.0")
     monkeypatch.setenv("DASHTRADE_BASE_URL", "/trade")
     code, out, _ = dashtrade("user", "invite", "--email", "ada@b.c")
     assert code == 0 and out.startswith("http://127.0.0.1:5000/trade/register?invitation=")
     with uow_factory() as uow:
         token = out.strip().split("=")[1]
-        user = invitations.register(uow, load_settings(), "ada", "ada@b.c", "a good long password", invitation=token)
+        now = effective(uow, load_settings())
+        user = invitations.register(uow, now, "ada", "ada@b.c", "a good long password", invitation=token)
     code, out, _ = dashtrade("user", "reset-link", "ada")
     assert code == 0 and out.startswith("http://127.0.0.1:5000/trade/set-password?link=")
     with uow_factory() as uow:
         assert invitations.owner_of_link(uow, out.strip().split("=")[1]) == user
     assert dashtrade("user", "reset-link", "nobody")[0] == 1
+
+
+def test_settings_are_shown_changed_and_given_back(dashtrade, monkeypatch):
+    monkeypatch.setenv("DASHTRADE_PAGES_TOTAL", "50")
+    code, out, err = dashtrade("settings", "set", "keep_job_days", "1")
+    assert (code, out) == (1, "") and "keep_job_days: '1' is not allowed. Allowed: a whole number from 2" in err
+    assert dashtrade("settings", "set", "keep_job_days", " ")[0] == 2
+    assert "is set in the server's environment" in dashtrade("settings", "set", "pages_total", "9")[2]
+    code, _, err = dashtrade("settings", "set", "registartion", "open")
+    assert code == 1 and "did you mean registration?" in err
+    assert dashtrade("settings", "set", "keep_job_days", "20")[:2] == (0, "keep_job_days is 20.\n")
+    shown = {line.split()[0]: line.split()[1:] for line in dashtrade("settings", "list")[1].splitlines()}
+    assert shown["keep_job_days"] == ["20", "changed"] and shown["registration"] == ["closed", "default"]
+    assert shown["pages_total"] == ["50", "set", "in", "the", "environment"]
+    assert dashtrade("settings", "reset", "keep_job_days")[:2] == (0, "keep_job_days is 14.\n")

@@ -190,7 +190,7 @@ class AdminPage(OfficePage):
     async def invite(self) -> None:
         await self.confirm()
         if self.settings["dashtrade_settings"].registration == "closed":
-            raise InvalidInput("invitation", "registration is closed; set DASHTRADE_REGISTRATION to invitation.")
+            raise InvalidInput("invitation", "registration is closed. A superadmin opens it under Settings.")
         email, role, me = self.field("email"), self.field("role"), self.me.user_id
         token = await self.gate.ask(lambda uow: invitations.invite(uow, actor_id=me, email=email or None, role=role))
         await self._show_link(

@@ -1,8 +1,12 @@
-"""Settings of the server, for superadmins: keys that are changed, and what the server was started with."""
+"""Settings of the server, for superadmins: those that are changed while it runs, its keys, and what it was started
+with."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from tornado import web
@@ -12,8 +16,16 @@ from dashtrade.dashboards.office.parts import SETTINGS, parts_for
 from dashtrade.dashboards.office.shell import OfficePage, formats_of
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
-from dashtrade.services import accounts, key_changes, key_rotation
+from dashtrade.errors import DatabaseUnavailable, InvalidInput
+from dashtrade.services import accounts, key_changes, key_rotation, system_settings
 from dashtrade.services.key_changes import What
+from dashtrade.settings import AT_RUN_TIME, Settings
+
+GROUPS = (
+    ("Accounts", ("registration",)),
+    ("Pages", ("pages_per_user", "pages_total", "page_idle_seconds")),
+    ("Days that things are kept", tuple(name for name in AT_RUN_TIME if name.startswith("keep_"))),
+)
 
 
 class SettingsPage(OfficePage):
@@ -23,8 +35,13 @@ class SettingsPage(OfficePage):
     done: ClassVar[dict[str, str]] = {
         "rotate": "The jobs worker changes the keys now. You may leave this page.",
         "retire": "The jobs worker removes the old keys now. You may leave this page.",
+        "saved": "Saved. It holds here at once, and everywhere within seconds.",
+        "same": "Nothing was changed.",
     }
-    actions: ClassVar[dict[str, str]] = {"rotate": "rotate", "retire": "retire"}
+    actions: ClassVar[dict[str, str]] = {"rotate": "rotate", "retire": "retire", "save": "save"}
+    #: what was typed into a form that is refused, and the field that is wrong
+    entered: Mapping[str, str] = MappingProxyType({})
+    wrong = ""
 
     async def show(self, part: str = "", problem: str = "") -> None:
         if part:
@@ -34,14 +51,49 @@ class SettingsPage(OfficePage):
         self.write_page("admin_settings.html", problem=problem, part=SETTINGS, parts=parts, here=self.here, **values)
 
     def _gather(self, uow: UnitOfWork) -> dict[str, Any]:
-        settings = self.settings["dashtrade_settings"]
+        settings = self.environment
+        views = system_settings.list_settings(uow, settings, self.me.user_id)
         return {
             "formats": formats_of(uow, self.me.user_id),
             "confirmed": accounts.session_is_confirmed(uow, self.me.token),
             "change": key_changes.last_change(uow, self.me.user_id),
             "rotation": key_rotation.last_rotation(uow),
-            "settings": [(name, _shown(getattr(settings, name))) for name in type(settings).model_fields],
+            "groups": [(title, [view for view in views if view.name in names]) for title, names in GROUPS],
+            "entered": self.entered,
+            "wrong": self.wrong,
+            "fixed": [
+                (name, _shown(getattr(settings, name)))
+                for name in type(settings).model_fields
+                if name not in AT_RUN_TIME
+            ],
         }
+
+    @property
+    def environment(self) -> Settings:
+        """What the process was started with: what stands there cannot be changed from here."""
+        found: Settings = self.settings["dashtrade_follower"].environment
+        return found
+
+    async def save(self) -> None:
+        """Only what somebody typed anew: what another has changed meanwhile stays."""
+        self.entered = {
+            name: self.field(name)
+            for name in AT_RUN_TIME
+            if name in self.request.body_arguments and self.field(name) != self.field(f"was-{name}")
+        }
+        await self.confirm()
+        typed, settings, me = self.entered, self.environment, self.me.user_id
+        try:
+            changed = await self.gate.ask(lambda uow: system_settings.change_settings(uow, settings, me, typed))
+        except InvalidInput as error:
+            if error.field not in typed:
+                raise
+            self.wrong = error.field
+            title = Settings.model_fields[error.field].title or error.field
+            raise InvalidInput(title, str(error).removeprefix(f"{error.field}: ")) from None
+        with contextlib.suppress(DatabaseUnavailable):  # it is kept, and read in a few seconds
+            await self.settings["dashtrade_follower"].refresh()
+        self.go("saved" if changed else "same", SETTINGS)
 
     async def rotate(self) -> None:
         await self._change_keys(What.ROTATE)
@@ -51,7 +103,7 @@ class SettingsPage(OfficePage):
 
     async def _change_keys(self, what: What) -> None:
         await self.confirm(always=True)
-        settings, me = self.settings["dashtrade_settings"], self.me.user_id
+        settings, me = self.environment, self.me.user_id
         await self.gate.ask(lambda uow: key_changes.ask(uow, settings, me, what))
         self.go(what.value, SETTINGS)
 
