@@ -258,7 +258,8 @@ def test_registration_opens_and_closes_at_once(server: DashboardsServer, client:
     assert submit(client, "admin/invite", role="user").status_code == 400
     assert save(client).headers["location"].endswith("done=same")
     with server.database() as uow:
-        entries = audit.find_audit(uow, user_id(server, "root"), person="root", action="setting_changed").entries
+        root = user_id(server, "root")
+        entries = [entry for entry in audit.list_audit(uow, root) if entry.detail.get("setting") == "registration"]
     assert [(entry.detail["old"], entry.detail["new"]) for entry in entries[:3]] == [
         ("invitation", "closed"),
         ("open", "invitation"),

@@ -22,9 +22,13 @@ from dashtrade.services.key_changes import What
 from dashtrade.settings import AT_RUN_TIME, Settings
 
 GROUPS = (
-    ("Accounts", ("registration",)),
-    ("Pages", ("pages_per_user", "pages_total", "page_idle_seconds")),
-    ("Days that things are kept", tuple(name for name in AT_RUN_TIME if name.startswith("keep_"))),
+    ("Accounts", "", ("registration",)),
+    ("Pages", "A lower limit ends no page that is open.", ("pages_per_user", "pages_total", "page_idle_seconds")),
+    (
+        "Days that things are kept",
+        "What is older goes in the next night, for good.",
+        tuple(name for name in AT_RUN_TIME if name.startswith("keep_")),
+    ),
 )
 
 
@@ -58,7 +62,7 @@ class SettingsPage(OfficePage):
             "confirmed": accounts.session_is_confirmed(uow, self.me.token),
             "change": key_changes.last_change(uow, self.me.user_id),
             "rotation": key_rotation.last_rotation(uow),
-            "groups": [(title, [view for view in views if view.name in names]) for title, names in GROUPS],
+            "groups": [(title, hint, [view for view in views if view.name in names]) for title, hint, names in GROUPS],
             "entered": self.entered,
             "wrong": self.wrong,
             "fixed": [

@@ -9,5 +9,5 @@
   // said once: not again when the page is loaded again, or on the way back to it
   const address = new URL(location.href);
   if (address.searchParams.has("done")) { address.searchParams.delete("done"); history.replaceState(null, "", address); }
-  document.querySelector('.dt-nav [aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+  for (const here of document.querySelectorAll('.dt-nav [aria-current="page"], .dt-tabs [aria-current="page"]')) here.scrollIntoView({ block: "nearest", inline: "center" });
 })();
