@@ -33,6 +33,13 @@ TEXTS = {
     500: ErrorText("Something went wrong", "It has been logged. Try again; if it stays, tell the administrator."),
     503: ErrorText("The database cannot be reached", "Try again in a moment; the administrator can start it."),
 }
+SIGNED_OUT = ErrorText(
+    "You are signed out", "Your session has ended. Nothing was changed: sign in, then fill the form in again."
+)
+OLD_FORM = ErrorText(
+    "This form is out of date",
+    "It was opened in a session that has ended, or stood open too long. Nothing was changed: load its page again.",
+)
 #: Errors that may be over in a moment.
 PASSING = (429, 500, 503)
 TOO_MANY_PAGES = {
@@ -46,6 +53,15 @@ def error_text(status: int, error: BaseException | None = None) -> ErrorText:
     if status == 429 and isinstance(error, web.HTTPError) and error.log_message in TOO_MANY_PAGES:
         return TOO_MANY_PAGES[error.log_message]
     return TEXTS.get(status) or TEXTS[500 if status >= 500 else 400]
+
+
+def form_text(handler: Any, error: BaseException | None) -> ErrorText | None:
+    """What is said of a form whose session is not the one it was opened in; None where that is not the reason."""
+    if not isinstance(error, web.HTTPError) or error.status_code != 403 or handler.request.method != "POST":
+        return None
+    if getattr(handler, "_current_user", None) is None and hasattr(handler, "here"):
+        return SIGNED_OUT
+    return OLD_FORM if "xsrf" in str(error.log_message).lower() else None
 
 
 def retry_address(status: int, request: Any) -> str:
@@ -72,7 +88,10 @@ class Screens:
         handler: Any = self
         known = getattr(handler, "_current_user", None)  # asking the property would fail before anybody is known
         info = kwargs.get("exc_info")
-        shown = error_text(status_code, info[1] if info else None)
+        error = info[1] if info else None
+        of_form = form_text(handler, error)
+        shown = of_form or error_text(status_code, error)
+        again = getattr(handler, "here", "") if of_form else retry_address(status_code, handler.request)
         handler.set_header("Cache-Control", "no-store")
         if wants_json(handler):
             handler.set_header("Content-Type", "application/json")
@@ -87,7 +106,8 @@ class Screens:
                 title=shown.title,
                 text=shown.text,
                 user=known,
-                retry=retry_address(status_code, handler.request),
+                retry=again,
+                way="Sign in" if shown is SIGNED_OUT else "Load the page again" if of_form else "Try again",
             )
         )
 

@@ -108,6 +108,24 @@ def test_a_double_click_does_it_once(dashboards: DashboardsServer, page: Page, s
     page.get_by_role("button", name="Create", exact=True).dblclick(delay=60)  # as a hand does: the first is sent before
     expect(page.locator("#link")).to_have_value(re.compile("set-password"))
     assert made() == ["user_created", "reset_link_made"]
+    link = page.input_value("#link")
+    page.reload()
+    expect(page.locator("#link")).to_have_value(link)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Create a user")).to_be_visible()
+    assert made() == ["user_created", "reset_link_made"]
+    page.goto(dashboards.url + "admin")
+    page.fill("#username", "again")
+    page.fill("#email", "again@example.com")
+    # the answer is lost on its way, the page stays, and its form is free again
+    page.route("**/admin/create", lambda route: (route.fetch(max_redirects=0), route.fulfill(status=204)))
+    page.get_by_role("button", name="Create", exact=True).click()
+    comes_true(page, lambda: len(made()) == 4, "the form did not arrive")
+    page.unroute("**/admin/create")
+    page.evaluate("document.querySelector('form[aria-busy]').removeAttribute('aria-busy')")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator("#link")).to_have_value(re.compile("set-password"))
+    assert made() == ["user_created", "reset_link_made"] * 2
     page.goto(dashboards.url + "account")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("status")).to_have_text("Saved.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -376,3 +377,19 @@ def test_channels_and_source_keys_go_in_and_never_out(office: DashboardsServer, 
         assert submit(client, "account/remove-channel", **fields).status_code == 303
         assert submit(client, "account/delete-source-key", source="alpaca").status_code == 303
         assert submit(client, "account/delete-source-key", source="alpaca").status_code == 404
+
+
+def test_a_form_of_a_session_that_has_ended_says_so(office: DashboardsServer, person: str) -> None:
+    """Signed out in another tab, or signed in again; not that a role is missing."""
+    with office.signed_in(person) as client:
+        old = form_token(client.get("account").text)
+        client.post("logout", data={"_xsrf": old})
+        gone = client.post("account/profile", data={"_xsrf": old, "full_name": "Late"})
+        assert gone.status_code == 403 and "You are signed out" in gone.text and "Nothing was changed" in gone.text
+        assert '<a class="dt-primary" href="/account">Sign in</a>' in gone.text
+        assert "role" not in re.sub(r'role="[a-z]+"', "", gone.text)
+        assert sign_in(client, person, PASSWORD).status_code == 303
+        stale = client.post("account/profile", data={"_xsrf": old, "full_name": "Late"})
+        assert stale.status_code == 403 and "This form is out of date" in stale.text
+        assert '<a class="dt-primary" href="/account">Load the page again</a>' in stale.text
+        assert 'value="Late"' not in client.get("account").text
