@@ -36,7 +36,6 @@ log = structlog.get_logger(__name__)
 STATE = "key_change"
 JOB = "change_keys"
 COMMAND = "On the server, `dashtrade keys rotate` changes them."
-_ASKING = 7_305_511_905  # an advisory lock: two people who press at once are heard one after the other
 _TRADER_GONE = timedelta(minutes=2)
 _WORKERS = text(
     "SELECT EXISTS (SELECT FROM jobs.procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :late))"
@@ -119,8 +118,8 @@ def ask(uow: UnitOfWork, settings: Settings, actor_id: int, what: What, *, now: 
     """
     require_role(uow, actor_id, Role.SUPERADMIN)
     now = now or datetime.now(UTC)
-    uow.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ASKING})
-    kept = _kept(uow)
+    uow.session.execute(insert(AppStateRow).values(key=STATE, value={}).on_conflict_do_nothing())
+    kept = _kept(uow, lock=True)  # two people who press at once are heard one after the other
     if kept is not None and (before := _view(uow, kept)).is_open:
         raise NotNow(f"The keys are being changed already, as {before.asked_by} asked. Wait until that is done.")
     if key_rotation.is_running(uow):
@@ -174,8 +173,11 @@ def _check_retirable(uow: UnitOfWork, now: datetime) -> None:
 
 def _check_here(context: JobContext, asked: _Request) -> None:
     """Before anything is touched: the key files of this process must be those of all the others."""
-    mark = _mark(context.settings)
-    if not mark.is_file() or mark.read_text(encoding="ascii", errors="replace").strip() != asked.id:
+    try:
+        mark = _mark(context.settings).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        mark = ""
+    if mark != asked.id:
         raise ConfigurationError(
             "The jobs worker has another data folder than the dashboards, so that its key files may be others. "
             f"{COMMAND}"
@@ -235,9 +237,10 @@ def _end(context: JobContext, asked: _Request, problem: str = "") -> None:
     _mark(context.settings).unlink(missing_ok=True)
 
 
-def _kept(uow: UnitOfWork) -> _Request | None:
-    value: Any = uow.session.scalar(select(AppStateRow.value).where(AppStateRow.key == STATE))
-    return _Request(**value) if isinstance(value, dict) else None
+def _kept(uow: UnitOfWork, *, lock: bool = False) -> _Request | None:
+    query = select(AppStateRow.value).where(AppStateRow.key == STATE)
+    value: Any = uow.session.scalar(query.with_for_update() if lock else query)
+    return _Request(**value) if isinstance(value, dict) and value else None
 
 
 def _keep(uow: UnitOfWork, request: _Request) -> None:

@@ -108,10 +108,12 @@ def rotate(new_uow: NewUow, settings: Settings, *, request: str | None = None, n
                 _check_begin(settings, name)
             keys = tuple(secret_files.fingerprint(_begin(settings, name)) for name in _names())
             with new_uow() as uow:
-                state = Rotation(now.isoformat(), _count(uow), 0, keys)
+                state = Rotation(now.isoformat(), _count(uow), 0, keys, request=request)
                 _keep(uow, state)
                 audit.record(uow, "encryption_rotation_started", fingerprints=list(keys))
                 uow.commit()
+        else:  # whoever goes on with it, it is still the answer to that request
+            request = request or state.request
         vaults = _vaults(settings)
         with new_uow() as uow:
             publish_public_key(uow, vaults[secret_files.ENCRYPTION_KEY])

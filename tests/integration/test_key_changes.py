@@ -352,3 +352,26 @@ def test_a_job_that_was_given_up_can_be_asked_for_again(house: Runtime) -> None:
         assert not key_rotation.is_running(uow)
         change = key_changes.last_change(uow, 1)
     assert change is not None and change.status is Status.FINISHED and (change.done, change.total) == (1, 1)
+
+
+def test_a_change_that_a_command_has_finished_is_not_begun_again(house: Runtime) -> None:
+    with house.uow() as uow:
+        key_changes.ask(uow, house.settings, 1, What.ROTATE)
+        asked = key_changes._kept(uow)
+    assert asked is not None
+    begun = key_rotation._renew
+    with pytest.MonkeyPatch.context() as patch:
+
+        def dies(uow: UnitOfWork, sealed: object, row_id: int, vault: Vault) -> None:
+            begun(uow, sealed, row_id, vault)  # type: ignore[arg-type]
+            uow.commit()
+            raise KeyboardInterrupt
+
+        patch.setattr(key_rotation, "_renew", dies)
+        with pytest.raises(KeyboardInterrupt):
+            key_changes.change_keys(house, asked.id)
+    key_rotation.rotate(house.uow, house.settings)  # the operator, at the command line
+    keys = secret_files.encryption_key(house.settings)
+    assert len(keys.split(",")) == 2
+    assert key_changes.change_keys(house, asked.id) is True  # the lost job, found again
+    assert secret_files.encryption_key(house.settings) == keys
