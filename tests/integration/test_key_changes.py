@@ -375,3 +375,29 @@ def test_a_change_that_a_command_has_finished_is_not_begun_again(house: Runtime)
     assert len(keys.split(",")) == 2
     assert key_changes.change_keys(house, asked.id) is True  # the lost job, found again
     assert secret_files.encryption_key(house.settings) == keys
+
+
+def test_removing_the_old_keys_goes_on_after_a_kill(house: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_rotation, "SETTLED", timedelta(0))
+    key_rotation.rotate(house.uow, house.settings)
+    with house.uow() as uow:
+        key_changes.ask(uow, house.settings, 1, What.RETIRE)
+        asked = key_changes._kept(uow)
+    assert asked is not None
+    with pytest.MonkeyPatch.context() as patch:
+
+        def dies(file: secret_files.KeyFile, keys: list[str]) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(secret_files.KeyFile, "write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            key_changes.change_keys(house, asked.id)
+    assert len(secret_files.encryption_key(house.settings).split(",")) == 2
+    for done in (True, False):  # the second time there is nothing left to do
+        assert key_changes.change_keys(house, asked.id) is done
+        for key in (secret_files.encryption_key(house.settings), secret_files.signin_key(house.settings)):
+            assert "," not in key
+    with house.uow() as uow:
+        actions = [entry.action for entry in audit.list_audit(uow, 1)]
+        pair = api_keys.open_api_keys(uow, 1, Vault(secret_files.encryption_key(house.settings)), "paper")
+    assert pair.secret == "secret-of-root" and actions.count("encryption_retired") == 1
