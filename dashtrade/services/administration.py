@@ -164,16 +164,24 @@ def find_jobs(uow: UnitOfWork, actor_id: int, *, search: str = "", status: str =
 
 
 def halt_system(uow: UnitOfWork, actor_id: int, reason: str) -> HaltView:
-    """Stop everybody's entries; exits go on. Any admin may: stopping is the safe side."""
+    """Stop everybody's entries; exits go on. Any admin may: stopping is the safe side. Raises InvalidInput, with who
+    was first, where they are stopped already: this reason is kept nowhere."""
     actor = _admin(uow, actor_id)
-    return kill_switches.set_halt(uow, reason=reason, set_by=actor.username)
+    before = {halt.id for halt in system_halts(uow)}
+    halt = kill_switches.set_halt(uow, reason=reason, set_by=actor.username)
+    if halt.id in before:
+        raise InvalidInput("entries", f"are stopped already, by {halt.set_by}: {halt.reason}")
+    return halt
 
 
 def resume_system(uow: UnitOfWork, actor_id: int, halt_id: int) -> None:
     """Let everybody's entries go on; needs the role superadmin."""
     require_role(uow, actor_id, Role.SUPERADMIN)
     actor = _admin(uow, actor_id)
-    if halt_id not in {halt.id for halt in system_halts(uow)}:
+    halts = system_halts(uow)
+    if halt_id not in {halt.id for halt in halts}:
+        if not halts:
+            raise NotFound("Entries go on already: no halt of the whole system is on.")
         raise Forbidden("Only a halt of the whole system can be ended here.")
     kill_switches.clear_halt(uow, halt_id, cleared_by=actor.username)
 

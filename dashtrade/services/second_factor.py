@@ -84,13 +84,18 @@ def confirm(
     now = now or datetime.now(UTC)
     _wait(uow, user_id, address, now)
     row = _row(uow, user_id)
-    if row.totp_confirmed_at is not None or row.totp_secret_encrypted is None:
+    if row.totp_confirmed_at is not None:
+        raise InvalidInput("second factor", "is on already.")
+    if row.totp_secret_encrypted is None:
         raise InvalidInput("second factor", "begin again: scan a new picture.")
     step = totp.matching_step(_open(vault, row), totp.clean_code(code), now, row.totp_last_step)
     if step is None:
         throttle.count_second_step(uow, user_id, address, now)
         uow.commit()
-        raise InvalidInput("code", "is not the one your app shows now. Check the clock of your phone.")
+        raise InvalidInput(
+            "code",
+            "is not the one your app shows now. Check the clock of your phone, and that it scanned the last picture.",
+        )
     row.totp_confirmed_at, row.totp_last_step = now, step
     codes = _new_codes(uow, user_id)
     sessions = delete(UserSessionRow).where(UserSessionRow.user_id == user_id)

@@ -164,12 +164,24 @@ def set_password(
     uow.commit()
 
 
-def set_role(uow: UnitOfWork, user_id: int, role: Role | str, *, actor_id: int | None = None) -> User:
-    """Give a role. Counts at once, also in pages that are open. The last superadmin keeps theirs."""
+def set_role(
+    uow: UnitOfWork,
+    user_id: int,
+    role: Role | str,
+    *,
+    actor_id: int | None = None,
+    seen: Role | str | None = None,
+) -> User:
+    """Give a role. Counts at once, also in pages that are open. The last superadmin keeps theirs.
+
+    ``seen`` is the role that whoever decided this saw; raises InvalidInput where it is another one by now.
+    """
     wanted = parse_role(role)
     row = _row(uow, user_id)
     _may_give(uow, actor_id, wanted)
     _may_give(uow, actor_id, Role(row.role))
+    if seen is not None and parse_role(seen) is not Role(row.role):
+        raise InvalidInput("role", f"{row.username} is {row.role} by now: somebody else changed it. Look again.")
     if wanted is not Role.SUPERADMIN:
         keep_a_superadmin(uow, user_id)
     if wanted.rank > Role(row.role).rank:
@@ -290,9 +302,13 @@ def wants_email(uow: UnitOfWork, user_id: int) -> bool:
     return bool(uow.session.scalar(select(UserRow.email_enabled).where(UserRow.id == user_id)))
 
 
-def set_profile(uow: UnitOfWork, user_id: int, *, full_name: str, email_enabled: bool) -> None:
-    """The user's own name and whether messages may go to their e-mail address."""
+def set_profile(
+    uow: UnitOfWork, user_id: int, *, full_name: str | None = None, email_enabled: bool | None = None
+) -> None:
+    """The user's own name and whether messages may go to their e-mail address; None leaves it as it is."""
     row = _row(uow, user_id)
-    row.full_name = " ".join(full_name.split())[:100].replace("\x00", "") or None
-    row.email_enabled = email_enabled
+    if full_name is not None:
+        row.full_name = " ".join(full_name.split())[:100].replace("\x00", "") or None
+    if email_enabled is not None:
+        row.email_enabled = email_enabled
     uow.commit()

@@ -393,3 +393,20 @@ def test_a_form_of_a_session_that_has_ended_says_so(office: DashboardsServer, pe
         assert stale.status_code == 403 and "This form is out of date" in stale.text
         assert '<a class="dt-primary" href="/account">Load the page again</a>' in stale.text
         assert 'value="Late"' not in client.get("account").text
+
+
+def test_two_browsers_change_what_they_changed(office: DashboardsServer, person: str) -> None:
+    """What is left as it was shown is left as it is: another browser may have changed it meanwhile."""
+
+    def shown(html: str) -> dict[str, str]:
+        return dict(re.findall(r'name="(seen_\w+)" value="([^"]*)"', html))
+
+    with office.with_session(person) as one, office.with_session(person) as other:
+        first, second = shown(one.get("account").text), shown(other.get("account").text)
+        old = {key.removeprefix("seen_"): value for key, value in first.items()}
+        assert first == second and set(old) == {"full_name", "time_zone", "numbers", "palette", "email_enabled"}
+        changes = {**old, "time_zone": "Asia/Tokyo", "email_enabled": "" if old["email_enabled"] else "yes"}
+        assert submit(one, "account/profile", **first, **changes).status_code == 303
+        assert submit(other, "account/profile", **second, **{**old, "full_name": "Ada"}).status_code == 303
+        now = shown(one.get("account").text)
+    assert now == {f"seen_{key}": value for key, value in {**changes, "full_name": "Ada"}.items()}

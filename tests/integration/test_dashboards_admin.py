@@ -511,3 +511,29 @@ def test_the_same_form_at_the_same_time_acts_once(office: DashboardsServer, pers
 
 def xsrf(client: httpx.Client) -> str:
     return form_token(client.get("admin").text)
+
+
+def test_what_another_browser_did_meanwhile_is_not_undone(office: DashboardsServer, person: str) -> None:
+    """Two lists open at once: the second decides about what it saw, not about what it does not know of."""
+    number = str(user_id(office, person))
+    with office.with_session("root") as client:
+        html = client.get("admin", params={"search": person}).text
+        assert 'name="seen" value="user"' in html
+        assert submit(client, "admin/role", user=number, role="admin", seen="user").status_code == 303
+        late = submit(client, f"admin/role?search={person}", user=number, role="user", seen="user")
+        assert late.status_code == 400 and f"Role: {person} is admin by now" in problem(late.text)
+        assert role_now(office, person) == (Role.ADMIN, True) and 'name="seen" value="admin"' in late.text
+        assert submit(client, "admin/role", user=number, role="user", seen="god").status_code == 400
+        for active, said in (("no", "disabled"), ("yes", "enabled")):
+            answer = submit(client, "admin/active", user=number, active=active)
+            assert answer.headers["location"].endswith(f"done={said}")
+        assert submit(client, "admin/halt", reason="first").status_code == 303
+        try:
+            second = submit(client, "admin/halt", reason="another")
+            assert second.status_code == 400 and "stopped already, by root: first" in problem(second.text)
+        finally:
+            with office.database() as uow:
+                (halt,) = administration.system_halts(uow)
+            assert submit(client, "admin/resume", halt=str(halt.id)).status_code == 303
+        late = submit(client, "admin/resume", halt=str(halt.id))
+        assert late.status_code == 404 and "go on already" in problem(late.text)

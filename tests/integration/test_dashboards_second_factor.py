@@ -248,9 +248,11 @@ def test_an_attacker_elsewhere_is_stopped_and_the_owner_is_not(
 def test_a_secret_of_one_user_is_of_no_use_to_another(
     uow_factory: Callable[[], UnitOfWork], enrolled: Enrolled, make_user: Callable[..., User]
 ) -> None:
-    _, vault, app, _ = enrolled
+    ada, vault, app, _ = enrolled
     bob = make_user("bob")
     with uow_factory() as uow:
+        with pytest.raises(InvalidInput, match="on already"):  # in another browser
+            second_factor.confirm(uow, ada.id, vault, app.at(NOW), now=NOW)
         with pytest.raises(InvalidInput, match="begin again"):
             second_factor.confirm(uow, bob.id, vault, app.at(NOW), now=NOW)
         uow.session.execute(

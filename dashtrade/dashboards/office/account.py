@@ -171,15 +171,27 @@ class AccountPage(OfficePage):
         numbers = parse_number_format(self.field("numbers") or "comma_point").key
         palette = page_colours()
         colours = palette.parse_palette(self.field("palette") or palette.DEFAULT).key
-        name, email = self.field("full_name"), self.field("email_enabled") == "yes"
+        name = self.field("full_name") if self._changed("full_name") else None
+        email = self.field("email_enabled") == "yes" if self._changed("email_enabled") else None
+        chosen = {
+            "time_zone": (TIME_ZONE, zone),
+            "numbers": (NUMBERS, numbers),
+            "palette": (palette.PREFERENCE, colours),
+        }
+        preferences = [preference for field, preference in chosen.items() if self._changed(field)]
 
         def save(uow: UnitOfWork) -> None:
             users.set_profile(uow, me, full_name=name, email_enabled=email)
-            for key, value in ((TIME_ZONE, zone), (NUMBERS, numbers), (palette.PREFERENCE, colours)):
+            for key, value in preferences:
                 set_preference(uow, me, key, value)
 
         await self.gate.ask(save)
         self.go("profile")
+
+    def _changed(self, field: str) -> bool:
+        """Whether the field says another thing than when the form was shown: what was left alone may have been changed
+        by another browser meanwhile."""
+        return self.get_body_argument(f"seen_{field}", None) != self.field(field)
 
     async def end_session(self) -> None:
         number, me = self.number("session"), self.me.user_id

@@ -30,7 +30,8 @@ class AdminPage(OfficePage):
     page = ADMIN
     done: ClassVar[dict[str, str]] = {
         "role": "The role is changed. It counts at once, in open pages too.",
-        "active": "Saved. A disabled account is signed out everywhere.",
+        "enabled": "The account is active again.",
+        "disabled": "The account is disabled and signed out everywhere.",
         "second-factor": "The second factor of that user is off, and their sessions have ended.",
         "lab": "Saved. It counts at once, in open notebooks too.",
         "signed-out": "All sessions of that user have ended.",
@@ -210,15 +211,15 @@ class AdminPage(OfficePage):
 
     async def set_role(self) -> None:
         await self.confirm()
-        number, role, me = self.number("user"), self.field("role"), self.me.user_id
-        await self.gate.ask(lambda uow: users.set_role(uow, number, role, actor_id=me))
+        number, role, me, seen = self.number("user"), self.field("role"), self.me.user_id, self.field("seen") or None
+        await self.gate.ask(lambda uow: users.set_role(uow, number, role, actor_id=me, seen=seen))
         self.go("role")
 
     async def set_active(self) -> None:
         await self.confirm()
         number, active, me = self.number("user"), self.field("active") == "yes", self.me.user_id
         await self.gate.ask(lambda uow: users.set_active(uow, number, active, actor_id=me))
-        self.go("active")
+        self.go("enabled" if active else "disabled")
 
     async def set_lab_access(self) -> None:
         await self.confirm()
