@@ -88,6 +88,7 @@ class Dashboards(Voila):
     port: int
     catalogue: Catalogue
     new_uow: Callable[[], UnitOfWork]
+    front_end: FrontEnd
 
     @classmethod
     def make(
@@ -183,7 +184,7 @@ class Dashboards(Voila):
         own = AssetStore([PACKAGE / "static"])
         front_end = AssetStore([Path(path) for path in self.static_paths])
         extensions = AssetStore([Path(path) for path in get_voila_labextensions_path()])
-        whole = FrontEnd({"voila": front_end, "lab": extensions})
+        self.front_end = whole = FrontEnd({"voila": front_end, "lab": extensions})
         page = {
             "template_paths": self.template_paths,
             "config": self.config,
@@ -273,6 +274,7 @@ class Dashboards(Voila):
             LAUNCHER.start(self.options.preload)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, self.front_end.build)  # now and aside: the first page would wait for it
         if sys.platform == "win32":
             signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(stop.set))
         else:

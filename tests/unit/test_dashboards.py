@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +39,7 @@ from dashtrade.dashboards.office.shell import Forms
 from dashtrade.dashboards.rendering import PageRenderer
 from dashtrade.dashboards.server import Dashboards
 from dashtrade.dashboards.turns import Turns
+from dashtrade.dashboards.zygote import client as client_module
 from dashtrade.dashboards.zygote import lines
 from dashtrade.dashboards.zygote.client import PromptClient
 from dashtrade.dashboards.zygote.warm import why_unsafe
@@ -213,6 +215,45 @@ def test_a_ready_kernel_is_noticed_whoever_was_told_of_its_reply() -> None:
     assert len(asked) == 2
 
 
+def test_a_kernel_whose_status_was_lost_is_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It replies before the subscription to its statuses is there."""
+    monkeypatch.setattr(client_module, "FIRST", 60.0)
+    context = zmq.Context.instance()
+    router, pub = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
+    ports = {f"{name}_port": 1 for name in ("stdin", "control", "hb")}
+    ports |= {"shell_port": router.bind_to_random_port("tcp://127.0.0.1")}
+    ports |= {"iopub_port": pub.bind_to_random_port("tcp://127.0.0.1")}
+    client, kernel, heard = PromptClient(), Session(key=b""), []
+    client.load_connection_info({"ip": "127.0.0.1", "transport": "tcp", "key": "", **ports})
+
+    def answer() -> None:
+        while router.poll(500):
+            parts, message = kernel.feed_identities(router.recv_multipart())
+            heard.append(parent := kernel.deserialize(message))
+            if len(heard) > 2:
+                kernel.send(pub, "status", {"execution_state": "idle"}, parent)
+            kernel.send(router, "kernel_info_reply", {"protocol_version": "5.3"}, parent, ident=parts)
+
+    async def alive() -> bool:
+        return True
+
+    async def scene() -> None:
+        client.start_channels(stdin=False, hb=False, control=False)
+        client.is_alive = alive
+        await client.wait_for_ready(timeout=20)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        asyncio.run(scene())
+    finally:
+        client.stop_channels()
+        thread.join()
+        router.close(0)
+        pub.close(0)
+    assert len(heard) > 2
+
+
 def test_the_front_end_is_one_file_of_the_parts_that_are_there(tmp_path: Path) -> None:
     addresses = [line.partition("/") for line in PARTS.read_text().split()]
     for folder, _, path in addresses[1:]:
@@ -220,6 +261,7 @@ def test_the_front_end_is_one_file_of_the_parts_that_are_there(tmp_path: Path) -
         (tmp_path / folder / path).write_text(f'"use strict";push("{path}") // no end')
     (tmp_path / "voila" / "voila.js").write_text("start()")
     front = FrontEnd({name: AssetStore([tmp_path / name]) for name in ("voila", "lab")})
+    front.build()
     asset = front.find("front.js")
     assert asset is not None and front.find("voila.js") is None
     text = asset.body.decode()

@@ -9,9 +9,12 @@ from typing import Any
 
 from jupyter_client.asynchronous import AsyncKernelClient
 
-#: Seconds until it is asked again, since a question may have come before the subscription: the first, and the longest.
-#: The time grows, so that a machine that is too busy to answer does not get more to do.
+#: Seconds until it is asked again: the first, and the longest. The time grows, so that a machine that is too busy to
+#: answer does not get more to do.
 FIRST, LONGEST = 0.5, 4.0
+#: Seconds from the reply until it is asked again, at first. The reply comes for certain, but the status before it is
+#: lost where the subscription was not there yet, which is so for every third kernel.
+SOON = 0.01
 #: Seconds between two looks at a channel. Sending may take away the sign that a reply has come (ZeroMQ signals once, to
 #: whoever touches the socket next), and whoever only waits for that sign waits for good.
 LOOK = 0.1
@@ -29,21 +32,25 @@ class PromptClient(AsyncKernelClient):
 
     async def _async_wait_for_ready(self, timeout: float | None = None) -> None:
         deadline = time.monotonic() + (timeout or 60)
-        patience = FIRST
+        patience, soon = FIRST, SOON
         asked: set[str] = set()
         shell = asyncio.create_task(self._reply(asked))
         iopub = asyncio.create_task(self._idle(asked))
         try:
             while time.monotonic() < deadline:
                 asked.add(self.kernel_info())
-                await asyncio.wait((shell, iopub), timeout=patience, return_when=asyncio.FIRST_EXCEPTION)
+                await asyncio.wait((shell,), timeout=patience)
+                if shell.done():
+                    await asyncio.wait((iopub,), timeout=soon)
+                    soon = min(2 * soon, LONGEST)
+                else:
+                    patience = min(2 * patience, LONGEST)
                 if shell.done() and iopub.done():
                     await iopub
                     self._handle_kernel_info_reply(await shell)
                     return
                 if not await self.is_alive():
                     raise RuntimeError("The kernel ended before it was ready")
-                patience = min(2 * patience, LONGEST)
         finally:
             shell.cancel()
             iopub.cancel()
