@@ -19,6 +19,7 @@ from dashtrade.dashboards.catalogue import ACCOUNT, PageInfo
 from dashtrade.dashboards.errors import Screens
 from dashtrade.dashboards.headers import STRICT_POLICY
 from dashtrade.dashboards.identity import SessionIdentity, SignedIn
+from dashtrade.dashboards.office.browsers import browser_name
 from dashtrade.dashboards.office.kept import Kept
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.formats import DASH, NUMBERS, TIME_ZONE, Formats
@@ -248,6 +249,7 @@ class OfficePage(Forms, ABC):
             zone=formats.zone,
             when=when,
             moment=lambda text: when(datetime.fromisoformat(text)),
+            browser=browser_name,
             typed=self.typed,
             refused=self.refused,
             count=lambda value: formats.number(value, 0),
