@@ -7,7 +7,8 @@ no problem.
 
 Life of the server: whoever needs it holds a shared lock on ``postgres.lock``. A *keeper* process (``keeper.py``) is the
 server's parent and waits for the exclusive lock. The kernel drops a dead process's locks, so the keeper gets it when
-the last user has ended, however it ended, and stops the server. A keeper that is killed takes the server along.
+the last user has ended, however it ended, and stops the server. A keeper that is killed takes the server along; whoever
+runs the services starts another (:meth:`EmbeddedPostgres.keep_up`), at the address that they hold.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class EmbeddedPostgres:
         self._passwords_file = self.folder / "secrets" / "postgres.json"
         self._lock_file = self.folder / "postgres.lock"
         self._keeper_file = self.folder / "postgres.keeper.lock"
+        self._port_file = self.folder / "postgres.port"
         self._lock: int | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -173,8 +175,9 @@ class EmbeddedPostgres:
 
     def _lives(self) -> bool:
         """Whether anything of the server is left. One that was killed leaves its pid file behind."""
-        if self._keeper_runs() or self._is_kept():
-            return True
+        return self._keeper_runs() or self._is_kept() or self._server_lives()
+
+    def _server_lives(self) -> bool:
         try:
             return _alive(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
         except (OSError, IndexError, ValueError):
@@ -190,6 +193,19 @@ class EmbeddedPostgres:
             return not _try_lock(probe, fcntl.LOCK_SH)
         finally:
             os.close(probe)
+
+    def keep_up(self) -> bool:
+        """Start another keeper where the server is in use and the last one was killed; whether that was done."""
+        if self._lock is None or self.port is not None or self._lives():
+            return False
+        starting = os.open(self.folder / "postgres.start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not _try_lock(starting, fcntl.LOCK_EX) or self._is_kept():  # somebody else is at it
+                return False
+            self._start_keeper(_account())
+            return True
+        finally:
+            os.close(starting)
 
     def trouble(self) -> str | None:
         """Why the server does not answer, in its own words; None while it does."""
@@ -253,7 +269,8 @@ class EmbeddedPostgres:
                 shutil.rmtree(building, ignore_errors=True)
 
     def _start_keeper(self, account: tuple[int, int] | None) -> None:
-        port = free_port()
+        port = self._usual_port() or free_port()
+        self._port_file.write_text(f"{port}\n")
         self.log.touch(mode=0o600)
         settings = {
             "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 300,
@@ -277,6 +294,20 @@ class EmbeddedPostgres:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=_plain_environment() | _import_path(), cwd="/", start_new_session=True,
         )  # fmt: skip
+
+    def _usual_port(self) -> int | None:
+        """The port of last time, since services may hold that address; None where somebody else has it now."""
+        try:
+            port = int(self._port_file.read_text())
+        except (OSError, ValueError):
+            return None
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL does
+            try:
+                probe.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                return port if self._server_lives() else None  # it is ours, and about to end
+        return port
 
     def _wait_ready(self, account: tuple[int, int] | None) -> None:
         """Until the server is ready; a keeper is started where none lives, another's is left to try."""

@@ -17,11 +17,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 from dashtrade.processes.children import Child, plain_environment
 from dashtrade.settings import Settings
+
+if TYPE_CHECKING:
+    from dashtrade.db.embedded import EmbeddedPostgres
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 STEADY_AFTER = 20.0  # a child that lived this long starts again at once, with a short pause
@@ -41,11 +44,21 @@ class _Running:
     starts: int = 0
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What the services stand on: ``trouble`` says what is wrong with it, ``well`` that it is over. ``mend`` does what
+    can be done and says it. Nothing is said where there is nothing to say."""
+
+    trouble: Callable[[], str | None]
+    well: str
+    mend: Callable[[], str | None] = lambda: None
+
+
 @dataclass
 class Supervisor:
     """Runs ``children`` until it is told to stop. ``folder`` is their working folder; ``output`` takes all lines.
 
-    ``trouble`` says what is wrong with what the services stand on; it is told when it lasts, and when it is over.
+    Trouble with the ``ground`` is told when it lasts, and when it is over.
     """
 
     children: Sequence[Child]
@@ -53,7 +66,7 @@ class Supervisor:
     output: TextIO = field(default_factory=lambda: sys.stdout)
     grace: float = GRACE
     pause: float = FIRST_PAUSE
-    trouble: Callable[[], str | None] = lambda: None
+    ground: Ground | None = None
 
     def __post_init__(self) -> None:
         self._next_look, self._troubled, self._told = 0.0, False, False
@@ -101,15 +114,17 @@ class Supervisor:
         return 0
 
     def _look_below(self, now: float) -> None:
-        if now < self._next_look:
+        if self.ground is None or now < self._next_look:
             return
         self._next_look = now + LOOK_EVERY
-        wrong = self.trouble()
+        if mended := self.ground.mend():
+            self.say(mended)
+        wrong = self.ground.trouble()
         if wrong and self._troubled and not self._told:  # at the second look: a restart takes a moment
             self.say(f"{wrong} It is tried again until it runs.")
             self._told = True
         elif not wrong and self._told:
-            self.say("The embedded PostgreSQL runs again.")
+            self.say(self.ground.well)
             self._told = False
         self._troubled = wrong is not None
 
@@ -286,9 +301,7 @@ def run(settings: Settings) -> int:
                 session_secret=prepared.session_secret,
                 signin_key=prepared.signin_key,
             )
-            supervisor = Supervisor(processes, folder)
-            if server is not None:
-                supervisor.trouble = server.trouble
+            supervisor = Supervisor(processes, folder, ground=_embedded(server) if server else None)
             for number in _SIGNALS:
                 signal.signal(number, supervisor.stop)
             _introduce(supervisor, settings, prepared)
@@ -296,6 +309,15 @@ def run(settings: Settings) -> int:
         finally:
             if server is not None:
                 server.stop()
+
+
+def _embedded(server: EmbeddedPostgres) -> Ground:
+    def mend() -> str | None:
+        if not server.keep_up():
+            return None
+        return "The keeper of the embedded PostgreSQL was killed, and the server with it; both are started again."
+
+    return Ground(server.trouble, "The embedded PostgreSQL runs again.", mend)
 
 
 def _introduce(supervisor: Supervisor, settings: Settings, prepared: object) -> None:

@@ -14,11 +14,13 @@ import time
 from contextlib import suppress
 
 import psutil
+import psycopg2
 import pytest
 
-from dashtrade.db.embedded import free_port
+from dashtrade.db.embedded import EmbeddedPostgres, free_port
 from dashtrade.processes.children import Child
-from dashtrade.processes.supervisor import Supervisor
+from dashtrade.processes.supervisor import Ground, Supervisor
+from dashtrade.processes.supervisor import _embedded as embedded
 
 pytestmark = pytest.mark.fault
 
@@ -265,7 +267,7 @@ def test_trouble_of_the_database_is_told_once_when_it_lasts_and_when_it_is_over(
         return wrong[0]
 
     running = start(child("one", LOOP))
-    running.supervisor.trouble = look
+    running.supervisor.ground = Ground(look, "It stands again.")
     wrong[0] = "The embedded PostgreSQL does not run: No space left on device."
     told = "[up]  The embedded PostgreSQL does not run: No space left on device. It is tried again until it runs."
     wait_for(lambda: told in running.text)
@@ -273,5 +275,30 @@ def test_trouble_of_the_database_is_told_once_when_it_lasts_and_when_it_is_over(
     wait_for(lambda: looks > seen + 3)
     assert running.text.count("No space left") == 1
     wrong[0] = None
-    wait_for(lambda: "[up]  The embedded PostgreSQL runs again." in running.text)
+    wait_for(lambda: "[up]  It stands again." in running.text)
     running.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the server outlives its keeper")
+def test_a_killed_keeper_of_the_database_is_replaced_at_the_address_the_services_hold(start, monkeypatch, tmp_path):
+    monkeypatch.setattr("dashtrade.processes.supervisor.LOOK_EVERY", 0.05)
+
+    def keepers():
+        family = psutil.Process().children()
+        return [
+            each for each in family if "dashtrade.db.keeper" in each.cmdline() and str(tmp_path) in str(each.cmdline())
+        ]
+
+    with EmbeddedPostgres(tmp_path, durable=False) as server:
+        port, url = server.port, server.url()
+        running = start(child("one", LOOP))
+        running.supervisor.ground = embedded(server)
+        for times in (1, 2):
+            (keeper,) = keepers()
+            keeper.kill()
+            wait_for(lambda times=times: running.text.count("both are started again") == times)
+            wait_for(lambda: server.port == port)
+            psycopg2.connect(url).close()
+            assert len(keepers()) == 1
+        running.stop()
+    assert keepers() == [] and server.port is None
