@@ -40,6 +40,12 @@ def own_notebooks(data_dir: Path) -> Path:
         return shipped
     own = data_dir / "notebooks"
     if not own.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(shipped, own)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(shipped, own)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The notebooks cannot be copied to {own} ({error.strerror or 'not every file could be written'}). "
+                "Make the data folder writable, set DASHTRADE_DATA_DIR to another, or name a folder with --notebooks."
+            ) from None
     return own

@@ -31,6 +31,7 @@ def backup(
     from datetime import UTC, datetime
 
     from dashtrade.bootstrap import connect
+    from dashtrade.errors import ConfigurationError
     from dashtrade.services.backup import back_up
     from dashtrade.settings import get_settings
 
@@ -38,7 +39,12 @@ def backup(
     settings = get_settings()
     target = (file or settings.data_dir / "backups").absolute()
     if file is None:
-        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The folder {target} cannot be made ({error.strerror}). Name a file or another folder for the backup."
+            ) from None
     if target.is_dir():
         target /= f"dashtrade-{datetime.now(UTC):%Y%m%d-%H%M%S}.backup"
     passphrase = None if plain else _passphrase(passphrase_file, confirm=True)

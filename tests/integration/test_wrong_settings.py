@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from dashtrade import resources
+from dashtrade.errors import ConfigurationError
+
 SERVICES = (
     "webhook",
     "dashtrade.processes.trader",
@@ -53,3 +56,23 @@ def test_a_port_in_use_is_one_sentence(service, setting, tmp_path, database_url)
     assert ended.returncode == 1, said
     assert port in said and setting in said
     assert "Traceback" not in said
+
+
+def test_a_backup_that_has_no_place_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("where the data folder should be")
+    environment = {**os.environ, "DASHTRADE_DATA_DIR": str(tmp_path / "file" / "data")}
+    command = [sys.executable, "-m", "dashtrade.cli", "backup", "--plain"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1
+    assert said.startswith("Error: ") and "cannot be made" in said and "another folder for the backup" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_notebooks_that_have_no_place_are_one_sentence(tmp_path, monkeypatch):
+    """As where the program was installed: in a checkout they stay where they are."""
+    monkeypatch.setattr(resources, "is_checkout", lambda: False)
+    monkeypatch.setattr(resources, "_SHIPPED", resources.CHECKOUT)
+    (tmp_path / "file").write_text("where the data folder should be")
+    with pytest.raises(ConfigurationError, match=r"cannot be copied to .*DASHTRADE_DATA_DIR.*--notebooks"):
+        resources.own_notebooks(tmp_path / "file" / "data")
