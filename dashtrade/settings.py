@@ -25,6 +25,9 @@ AT_RUN_TIME = (
     "registration", "pages_per_user", "pages_total", "page_idle_seconds",
     "keep_message_days", "keep_alert_days", "keep_report_days", "keep_signal_days", "keep_job_days",
 )  # fmt: skip
+#: Handed on to other processes only where the operator has set them: that they are not set says more than the default
+#: does. Without a list of sources, Alpha Vantage joins them where there is a key for it.
+IF_SET = (*AT_RUN_TIME, "sources")
 
 PACKAGE_ROOT = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE_ROOT.parent

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from dashtrade.dashboards.zygote.launcher import SPARING
-from dashtrade.settings import AT_RUN_TIME, Settings
+from dashtrade.settings import IF_SET, Settings
 
 #: As for a page; and since all pages pass through the dashboards, large pieces that the C library keeps would add up.
 _DASHBOARDS_MEMORY = {**SPARING, "MALLOC_MMAP_THRESHOLD_": "131072"}
@@ -45,14 +45,14 @@ def plain_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Every setting that is no secret, so that a child need not find and read the operator's ``.env``.
 
-    Of those that a superadmin may change at run time, only what the operator has set: it goes first in the child too.
+    Of those in ``IF_SET`` only what the operator has set: the child has to know that it was.
     """
     environment = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if value is None or isinstance(value, SecretStr):
             continue
-        if name in AT_RUN_TIME and name not in settings.model_fields_set:
+        if name in IF_SET and name not in settings.model_fields_set:
             continue
         if isinstance(value, tuple):
             import json

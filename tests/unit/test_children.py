@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from dashtrade.bootstrap import source_order
+from dashtrade.dashboards.environment import kernel_environment
 from dashtrade.processes.children import children, dashboards_url, plain_environment
 from dashtrade.settings import Settings, load_settings
 
@@ -59,6 +61,26 @@ def test_settings_arrive_as_they_were(monkeypatch):
     hidden = {"database_url", "encryption_key", "session_secret", "alpha_vantage_key", "smtp_password"}
     assert arrived.model_dump(exclude=hidden) == settings.model_dump(exclude=hidden)
     assert arrived.database_url.get_secret_value() == "postgresql://app:app-password@db/books"
+
+
+@pytest.mark.parametrize(
+    ("listed", "order"), [(None, ("yahoo", "alpha_vantage")), (("yahoo",), ("yahoo",)), (("sample",), ("sample",))]
+)
+def test_a_key_for_a_source_counts_in_every_process_where_no_sources_are_listed(monkeypatch, tmp_path, listed, order):
+    """The operator's own list, which a child is handed, is the last word; the default is not."""
+    given = {"alpha_vantage_key": "av-key", **({"sources": listed} if listed else {})}
+    settings = Settings(_env_file=None, data_dir=tmp_path, **given)
+    made = children(settings, database_url="postgresql://h/d", pages_database_url=None, encryption_key="k",
+                    session_secret="s")  # fmt: skip
+    kernel = kernel_environment(settings, "postgresql://h/d", tmp_path)
+    for environment in (*(child.environment for child in made if child.name in ("trader", "jobs")), kernel):
+        with monkeypatch.context() as patch:
+            for name in list(os.environ):
+                if name.startswith("DASHTRADE_"):
+                    patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            assert source_order(load_settings(_env_file=None)) == order
 
 
 @pytest.mark.parametrize(
