@@ -104,6 +104,14 @@ class Vault:
                 "A stored API key cannot be decrypted with the encryption key in use. " + REMEDY
             ) from None
 
+    def opens(self, sealed: str) -> bool:
+        """Whether any of the keys opens it."""
+        try:
+            self._decrypt(sealed)
+        except (InvalidToken, ValueError):
+            return False
+        return True
+
     def is_newest(self, sealed: str) -> bool:
         """Whether the newest key alone opens it."""
         try:

@@ -24,7 +24,7 @@ from dashtrade.db.tables import Base
 from dashtrade.db.tables.accounts import AppStateRow, UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError
-from dashtrade.services import audit, second_factor
+from dashtrade.services import audit
 from dashtrade.services.api_keys import check_vault, publish_public_key
 from dashtrade.services.source_keys import check_source_keys
 from dashtrade.settings import Settings
@@ -33,6 +33,14 @@ STATE = "key_rotation"
 LOCK = 7_305_511_904  # an advisory lock: one rotation at a time
 #: A form that was being answered when the new key was published is done by then.
 SETTLED = timedelta(minutes=1)
+
+#: What the sealed records of a table are, and what becomes of those that nothing opens.
+_WORDS = {
+    "user_api_keys": ("API keys", "deleted and stored again"),
+    "user_source_keys": ("Keys at data sources", "deleted and stored again"),
+    "notification_channels": ("Notification channels", "removed and added again"),
+    "users": ("Second factors", "reset with `dashtrade user reset-second-factor NAME`"),
+}
 
 NewUow = Callable[[], UnitOfWork]
 
@@ -95,7 +103,8 @@ def rotate(new_uow: NewUow, settings: Settings, *, request: str | None = None, n
 
     A ``request`` is answered once: where the last rotation has finished and was its, nothing is done. Where a key is a
     setting and not a file, the operator has put the new one in front of it; raises ConfigurationError where there is no
-    second one, before any key is changed. Raises RotationRuns when another rotation runs.
+    second one, and where a record does not open with the keys of now, before any key is changed. Raises RotationRuns
+    when another rotation runs.
     """
     now = now or datetime.now(UTC)
     with _alone(new_uow):
@@ -106,6 +115,8 @@ def rotate(new_uow: NewUow, settings: Settings, *, request: str | None = None, n
         if state is None or state.is_finished:
             for name in _names():
                 _check_begin(settings, name)
+            with new_uow() as uow:
+                _check_records(uow, _vaults(settings))
             keys = tuple(secret_files.fingerprint(_begin(settings, name)) for name in _names())
             with new_uow() as uow:
                 state = Rotation(now.isoformat(), _count(uow), 0, keys, request=request)
@@ -195,12 +206,8 @@ def check_files(settings: Settings, names: tuple[str, ...] | None = None) -> Non
 def check_opens(uow: UnitOfWork, settings: Settings) -> None:
     """Before a change: what is stored must open with the keys of now. Raises ConfigurationError."""
     vaults = _vaults(settings)
-    check_sealed(uow, vaults[secret_files.ENCRYPTION_KEY])
-    if second_factor.unreadable(uow, vaults[secret_files.SIGNIN_KEY]):
-        raise ConfigurationError(
-            "The sign-in key does not open the stored second factors. Restore signin_key from a backup, or run "
-            "`dashtrade user reset-second-factor NAME` for those it does not open; `dashtrade up` names them."
-        )
+    _check_records(uow, vaults)
+    check_sealed(uow, vaults[secret_files.ENCRYPTION_KEY])  # also that each belongs where it stands
 
 
 def _names() -> tuple[str, ...]:
@@ -269,11 +276,45 @@ def _count(uow: UnitOfWork) -> int:
     return sum(1 for _ in _records(lambda: uow, open_already=True))
 
 
+def _check_records(uow: UnitOfWork, vaults: dict[str, Vault]) -> None:
+    """All records are looked at before the first is changed: one that is left over would keep the rotation open."""
+    closed = {}
+    for sealed in _sealed():
+        table: Any = sealed.table
+        query = select(_owner(table), *(getattr(table, column) for column in sealed.columns)).order_by(table.id)
+        owners = [
+            row[0] for row in uow.session.execute(query)
+            if any(value is not None and not vaults[sealed.key].opens(value) for value in row[1:])
+        ]  # fmt: skip
+        if owners:
+            closed[sealed] = owners
+    if closed:
+        raise ConfigurationError(" ".join(_not_opened(uow, sealed, owners) for sealed, owners in closed.items()))
+
+
+def _owner(table: Any) -> Any:
+    return table.id if table is UserRow else table.user_id
+
+
+def _not_opened(uow: UnitOfWork, sealed: _Sealed, owners: list[int]) -> str:
+    """What to do about records that the keys in use do not open."""
+    found = select(UserRow.username).where(UserRow.id.in_(owners)).order_by(UserRow.username).limit(5)
+    names = ", ".join(uow.session.scalars(found)) + (" and others" if len(set(owners)) > 5 else "")
+    what, remedy = _WORDS.get(sealed.table.__tablename__, (sealed.table.__tablename__, "removed and entered again"))
+    file = "signin_key" if sealed.key == secret_files.SIGNIN_KEY else "encryption_key"
+    return (
+        f"{what} of {names} cannot be opened with the keys in use. They have to be {remedy}, or the key that sealed "
+        f"them has to be put behind the others of {file}."
+    )
+
+
 def _renew(uow: UnitOfWork, sealed: _Sealed, row_id: int, vault: Vault) -> None:
     """One record under the newest key; one that is there already, or gone, is left alone."""
     row: Any = uow.session.get(sealed.table, row_id, populate_existing=True, with_for_update=True)
     for column in sealed.columns:
         value = getattr(row, column, None)
+        if value is not None and not vault.opens(value):
+            raise ConfigurationError(_not_opened(uow, sealed, [row.id if sealed.table is UserRow else row.user_id]))
         if value is not None and not vault.is_newest(value):
             setattr(row, column, vault.renew(value))
 

@@ -308,7 +308,7 @@ def test_what_cannot_be_done_from_here_says_why_and_changes_nothing(house: Runti
     away.rename(signin)
     key, right = settings.secrets_dir / "encryption_key", secret_files.encryption_key(settings)
     key.write_text(new_key() + "\n")
-    assert "cannot be decrypted" in fails(house, settings)
+    assert "API keys of root cannot be opened" in fails(house, settings)
     key.write_text(right + "\n")
     with house.uow() as uow:
         uow.session.execute(text("INSERT INTO trader_heartbeats (name, beat_at) VALUES ('elsewhere:12:34', now())"))

@@ -172,3 +172,25 @@ def test_keys_that_are_settings_are_the_operators_to_change(
     key_rotation.rotate(uow_factory, given(new, old))
     with uow_factory() as uow:
         assert api_keys.open_api_keys(uow, user.id, Vault(new), "paper").secret == "secret-secret"
+
+
+def test_what_no_key_opens_is_told_before_any_key_is_changed(
+    settings: Settings, uow_factory: Uow, people: dict[int, pyotp.TOTP]
+) -> None:
+    """A record sealed elsewhere would keep the rotation open for good; half of everything would have new keys."""
+    before, bob = secret_files.encryption_key(settings), sorted(people)[1]
+    with uow_factory() as uow:
+        alien = channels.add_channel(uow, bob, Vault(new_key()).seal, "from elsewhere", "json://127.0.0.1/x")
+    with pytest.raises(ConfigurationError, match=r"Notification channels of bob cannot be opened .* removed and added"):
+        key_rotation.rotate(uow_factory, settings)
+    assert secret_files.encryption_key(settings) == before
+    with uow_factory() as uow:
+        assert key_rotation.last_rotation(uow) is None
+        channels.remove_channel(uow, bob, alien.id)
+    assert key_rotation.rotate(uow_factory, settings).done == 15
+    opens(settings, uow_factory, people)
+    with uow_factory() as uow:
+        uow.session.execute(text("UPDATE users SET totp_secret_encrypted = 'nonsense'"))
+        uow.commit()
+    with pytest.raises(ConfigurationError, match=r"Second factors of ada, bob, eve cannot be opened .* signin_key"):
+        key_rotation.rotate(uow_factory, settings)
