@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -252,6 +253,29 @@ def test_a_kernel_whose_status_was_lost_is_asked_again_at_once(monkeypatch: pyte
         router.close(0)
         pub.close(0)
     assert len(heard) > 2
+
+
+QUIET = """
+from IPython.core.interactiveshell import InteractiveShell
+from ipykernel.comm.comm import BaseComm
+from dashtrade.dashboards.zygote.child import _keep_quiet_until_built
+
+sent = []
+BaseComm.publish_msg = lambda comm, kind, *_, **__: sent.append(kind)
+shell = InteractiveShell.instance()
+shell.kernel = object()
+_keep_quiet_until_built(shell)
+shell.push({"Comm": BaseComm})
+shell.run_cell("first = Comm(target_name='x'); first.send({})")
+assert sent == [] and shell.user_ns["first"].kernel is shell.kernel
+shell.run_cell("first.send({}); second = Comm(target_name='x')")
+assert sent == ["comm_msg", "comm_open"]
+"""
+
+
+def test_a_page_says_nothing_of_its_widgets_before_it_is_built(tmp_path: Path) -> None:
+    environment = {**os.environ, "IPYTHONDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", QUIET], env=environment, check=True)
 
 
 def test_the_front_end_is_one_file_of_the_parts_that_are_there(tmp_path: Path) -> None:

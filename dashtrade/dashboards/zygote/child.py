@@ -56,6 +56,7 @@ def run_kernel(arguments: list[str], environment: dict[str, str], folder: str, z
     if ipywidgets is not None:
         ipywidgets.register_comm_target()  # could not happen at import: there was no shell then
     logging.getLogger("Comm").addFilter(_not_while_routing)
+    _keep_quiet_until_built(app.shell)
     app.shell.events.register("post_execute", _stand_back_once(app.shell))
     gc.enable()
     app.start()
@@ -69,6 +70,24 @@ def _stand_back_once(shell: Any) -> Callable[[], None]:
         os.nice(NICENESS)
 
     return stand_back
+
+
+def _keep_quiet_until_built(shell: Any) -> None:
+    """Send nothing about widgets while the page's cell runs: no browser is there yet, and the one that comes asks for
+    the state of all. The server would read hundreds of messages, twice, for nobody."""
+    from ipykernel.comm.comm import BaseComm
+
+    publish = BaseComm.publish_msg
+
+    def say_nothing(comm: Any, *_: Any, **__: Any) -> None:
+        comm.kernel = shell.kernel  # as publishing does; without it widgets take the comm for closed
+
+    def speak() -> None:
+        shell.events.unregister("post_execute", speak)
+        BaseComm.publish_msg = publish  # type: ignore[method-assign]
+
+    BaseComm.publish_msg = say_nothing  # type: ignore[method-assign, assignment]
+    shell.events.register("post_execute", speak)
 
 
 def _not_while_routing(record: logging.LogRecord) -> bool:
