@@ -17,6 +17,7 @@ from dashtrade.errors import InvalidInput
 from dashtrade.indicators import REGISTRY
 from dashtrade.pages import formats, palette
 from dashtrade.pages.chart_data import ChartData, Line, Marker, PanelSpec, PriceLevel, Zone, pack_bars
+from dashtrade.pages.widgets.bits import when_html
 from dashtrade.pages.widgets.chart import PriceChart
 from dashtrade.pages.widgets.combo import SymbolBox
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm, specs_of_dataclass, specs_of_indicator
@@ -286,3 +287,11 @@ def test_a_comma_groups_thousands_or_is_refused() -> None:
     for text in ("1,5", "1,23", "12,3456", "1.234,5", ",5"):
         with pytest.raises(InvalidInput, match="write decimals with a point"):
             field.parse(text)
+
+
+def test_a_time_in_a_sentence_says_on_hover_what_the_exchange_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_chosen", [Formats(zone="Asia/Tokyo")])
+    assert when_html(datetime(2026, 3, 2, 15, 4, 5, tzinfo=UTC), zone=True) == (
+        '<time title="2026-03-03 00:04:05 Tokyo · 2026-03-02 15:04:05 UTC · 2026-03-02 10:04:05 New York">'
+        "2026-03-03 00:04 JST</time>"
+    )

@@ -26,6 +26,7 @@ from dashtrade.pages.widgets.bits import (
     show_if,
     stack,
     styled,
+    when_html,
 )
 from dashtrade.pages.widgets.table import DataTable
 from dashtrade.pages.widgets.view import PageView
@@ -129,7 +130,7 @@ class BotView(PageView):
         self.stop.show(s.resumable is None)
         self.halted.value = (
             f'<div role="alert"><b class="dt-down">■ Trading is stopped</b> since '
-            f"{escape(formats().when(halt.set_at, zone=True))}: "
+            f"{when_html(halt.set_at, zone=True)}: "
             f"{escape(halt.reason)} Entries are blocked, exits still run.</div>"
             if halt
             else ""

@@ -25,6 +25,7 @@ from dashtrade.pages.widgets.bits import (
     show_if,
     stack,
     styled,
+    when_html,
 )
 from dashtrade.pages.widgets.download import Download
 from dashtrade.pages.widgets.form import FieldSpec, ParamForm
@@ -231,7 +232,7 @@ def _head(result: Compared, provenance: Mapping[str, Sequence[str]], source: str
     intraday = result.request.history(result.request.symbols[0]).interval.intraday
     ends = [prices.index[i].to_pydatetime() for i in (0, -1)]
     # a trading day has no zone
-    first, last = (formats().when(end) if intraday else formats().day(end.date()) for end in ends)
+    first, last = (when_html(end) if intraday else formats().day(end.date()) for end in ends)
     charts = ", ".join(
         f'<a class="dt-link" href="{escape(_chart(symbol, source))}">{escape(symbol)}</a>'
         for symbol in result.comparison.symbols
@@ -258,12 +259,13 @@ def _badge(result: Compared) -> str:
         return badge_html("Sample data · past prices", "warn")
     delay = max(int(str(a.get("delay_seconds") or 0)) for a in told)
     fetched = min((str(a["fetched_at"]) for a in told if a.get("fetched_at")), default="")
+    at = datetime.fromisoformat(fetched) if fetched else None
     parts = [
         ", ".join(map(_source_name, sources)),
         f"{delay // 60} min delayed" if delay >= 60 else "not delayed",
-        *([f"fetched {formats().when(datetime.fromisoformat(fetched), seconds=True)[11:]}"] if fetched else []),
+        *([f"fetched {formats().when(at, seconds=True)[11:]}"] if at else []),
     ]
-    return badge_html(" · ".join(parts))
+    return badge_html(" · ".join(parts), tip=formats().hint(at) if at else "")
 
 
 def _source_name(key: str) -> str:

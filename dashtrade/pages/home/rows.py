@@ -122,7 +122,7 @@ def system(o: Overview) -> str:
         trader = badge_html("● Trader runs", "good")
     else:
         seen = f"last seen {formats().when(o.trader_seen)}" if o.trader_seen else "has not run yet"
-        trader = badge_html(f"○ Trader: {seen}", "warn")
+        trader = badge_html(f"○ Trader: {seen}", "warn", formats().hint(o.trader_seen) if o.trader_seen else "")
     quotes = [quote for _, quote in o.quotes]
     if o.price_problem:
         prices = badge_html("✕ No prices", "bad", o.price_problem)
@@ -132,7 +132,8 @@ def system(o: Overview) -> str:
         newest = max(quote.time for quote in quotes)
         sources = ", ".join(sorted({told(quote) for quote in quotes}))
         made_up = any(quote.simulated for quote in quotes)
-        prices = badge_html(f"{sources} · {formats().clock(newest)}", "warn" if made_up else "good")
+        tone: Tone = "warn" if made_up else "good"
+        prices = badge_html(f"{sources} · {formats().clock(newest)}", tone, formats().hint(newest))
     halted = badge_html("■ Entries stopped", "bad") if o.halts else badge_html("● Entries allowed", "good")
     return f'<div class="dt-head">{trader}{prices}{halted}</div>'
 

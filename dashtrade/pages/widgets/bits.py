@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from typing import Literal
 
 import ipywidgets as w
 
+from dashtrade.pages.formats import formats
 from dashtrade.pages.guard import Message
 from dashtrade.pages.model import PageModel
 from dashtrade.pages.widgets.shell import PageShell
@@ -68,6 +70,12 @@ def heading(text: str, level: int = 2) -> w.HTML:
 def badge_html(text: str, tone: Tone = "plain", tip: str = "") -> str:
     title = f' title="{escape(tip)}"' if tip else ""
     return f'<span class="dt-badge dt-badge-{tone}"{title}>{escape(text)}</span>'
+
+
+def when_html(moment: datetime, *, zone: bool = False) -> str:
+    """A time on the person's clock; what the exchange's clock says is read on hover."""
+    own = formats()
+    return f'<time title="{escape(own.hint(moment))}">{escape(own.when(moment, zone=zone))}</time>'
 
 
 def cards_html(cards: Iterable[Card]) -> str:
