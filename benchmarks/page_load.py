@@ -42,6 +42,14 @@ from dashtrade.db.engine import make_engine
 APPS = Path(__file__).resolve().parent.parent / "apps"
 #: The price chart says so once it has drawn its bars.
 DRAWN = ".dt-chart[data-ready='1']:not([data-bars='0'])"
+#: Notes when the chart is there, on the page's own clock: asking from outside takes a tenth of a second more.
+MARK = """(() => {
+  const look = () => {
+    if (document.querySelector("DRAWN")) window.drawnAt = performance.now();
+    else requestAnimationFrame(look);
+  };
+  look();
+})()""".replace("DRAWN", DRAWN)
 BUILT = "#rendered_cells.dt-ready .dt-chart canvas"
 FLAGS = ["--no-sandbox", "--disable-gpu"]
 ADDRESS = "analysis?symbol=AAPL"
@@ -70,6 +78,7 @@ def ready(server: DashboardsServer) -> None:
 
 def signed_in(browser: Browser, server: DashboardsServer, name: str) -> Page:
     page = browser.new_context(viewport={"width": 1366, "height": 800}).new_page()
+    page.add_init_script(MARK)
     with server.with_session(name) as client:
         token = client.cookies["dashtrade_session"]
     page.context.add_cookies([{"name": "dashtrade_session", "value": token, "url": server.url}])
@@ -77,11 +86,9 @@ def signed_in(browser: Browser, server: DashboardsServer, name: str) -> Page:
 
 
 def load(page: Page, address: str) -> float:
-    """Seconds from the GET to the price chart with its bars."""
-    began = time.perf_counter()
+    """Seconds from the GET to the price chart with its bars, in a page with :data:`MARK`."""
     page.goto(address, wait_until="commit")
-    page.wait_for_selector(DRAWN, timeout=120_000, state="attached")
-    return time.perf_counter() - began
+    return float(page.wait_for_function("window.drawnAt", timeout=120_000).json_value()) / 1000
 
 
 def several(page: Page, address: str) -> list[float]:
@@ -219,6 +226,7 @@ def main() -> None:
                 if not options.no_stock:
                     with plain_voila(folder, url) as plain:
                         other = browser.new_page(viewport={"width": 1366, "height": 800})
+                        other.add_init_script(MARK)
                         other.route(lambda address: "127.0.0.1" not in address, lambda route: route.abort())
                         first = load(other, f"{plain}analysis.ipynb?symbol=AAPL")
                         stock = several(other, f"{plain}analysis.ipynb?symbol=AAPL")

@@ -18,7 +18,7 @@ from typing import Protocol
 from tornado import web
 
 COMPRESSIBLE = (".js", ".css", ".svg", ".json", ".map", ".ttf", ".eot", ".html", ".txt")
-PACKAGES = ("dashtrade", "voila", "ipywidgets", "jupyterlab_widgets", "bqplot", "anywidget", "jupyterlab")
+PACKAGES = ("dashtrade", "voila", "ipywidgets", "jupyterlab_widgets", "bqplot", "anywidget", "lwcharts", "jupyterlab")
 #: What is served; a notebook or a Python file that lies beside them is not.
 SUFFIXES = (".js", ".css", ".svg", ".json", ".woff", ".woff2", ".ttf", ".eot", ".png", ".gif", ".map", ".txt")
 

@@ -24,12 +24,14 @@ ADDRESSES_IN_USE = {
 
 @dataclass(frozen=True, slots=True)
 class PageInfo:
-    """One notebook in ``apps/``. ``role`` is the least role that may open it; the menu is sorted by ``order``."""
+    """One notebook in ``apps/``. ``role`` is the least role that may open it; the menu is sorted by ``order``. One that
+    ``has_chart`` draws a price chart as soon as it is there."""
 
     slug: str
     title: str
     role: Role
     order: int
+    has_chart: bool = False
 
 
 #: Pages that the server itself answers, without a kernel: what they touch must not come near one.
@@ -40,7 +42,7 @@ ADMIN = PageInfo("admin", "Administration", Role.ADMIN, 950)
 def registered_pages() -> dict[str, PageInfo]:
     """What the pages package declares. Looked up by name, since that package is built on top of this one."""
     pages: Mapping[str, Any] = import_module("dashtrade.pages").PAGES
-    return {slug: PageInfo(slug, page.title, page.role, page.order) for slug, page in pages.items()}
+    return {slug: PageInfo(slug, page.title, page.role, page.order, page.has_chart) for slug, page in pages.items()}
 
 
 class Catalogue:

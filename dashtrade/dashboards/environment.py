@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from dashtrade.dashboards.chart_library import SERVED, VARIABLE
 from dashtrade.settings import IF_SET, Settings
 
 #: Passed on as they are. Everything else in the server's environment stays there.
@@ -38,6 +39,7 @@ def kernel_environment(settings: Settings, server_database_url: str, ipython_dir
         values[f"DASHTRADE_{name.upper()}"] = value if isinstance(value, str) else _text(value)
     values["DATABASE_URL"] = os.environ.get("DASHTRADE_PAGES_DATABASE_URL") or server_database_url
     values["IPYTHONDIR"] = str(ipython_dir)  # not the operator's own, which may run start-up files
+    values[VARIABLE] = SERVED
     values["OPENBLAS_NUM_THREADS"] = "1"
     return values
 

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from dashtrade.dashboards.assets import Asset, AssetStore, squeezed
+from dashtrade.dashboards.chart_library import NAME as CHART
+from dashtrade.dashboards.chart_library import chart_library
 
 NAME = "front.js"
 #: Addresses below the assets' folder, in the order in which a page asks for them.
@@ -44,3 +46,17 @@ class FrontEnd:
         folder, _, path = address.partition("/")
         asset = self._stores[folder].find(path)
         return None if asset is None else asset.body
+
+
+class ChartLibrary:
+    """Knows one name; compressed when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._kept: Asset | None = None
+
+    def find(self, path: str) -> Asset | None:
+        if path != CHART:
+            return None
+        if self._kept is None:
+            self._kept = squeezed(chart_library().encode(), "text/javascript")
+        return self._kept

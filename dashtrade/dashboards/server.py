@@ -28,12 +28,13 @@ from dashtrade.dashboards.accounts import AccountsGate
 from dashtrade.dashboards.assets import AssetHandler, AssetStore, assets_version
 from dashtrade.dashboards.bell import BellHandler
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
+from dashtrade.dashboards.chart_library import NAME as CHART
 from dashtrade.dashboards.config import ServerOptions, traitlets_config
 from dashtrade.dashboards.connection import ALLOWED_MESSAGES, KernelSocket
 from dashtrade.dashboards.environment import kernel_environment
 from dashtrade.dashboards.errors import NotFoundHandler
 from dashtrade.dashboards.front_end import NAME as FRONT_END
-from dashtrade.dashboards.front_end import FrontEnd
+from dashtrade.dashboards.front_end import ChartLibrary, FrontEnd
 from dashtrade.dashboards.garbage import collect_garbage
 from dashtrade.dashboards.headers import security_headers
 from dashtrade.dashboards.login import LoginHandler, LogoutHandler
@@ -204,6 +205,7 @@ class Dashboards(Voila):
             (r"api/notifications", BellHandler),
             (r"reports/([0-9]{1,18})\.(html|ipynb)", ReportFileHandler),
             (rf"{assets}/({FRONT_END})", AssetHandler, {"store": whole, "headers": headers}),
+            (rf"{assets}/({CHART})", AssetHandler, {"store": ChartLibrary(), "headers": headers}),
             (rf"{assets}/app/(.*)", AssetHandler, {"store": own, "headers": headers}),
             (rf"{assets}/voila/(.*)", AssetHandler, {"store": front_end, "headers": headers}),
             (rf"{assets}/lab/(.*)", AssetHandler, {"store": extensions, "headers": headers}),

@@ -24,6 +24,7 @@ class Page:
     icon: str
     help: str
     build: Callable[[PageContext], object]
+    has_chart: bool = False
 
     def allows(self, role: Role) -> bool:
         return role.includes(self.role)
@@ -35,16 +36,24 @@ Builder = Callable[[PageContext], object]
 
 
 def page(
-    slug: str, *, title: str, role: Role = Role.USER, order: int, icon: str = "", help: str = ""
+    slug: str,
+    *,
+    title: str,
+    role: Role = Role.USER,
+    order: int,
+    icon: str = "",
+    help: str = "",
+    has_chart: bool = False,
 ) -> Callable[[Builder], Builder]:
     """Registers the decorated function as the builder of a page.
 
     ``order`` sorts the menu, ``icon`` is one character shown beside the title, ``help`` is the text of the help panel.
+    With ``has_chart`` the browser loads the price chart's script while the page is built.
     The module that uses it must stay light: widgets are imported inside the function.
     """
 
     def register(build: Builder) -> Builder:
-        PAGES.register(slug, Page(slug, title, role, order, icon, help, build))
+        PAGES.register(slug, Page(slug, title, role, order, icon, help, build, has_chart))
         return build
 
     return register

@@ -30,9 +30,10 @@ from voila.utils import get_voila_labextensions_path
 
 from dashtrade.dashboards.assets import AssetStore, assets_version
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
+from dashtrade.dashboards.chart_library import VARIABLE
 from dashtrade.dashboards.environment import kernel_environment
 from dashtrade.dashboards.errors import error_text, retry_address
-from dashtrade.dashboards.front_end import PARTS, FrontEnd
+from dashtrade.dashboards.front_end import PARTS, ChartLibrary, FrontEnd
 from dashtrade.dashboards.identity import SignedIn
 from dashtrade.dashboards.kernels import OwnedKernelManager, Ownership
 from dashtrade.dashboards.login import own_path
@@ -292,6 +293,23 @@ def test_the_front_end_is_one_file_of_the_parts_that_are_there(tmp_path: Path) -
     pushed = [f'(()=>{{"use strict";push("{path}") // no end\n}})();' for _, _, path in addresses[1:]]
     assert text == "\n".join([*pushed, "start()"])
     assert asset.squeezed is not None and gzip.decompress(asset.squeezed) == asset.body
+
+
+def test_the_chart_library_comes_once_where_pages_are_served(tmp_path: Path) -> None:
+    """A kernel of a page is told that the page has it; JupyterLab's and a report's are not, and bring it along."""
+    told = kernel_environment(load_settings(_env_file=None), "postgresql://u@h/d", tmp_path)[VARIABLE]
+    ask = "from dashtrade.pages.widgets.chart import PriceChart as C; print(len(C._esm), 'meta[name' in C._esm)"
+    sizes = []
+    for more in ({}, {VARIABLE: told}):
+        environment = {name: value for name, value in os.environ.items() if name != VARIABLE} | more
+        found = subprocess.run([sys.executable, "-c", ask], env=environment, check=True, capture_output=True, text=True)
+        size, waits = found.stdout.split()
+        assert waits == str(bool(more))
+        sizes.append(int(size))
+    served = ChartLibrary().find("chart.js")
+    assert served is not None and ChartLibrary().find("other.js") is None
+    assert b"Apache License 2.0" in served.body
+    assert sizes[0] - sizes[1] == pytest.approx(len(served.body), rel=0.01), "the one instead of the other"
 
 
 def test_every_part_of_the_front_end_is_installed() -> None:

@@ -60,6 +60,7 @@ def shell_context(handler: Any, page: PageInfo) -> dict[str, Any]:
         "slug": page.slug,
         "title": page.title,
         "assets": handler.settings["dashtrade_assets_url"],
+        "has_chart": page.has_chart,
         "menu": pages,
         "account_menu": [link(ACCOUNT)],
         "username": user.username,

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from dashtrade.dashboards.chart_library import SERVED, VARIABLE
 from dashtrade.dashboards.zygote.lines import log_lines
 
 #: The zygote hears nothing of the server's environment except what Python itself needs.
@@ -70,6 +71,7 @@ class Launcher:
             atexit.register(self.stop)
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment.update(SPARING)
+        environment[VARIABLE] = SERVED
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dashtrade.dashboards.zygote.server", self.socket_path, ",".join(self.modules)],
             env=environment,

@@ -25,7 +25,7 @@ HELP = (
 )
 
 
-@page("analysis", title="Analysis", role=Role.USER, order=20, icon="▤", help=HELP)
+@page("analysis", title="Analysis", role=Role.USER, order=20, icon="▤", help=HELP, has_chart=True)
 def build(context: PageContext) -> object:
     from dashtrade.analysis import find_levels, read_volume, signal
     from dashtrade.indicators import REGISTRY, indicator

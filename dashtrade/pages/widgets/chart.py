@@ -14,15 +14,16 @@ import anywidget
 import numpy as np
 import traitlets as t
 
+from dashtrade.dashboards.chart_library import chart_prologue
 from dashtrade.pages.chart_data import ChartData, Line
-from dashtrade.pages.widgets.static_text import chart_library, static_text
+from dashtrade.pages.widgets.static_text import static_text
 
 
 class PriceChart(anywidget.AnyWidget):
     """Draws a ChartData given to ``show``. ``clicked`` is the UTC second of the bar last clicked, 0 before that, and
     ``clicked_price`` the price at the pointer then; observe ``clicked_price`` for a choice of price."""
 
-    _esm = chart_library() + static_text("chart.js")
+    _esm = chart_prologue() + static_text("chart.js")
 
     bars = t.Bytes(b"").tag(sync=True)
     lines: Any = t.List([]).tag(sync=True)
