@@ -53,7 +53,7 @@ def in_the_browser(server: DashboardsServer) -> None:
     """Opens every page, one beside the other, and prints what each takes when all are open."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        context = signed_in(browser, server, "ada").context
+        context = signed_in(browser.new_context(viewport={"width": 1366, "height": 800}), server, "ada").context
         known, opened = kernels_of(server), {}
         for slug in PAGES:
             page = context.new_page()
