@@ -43,7 +43,8 @@ def backup(
             target.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
-                f"The folder {target} cannot be made ({error.strerror}). Name a file or another folder for the backup."
+                f"The folder {target} cannot be made ({error.strerror}). Name a file or another folder for the backup, "
+                "or correct DASHTRADE_DATA_DIR."
             ) from None
     if target.is_dir():
         target /= f"dashtrade-{datetime.now(UTC):%Y%m%d-%H%M%S}.backup"
