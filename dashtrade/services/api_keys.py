@@ -12,10 +12,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from dashtrade.auth.vault import Vault, seal_to
-from dashtrade.db.tables.accounts import AppStateRow, UserApiKeyRow
+from dashtrade.db.tables.accounts import UserApiKeyRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError, InvalidInput, NotFound
 from dashtrade.services import audit
+from dashtrade.services.app_state import get_state, set_state
 
 MODES = ("paper", "live")
 PUBLIC_KEY = "api_keys_public_key"  # page kernels may read app_state and not write it
@@ -55,9 +56,7 @@ def hand_over_api_keys(uow: UnitOfWork, user_id: int, mode: str, key: str, secre
     The caller has confirmed the password. Raises ConfigurationError while no public key is published.
     """
     mode, key, secret = _mode(mode), _clean("key", key), _clean("secret", secret)
-    public = uow.session.scalar(select(AppStateRow.value).where(AppStateRow.key == PUBLIC_KEY))
-    if not isinstance(public, str):
-        raise ConfigurationError("API keys cannot be stored before the trader has started once. Start `dashtrade up`.")
+    public = public_key(uow, "API keys")
     sealed_key = seal_to(public, key, user_id=user_id, mode=mode, field="key")
     return _keep(
         uow, user_id, mode, sealed_key, seal_to(public, secret, user_id=user_id, mode=mode, field="secret"), key
@@ -66,14 +65,16 @@ def hand_over_api_keys(uow: UnitOfWork, user_id: int, mode: str, key: str, secre
 
 def publish_public_key(uow: UnitOfWork, vault: Vault) -> None:
     """Tell the other processes what to seal API keys to. Called by who holds the encryption key, at the start."""
-    query = insert(AppStateRow).values(key=PUBLIC_KEY, value=vault.public_key)
-    changed = {"value": vault.public_key, "version": AppStateRow.version + 1, "updated_at": datetime.now(UTC)}
-    uow.session.execute(
-        query.on_conflict_do_update(
-            index_elements=["key"], set_=changed, where=AppStateRow.value != query.excluded.value
-        )
-    )
+    set_state(uow, PUBLIC_KEY, vault.public_key)
     uow.commit()
+
+
+def public_key(uow: UnitOfWork, what: str) -> str:
+    """The one that was published. Raises ConfigurationError, saying that ``what`` cannot be stored, while none is."""
+    published = get_state(uow, PUBLIC_KEY)
+    if not isinstance(published, str):
+        raise ConfigurationError(f"{what} cannot be stored before the trader has started once. Start `dashtrade up`.")
+    return published
 
 
 def _keep(uow: UnitOfWork, user_id: int, mode: str, sealed_key: str, sealed_secret: str, key: str) -> ApiKeyView:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
-
 from dashtrade.auth.vault import seal_to
-from dashtrade.db.tables.accounts import AppStateRow
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.errors import ConfigurationError
-from dashtrade.services.api_keys import PUBLIC_KEY
+from dashtrade.services.api_keys import public_key
 from dashtrade.services.channels import Channel, add_channel
 from dashtrade.services.work import working
 
@@ -23,9 +19,4 @@ def enter_channel(uow: UnitOfWork, user_id: int, name: str, url: str, **settings
     repeats the address.
     """
     with working(uow) as work:
-        public = work.session.scalar(select(AppStateRow.value).where(AppStateRow.key == PUBLIC_KEY))
-        if not isinstance(public, str):
-            raise ConfigurationError(
-                "Channels cannot be stored before the trader has started once. Start `dashtrade up`."
-            )
-        return add_channel(work, user_id, partial(seal_to, public), name, url, **settings)
+        return add_channel(work, user_id, partial(seal_to, public_key(work, "Channels")), name, url, **settings)

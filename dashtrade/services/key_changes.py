@@ -17,16 +17,15 @@ from typing import Any
 
 import structlog
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from dashtrade.auth import secret_files
-from dashtrade.db.tables.accounts import AppStateRow
 from dashtrade.db.tables.trading import TraderHeartbeatRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import ConfigurationError, DashTradeError
 from dashtrade.services import audit, key_rotation
 from dashtrade.services.actors import get_user, require_role
+from dashtrade.services.app_state import get_state, lock_state, set_state
 from dashtrade.services.jobs import JobContext, enqueue, job
 from dashtrade.services.observation import WORKER_LATE_SECONDS
 from dashtrade.settings import Settings
@@ -118,8 +117,7 @@ def ask(uow: UnitOfWork, settings: Settings, actor_id: int, what: What, *, now: 
     """
     require_role(uow, actor_id, Role.SUPERADMIN)
     now = now or datetime.now(UTC)
-    uow.session.execute(insert(AppStateRow).values(key=STATE, value={}).on_conflict_do_nothing())
-    kept = _kept(uow, lock=True)  # two people who press at once are heard one after the other
+    kept = _request(lock_state(uow, STATE))  # two people who press at once are heard one after the other
     if kept is not None and (before := _view(uow, kept)).is_open:
         raise NotNow(f"The keys are being changed already, as {before.asked_by} asked. Wait until that is done.")
     if key_rotation.is_running(uow):
@@ -237,13 +235,13 @@ def _end(context: JobContext, asked: _Request, problem: str = "") -> None:
     _mark(context.settings).unlink(missing_ok=True)
 
 
-def _kept(uow: UnitOfWork, *, lock: bool = False) -> _Request | None:
-    query = select(AppStateRow.value).where(AppStateRow.key == STATE)
-    value: Any = uow.session.scalar(query.with_for_update() if lock else query)
+def _kept(uow: UnitOfWork) -> _Request | None:
+    return _request(get_state(uow, STATE))
+
+
+def _request(value: Any) -> _Request | None:
     return _Request(**value) if isinstance(value, dict) and value else None
 
 
 def _keep(uow: UnitOfWork, request: _Request) -> None:
-    query = insert(AppStateRow).values(key=STATE, value=asdict(request))
-    changed = {"value": asdict(request), "version": AppStateRow.version + 1, "updated_at": datetime.now(UTC)}
-    uow.session.execute(query.on_conflict_do_update(index_elements=["key"], set_=changed))
+    set_state(uow, STATE, asdict(request))

@@ -16,16 +16,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from dashtrade.auth import secret_files
 from dashtrade.auth.vault import Vault, new_key
 from dashtrade.db.tables import Base
-from dashtrade.db.tables.accounts import AppStateRow, UserRow
+from dashtrade.db.tables.accounts import UserRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.errors import ConfigurationError
 from dashtrade.services import audit
 from dashtrade.services.api_keys import check_vault, publish_public_key
+from dashtrade.services.app_state import get_state, set_state
 from dashtrade.services.source_keys import check_source_keys
 from dashtrade.settings import Settings
 
@@ -94,7 +94,7 @@ def _sealed() -> list[_Sealed]:
 
 def last_rotation(uow: UnitOfWork) -> Rotation | None:
     """What is known of the last one; None: there was none."""
-    value = uow.session.scalar(select(AppStateRow.value).where(AppStateRow.key == STATE))
+    value = get_state(uow, STATE)
     return Rotation(**{**value, "keys": tuple(value["keys"])}) if isinstance(value, dict) else None
 
 
@@ -313,14 +313,12 @@ def _renew(uow: UnitOfWork, sealed: _Sealed, row_id: int, vault: Vault) -> None:
     row: Any = uow.session.get(sealed.table, row_id, populate_existing=True, with_for_update=True)
     for column in sealed.columns:
         value = getattr(row, column, None)
-        if value is not None and not vault.opens(value):
+        if value is None or vault.is_newest(value):
+            continue
+        if not vault.opens(value):
             raise ConfigurationError(_not_opened(uow, sealed, [row.id if sealed.table is UserRow else row.user_id]))
-        if value is not None and not vault.is_newest(value):
-            setattr(row, column, vault.renew(value))
+        setattr(row, column, vault.renew(value))
 
 
 def _keep(uow: UnitOfWork, state: Rotation) -> None:
-    value = {**asdict(state), "keys": list(state.keys)}
-    query = insert(AppStateRow).values(key=STATE, value=value)
-    changed = {"value": value, "version": AppStateRow.version + 1, "updated_at": datetime.now(UTC)}
-    uow.session.execute(query.on_conflict_do_update(index_elements=["key"], set_=changed))
+    set_state(uow, STATE, {**asdict(state), "keys": list(state.keys)})

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from dashtrade.auth.vault import Vault, seal_to
-from dashtrade.db.tables.accounts import AppStateRow
 from dashtrade.db.tables.market import UserSourceKeyRow
 from dashtrade.db.unit_of_work import UnitOfWork
-from dashtrade.errors import ConfigurationError, InvalidInput, NotFound
+from dashtrade.errors import InvalidInput, NotFound
 from dashtrade.services import audit
-from dashtrade.services.api_keys import PUBLIC_KEY
+from dashtrade.services.api_keys import public_key
 from dashtrade.services.channels import Seal
 from dashtrade.services.work import working
 
@@ -89,14 +89,8 @@ def hand_over_source_keys(uow: UnitOfWork, user_id: int, source: str, key: str, 
     The caller has confirmed the password. Raises ConfigurationError while no public key is published.
     """
     with working(uow) as work:
-        public = work.session.scalar(select(AppStateRow.value).where(AppStateRow.key == PUBLIC_KEY))
-    if not isinstance(public, str):
-        raise ConfigurationError("Keys cannot be stored before the trader has started once. Start `dashtrade up`.")
-
-    def seal(secret: str, *, user_id: int, mode: str, field: str) -> str:
-        return seal_to(public, secret, user_id=user_id, mode=mode, field=field)
-
-    return _keep(uow, user_id, seal, source, key, secret)
+        public = public_key(work, "Keys")
+    return _keep(uow, user_id, partial(seal_to, public), source, key, secret)
 
 
 def _keep(uow: UnitOfWork, user_id: int, seal: Seal, source: str, key: str, secret: str) -> SourceKeyView:

@@ -10,22 +10,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
-from dashtrade.db.tables.accounts import AppStateRow
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import InvalidInput, UnknownOption
 from dashtrade.services import audit
 from dashtrade.services.actors import require_role
+from dashtrade.services.app_state import get_state, lock_state, set_state
 from dashtrade.settings import AT_RUN_TIME, Settings, environment_names
 
 log = structlog.get_logger(__name__)
@@ -69,7 +66,7 @@ class SettingView:
 
 def effective(uow: UnitOfWork, settings: Settings) -> Settings:
     """What holds now; ``settings`` are those of the environment. A stored value that is not allowed is logged."""
-    return _with_stored(settings, _stored(uow))
+    return _with_stored(settings, get_state(uow, STATE))
 
 
 class CurrentSettings:
@@ -87,7 +84,7 @@ class CurrentSettings:
     def refresh(self, uow: UnitOfWork) -> Settings:
         """Look at the database, one small row; the object stays the same where nothing was changed."""
         with self._lock:  # who has read first must not come last
-            stored = _stored(uow)
+            stored = get_state(uow, STATE)
             if stored != self._seen:
                 self.now, self._seen = _with_stored(self.environment, stored), stored
             return self.now
@@ -96,7 +93,7 @@ class CurrentSettings:
 def list_settings(uow: UnitOfWork, settings: Settings, actor_id: int | None) -> list[SettingView]:
     """All that can be changed at run time; needs the role superadmin. ``settings`` are those of the environment."""
     require_role(uow, actor_id, Role.SUPERADMIN)
-    stored = _as_mapping(_stored(uow))
+    stored = _as_mapping(get_state(uow, STATE))
     return [_view(settings, name, stored) for name in AT_RUN_TIME]
 
 
@@ -108,9 +105,7 @@ def change_settings(uow: UnitOfWork, settings: Settings, actor_id: int | None, w
     """
     require_role(uow, actor_id, Role.SUPERADMIN)
     values = {name: _checked(settings, name, text) for name, text in wanted.items()}
-    uow.session.execute(insert(AppStateRow).values(key=STATE, value={}).on_conflict_do_nothing())
-    row = uow.session.scalars(select(AppStateRow).where(AppStateRow.key == STATE).with_for_update()).one()
-    before = _as_mapping(row.value)
+    before = _as_mapping(lock_state(uow, STATE))
     after = {name: value for name, value in {**before, **values}.items() if value is not None}
     changed = [name for name in values if before.get(name) != after.get(name)]
     old, new = _with_stored(settings, before), _with_stored(settings, after)
@@ -120,7 +115,7 @@ def change_settings(uow: UnitOfWork, settings: Settings, actor_id: int | None, w
             uow, "setting_changed", actor_id=actor_id, setting=name, old=was, new=now, default=name not in after
         )
     if changed:
-        row.value, row.version, row.updated_at = after, row.version + 1, datetime.now(UTC)
+        set_state(uow, STATE, after)
     uow.commit()
     return changed
 
@@ -190,10 +185,6 @@ def _passes(name: str, value: object) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _stored(uow: UnitOfWork) -> object:
-    return uow.session.scalar(select(AppStateRow.value).where(AppStateRow.key == STATE))
 
 
 def _as_mapping(stored: object) -> dict[str, Any]:
