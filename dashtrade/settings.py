@@ -213,6 +213,10 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    def is_handed_on(self, name: str) -> bool:
+        """Whether another process is told this setting: see ``IF_SET``."""
+        return name not in IF_SET or name in self.model_fields_set
+
     @property
     def secrets_dir(self) -> Path:
         return self.data_dir / "secrets"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from contextlib import ExitStack
 from typing import Any
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
@@ -123,15 +124,17 @@ class KernelSocket(Screens, VoilaKernelWebsocketHandler):
 
     async def pre_get(self) -> None:
         """Asks the kernel, which takes a moment; a browser that leaves meanwhile has taken the connection along."""
-        try:
+        with ExitStack() as unfinished:
+            unfinished.callback(self._let_go)
             await super().pre_get()
             if self.gone:
                 raise web.Finish
-        except BaseException:
-            self.kernel_manager.socket_closed(self.kernel_id, self.kernel_ended)
-            if self.connection is not None:
-                self.connection.disconnect()
-            raise
+            unfinished.pop_all()
+
+    def _let_go(self) -> None:
+        self.kernel_manager.socket_closed(self.kernel_id, self.kernel_ended)
+        if self.connection is not None:
+            self.connection.disconnect()
 
     async def open(self, kernel_id: str) -> None:
         if self.refused:  # it ended while the browser was told that the socket is open

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from dashtrade.dashboards.chart_library import SERVED, VARIABLE
-from dashtrade.settings import IF_SET, Settings
+from dashtrade.settings import Settings
 
 #: Passed on as they are. Everything else in the server's environment stays there.
 INHERITED = (
@@ -27,7 +27,7 @@ def kernel_environment(settings: Settings, server_database_url: str, ipython_dir
     """Values every kernel gets. ``DASHTRADE_PAGES_DATABASE_URL`` is the address with the pages' own database role."""
     values: dict[str, str] = {}
     for name in type(settings).model_fields:
-        if name in NEVER or (name in IF_SET and name not in settings.model_fields_set):
+        if name in NEVER or not settings.is_handed_on(name):
             continue
         value = getattr(settings, name)
         if value is None:

@@ -8,8 +8,10 @@ the browser tests count what pages still fetch one by one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from dashtrade.dashboards.assets import Asset, AssetStore, squeezed
 from dashtrade.dashboards.chart_library import NAME as CHART
@@ -22,21 +24,35 @@ PARTS = Path(__file__).resolve().parent / "front_end.txt"
 ENTRY = "voila/voila.js"
 
 
-class FrontEnd:
-    """Knows one name. ``stores`` is first folder of an address → where to look for the rest of it."""
+class OneFile(ABC):
+    """A store that knows one name."""
 
-    def __init__(self, stores: dict[str, AssetStore]) -> None:
-        self._stores = stores
+    name: ClassVar[str]
 
     def find(self, path: str) -> Asset | None:
-        return self.whole if path == NAME else None
+        return self.whole if path == self.name else None
 
     def build(self) -> None:
-        """Put it together before anybody asks: a quarter of a second of work."""
+        """Put it together before anybody asks: work that the first page would wait for."""
         self.whole  # noqa: B018  kept from now on
 
     @cached_property
     def whole(self) -> Asset:
+        return self._made()
+
+    @abstractmethod
+    def _made(self) -> Asset: ...
+
+
+class FrontEnd(OneFile):
+    """``stores`` is first folder of an address → where to look for the rest of it."""
+
+    name = NAME
+
+    def __init__(self, stores: dict[str, AssetStore]) -> None:
+        self._stores = stores
+
+    def _made(self) -> Asset:
         parts = [part for address in PARTS.read_text().split() if (part := self._part(address)) is not None]
         # each in a function of its own: whether it is strict is said at its top
         text = b"".join(b"(()=>{" + part + b"\n})();\n" for part in parts)
@@ -48,15 +64,10 @@ class FrontEnd:
         return None if asset is None else asset.body
 
 
-class ChartLibrary:
-    """Knows one name; compressed when it is first asked for."""
+class ChartLibrary(OneFile):
+    """The script of price charts."""
 
-    def __init__(self) -> None:
-        self._kept: Asset | None = None
+    name = CHART
 
-    def find(self, path: str) -> Asset | None:
-        if path != CHART:
-            return None
-        if self._kept is None:
-            self._kept = squeezed(chart_library().encode(), "text/javascript")
-        return self._kept
+    def _made(self) -> Asset:
+        return squeezed(chart_library().encode(), "text/javascript")

@@ -28,13 +28,11 @@ from dashtrade.dashboards.accounts import AccountsGate
 from dashtrade.dashboards.assets import AssetHandler, AssetStore, assets_version
 from dashtrade.dashboards.bell import BellHandler
 from dashtrade.dashboards.catalogue import Catalogue, PageInfo
-from dashtrade.dashboards.chart_library import NAME as CHART
 from dashtrade.dashboards.config import ServerOptions, traitlets_config
 from dashtrade.dashboards.connection import ALLOWED_MESSAGES, KernelSocket
 from dashtrade.dashboards.environment import kernel_environment
 from dashtrade.dashboards.errors import NotFoundHandler
-from dashtrade.dashboards.front_end import NAME as FRONT_END
-from dashtrade.dashboards.front_end import ChartLibrary, FrontEnd
+from dashtrade.dashboards.front_end import ChartLibrary, FrontEnd, OneFile
 from dashtrade.dashboards.garbage import collect_garbage
 from dashtrade.dashboards.headers import security_headers
 from dashtrade.dashboards.login import LoginHandler, LogoutHandler
@@ -89,7 +87,7 @@ class Dashboards(Voila):
     port: int
     catalogue: Catalogue
     new_uow: Callable[[], UnitOfWork]
-    front_end: FrontEnd
+    in_one_file: tuple[OneFile, ...]
 
     @classmethod
     def make(
@@ -185,7 +183,7 @@ class Dashboards(Voila):
         own = AssetStore([PACKAGE / "static"])
         front_end = AssetStore([Path(path) for path in self.static_paths])
         extensions = AssetStore([Path(path) for path in get_voila_labextensions_path()])
-        self.front_end = whole = FrontEnd({"voila": front_end, "lab": extensions})
+        self.in_one_file = (FrontEnd({"voila": front_end, "lab": extensions}), ChartLibrary())
         page = {
             "template_paths": self.template_paths,
             "config": self.config,
@@ -204,8 +202,10 @@ class Dashboards(Voila):
             *office_routes(),
             (r"api/notifications", BellHandler),
             (r"reports/([0-9]{1,18})\.(html|ipynb)", ReportFileHandler),
-            (rf"{assets}/({FRONT_END})", AssetHandler, {"store": whole, "headers": headers}),
-            (rf"{assets}/({CHART})", AssetHandler, {"store": ChartLibrary(), "headers": headers}),
+            *(
+                (rf"{assets}/({one.name})", AssetHandler, {"store": one, "headers": headers})
+                for one in self.in_one_file
+            ),
             (rf"{assets}/app/(.*)", AssetHandler, {"store": own, "headers": headers}),
             (rf"{assets}/voila/(.*)", AssetHandler, {"store": front_end, "headers": headers}),
             (rf"{assets}/lab/(.*)", AssetHandler, {"store": extensions, "headers": headers}),
@@ -276,7 +276,8 @@ class Dashboards(Voila):
             LAUNCHER.start(self.options.preload)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, self.front_end.build)  # now and aside: the first page would wait for it
+        for one in self.in_one_file:
+            loop.run_in_executor(None, one.build)  # now and aside: the first page would wait for it
         if sys.platform == "win32":
             signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(stop.set))
         else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import SecretStr
 
 from dashtrade.dashboards.zygote.launcher import SPARING
-from dashtrade.settings import IF_SET, Settings
+from dashtrade.settings import Settings
 
 #: As for a page; and since all pages pass through the dashboards, large pieces that the C library keeps would add up.
 _DASHBOARDS_MEMORY = {**SPARING, "MALLOC_MMAP_THRESHOLD_": "131072"}
@@ -50,9 +50,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     environment = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
-        if value is None or isinstance(value, SecretStr):
-            continue
-        if name in IF_SET and name not in settings.model_fields_set:
+        if value is None or isinstance(value, SecretStr) or not settings.is_handed_on(name):
             continue
         if isinstance(value, tuple):
             import json

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 
 from dashtrade.auth.passwords import hash_password, needs_rehash, verify_password
 from dashtrade.auth.sessions import RULES, SessionRules
@@ -320,11 +320,16 @@ def session_is_confirmed(
     return rules.is_confirmed(uow.session.scalar(query), now or datetime.now(UTC))
 
 
+def session_is_over(now: datetime, rules: SessionRules = RULES) -> ColumnElement[bool]:
+    """:meth:`SessionRules.is_over` as the database asks it."""
+    return or_(UserSessionRow.expires_at <= now, UserSessionRow.last_seen_at <= now - rules.idle)
+
+
 def delete_expired_sessions(uow: UnitOfWork, *, now: datetime | None = None, rules: SessionRules = RULES) -> int:
     """Housekeeping: sessions that are over and failures that no longer count. Returns how many sessions went."""
     now = now or datetime.now(UTC)
-    over = or_(UserSessionRow.expires_at <= now, UserSessionRow.last_seen_at <= now - rules.idle)
-    ended = len(uow.session.scalars(delete(UserSessionRow).where(over).returning(UserSessionRow.id)).all())
+    over = delete(UserSessionRow).where(session_is_over(now, rules))
+    ended = len(uow.session.scalars(over.returning(UserSessionRow.id)).all())
     long_over = AccountTokenRow.expires_at <= now - throttle.KEEP
     uow.session.execute(delete(AccountTokenRow).where(AccountTokenRow.purpose == SECOND_STEP, long_over))
     throttle.delete_old_failures(uow, now)

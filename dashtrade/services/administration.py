@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import String, cast, column, delete, func, select, table
+from sqlalchemy import String, cast, column, delete, func, not_, select, table
 
 from dashtrade.auth.sessions import RULES, SessionRules
 from dashtrade.db.tables.accounts import UserRow, UserSessionRow
@@ -13,7 +13,7 @@ from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.bot_views import HaltView
 from dashtrade.domain.users import Role, User
 from dashtrade.errors import Forbidden, InvalidInput, NotFound
-from dashtrade.services import audit, kill_switches
+from dashtrade.services import accounts, audit, kill_switches
 from dashtrade.services.actors import get_user, require_role
 from dashtrade.services.listing import Listing
 
@@ -70,7 +70,7 @@ def find_sessions(
         select(row.id, row.user_id, UserRow.username, UserRow.role, row.created_at, row.last_seen_at, row.expires_at,
                row.address, row.user_agent)
         .join(UserRow, UserRow.id == row.user_id)
-        .where(row.expires_at > now, row.last_seen_at > now - rules.idle)
+        .where(not_(accounts.session_is_over(now, rules)))
     )  # fmt: skip
     if wanted := search.strip().lower():
         shown = func.concat_ws(" ", UserRow.username, row.address, func.lower(row.user_agent))

@@ -7,6 +7,7 @@ import io
 import re
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -56,15 +57,13 @@ def csv_file(
     name. That it was taken stands in the audit log. Raises InvalidInput for a list with too many lines."""
     if found.count() > MOST:
         raise InvalidInput("list", f"has more than {MOST:,} lines. Search for fewer.")
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
-    try:
+    with ExitStack() as unfinished:
+        file = unfinished.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY))
         lines = write_csv(file, cells, found.every(asked.get("sort", "")))
         audit.record(uow, "list_exported", actor_id=actor_id, list=name, lines=lines, asked=asked)
         uow.commit()
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
+        file.seek(0)
+        unfinished.pop_all()
     return file
 
 
