@@ -399,14 +399,17 @@ def test_two_browsers_change_what_they_changed(office: DashboardsServer, person:
     """What is left as it was shown is left as it is: another browser may have changed it meanwhile."""
 
     def shown(html: str) -> dict[str, str]:
-        return dict(re.findall(r'name="(seen_\w+)" value="([^"]*)"', html))
+        return dict(re.findall(r'name="(was-\w+)" value="([^"]*)"', html))
 
     with office.with_session(person) as one, office.with_session(person) as other:
         first, second = shown(one.get("account").text), shown(other.get("account").text)
-        old = {key.removeprefix("seen_"): value for key, value in first.items()}
+        old = {key.removeprefix("was-"): value for key, value in first.items()}
         assert first == second and set(old) == {"full_name", "time_zone", "numbers", "palette", "email_enabled"}
         changes = {**old, "time_zone": "Asia/Tokyo", "email_enabled": "" if old["email_enabled"] else "yes"}
         assert submit(one, "account/profile", **first, **changes).status_code == 303
         assert submit(other, "account/profile", **second, **{**old, "full_name": "Ada"}).status_code == 303
+        refused = submit(other, "account/profile", **second, **{**old, "full_name": "Ada L", "numbers": "roman"})
+        assert refused.status_code == 400 and 'value="Ada L"' in refused.text
+        assert 'list="zones" maxlength="60" value="Asia/Tokyo"' in refused.text, "not what this form still had"
         now = shown(one.get("account").text)
-    assert now == {f"seen_{key}": value for key, value in {**changes, "full_name": "Ada"}.items()}
+    assert now == {f"was-{key}": value for key, value in {**changes, "full_name": "Ada"}.items()}

@@ -12,7 +12,7 @@ from tornado import web
 
 from dashtrade.auth.totp import Enrolment
 from dashtrade.dashboards.catalogue import ACCOUNT
-from dashtrade.dashboards.office.shell import OfficePage, formats_of
+from dashtrade.dashboards.office.shell import OfficePage
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.formats import NUMBER_FORMATS, NUMBERS, TIME_ZONE, known_zone, parse_number_format
 from dashtrade.errors import ConfigurationError, InvalidInput
@@ -94,19 +94,16 @@ class AccountPage(OfficePage):
         self.write_page("account.html", problem=problem, codes=codes or [], **await self.gate.ask(self._values))
 
     def _values(self, uow: UnitOfWork) -> dict[str, Any]:
-        me = self.me.user_id
-        confirmed = accounts.session_is_confirmed(uow, self.me.token)
-        chosen, palette = formats_of(uow, me), page_colours()
+        me, common, palette = self.me.user_id, self.common(uow), page_colours()
         return {
-            "formats": chosen,
-            "numbers": chosen.numbers.key,
+            **common,
+            "numbers": common["formats"].numbers.key,
             "number_formats": list(NUMBER_FORMATS.values()),
             "palette": get_preference(uow, me, palette.PREFERENCE) or palette.DEFAULT,
             "palettes": list(palette.PALETTES.values()),
-            "confirmed": confirmed,
             "factor": second_factor.second_factor(uow, me),
             # the secret is shown only for minutes after the password was typed
-            "enrolment": self._enrolment(uow) if confirmed else None,
+            "enrolment": self._enrolment(uow) if common["confirmed"] else None,
             "zones": sorted(available_timezones()),
             "user": get_user(uow, me),
             "email_enabled": users.wants_email(uow, me),
@@ -171,14 +168,14 @@ class AccountPage(OfficePage):
         numbers = parse_number_format(self.field("numbers") or "comma_point").key
         palette = page_colours()
         colours = palette.parse_palette(self.field("palette") or palette.DEFAULT).key
-        name = self.field("full_name") if self._changed("full_name") else None
-        email = self.field("email_enabled") == "yes" if self._changed("email_enabled") else None
+        name = self.field("full_name") if self.changed("full_name") else None
+        email = self.field("email_enabled") == "yes" if self.changed("email_enabled") else None
         chosen = {
             "time_zone": (TIME_ZONE, zone),
             "numbers": (NUMBERS, numbers),
             "palette": (palette.PREFERENCE, colours),
         }
-        preferences = [preference for field, preference in chosen.items() if self._changed(field)]
+        preferences = [preference for field, preference in chosen.items() if self.changed(field)]
 
         def save(uow: UnitOfWork) -> None:
             users.set_profile(uow, me, full_name=name, email_enabled=email)
@@ -187,11 +184,6 @@ class AccountPage(OfficePage):
 
         await self.gate.ask(save)
         self.go("profile")
-
-    def _changed(self, field: str) -> bool:
-        """Whether the field says another thing than when the form was shown: what was left alone may have been changed
-        by another browser meanwhile."""
-        return self.get_body_argument(f"seen_{field}", None) != self.field(field)
 
     async def end_session(self) -> None:
         number, me = self.number("session"), self.me.user_id

@@ -15,16 +15,16 @@ from dashtrade.dashboards.catalogue import ADMIN
 from dashtrade.dashboards.office.exports import csv_file, send_file
 from dashtrade.dashboards.office.lists import LINES, LISTS
 from dashtrade.dashboards.office.memory import proportional_mb
-from dashtrade.dashboards.office.parts import PARTS, parts_for
-from dashtrade.dashboards.office.shell import OfficePage, formats_of, sentence
+from dashtrade.dashboards.office.parts import PARTS, AdminPart
+from dashtrade.dashboards.office.shell import formats_of, sentence
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import InvalidInput, NotFound
-from dashtrade.services import accounts, administration, audit, invitations, second_factor, users
+from dashtrade.services import administration, audit, invitations, second_factor, users
 from dashtrade.services.listing import Found, View
 
 
-class AdminPage(OfficePage):
+class AdminPage(AdminPart):
     """Long lists, and what the server is doing. What an admin may do to whom is decided by the services."""
 
     page = ADMIN
@@ -69,16 +69,15 @@ class AdminPage(OfficePage):
             return
         else:
             values = await self.gate.ask(lambda uow: self._list(uow, part))
-        parts = parts_for(self.me.role)
         problem = values.pop("problem", "") or problem
-        self.write_page(
-            f"admin_{part or 'users'}.html", problem=problem, part=part, parts=parts, here=self.here, **values
-        )
+        self.write_part(f"admin_{part or 'users'}.html", part, problem=problem, **values)
 
     def _common(self, uow: UnitOfWork) -> dict[str, Any]:
-        confirmed, own = accounts.session_is_confirmed(uow, self.me.token), formats_of(uow, self.me.user_id)
-        super_too = self.me.role is Role.SUPERADMIN
-        return {"formats": own, "confirmed": confirmed, "me": self.me.user_id, "is_superadmin": super_too}
+        return {
+            **self.common(uow),
+            "me": self.me.user_id,
+            "is_superadmin": self.me.role is Role.SUPERADMIN,
+        }
 
     # ------------------------------------------------------------------ lists
 
@@ -111,7 +110,7 @@ class AdminPage(OfficePage):
             "asked": asked,
             "wanted": dict.fromkeys((*wanted.filters, "sort"), "") | asked,
             "state": urlencode(self.state(part)),
-            "list": {"label": wanted.label, "address": address, "columns": wanted.columns(address, asked)},
+            "list": {"label": wanted.label, "address": address, "heads": wanted.heads(address, asked)},
             "page": self._page,
             "pages": max(1, math.ceil(found.found / LINES)),
         }
@@ -203,11 +202,8 @@ class AdminPage(OfficePage):
         here = f"{self.request.protocol}://{self.request.host}{self.base_url}"
         address = f"{self.settings['dashtrade_settings'].public_url or here}{path}{token}"
         values = await self.gate.ask(self._common)
-        self.write_page(
-            "admin_link.html", problem="", text=text, link=address, how_long=how_long, here=self.here, part="",
-            parts=parts_for(self.me.role),
-            state=urlencode(self.state("")), **values,
-        )  # fmt: skip
+        state = urlencode(self.state(""))
+        self.write_part("admin_link.html", "", text=text, link=address, how_long=how_long, state=state, **values)
 
     async def set_role(self) -> None:
         await self.confirm()

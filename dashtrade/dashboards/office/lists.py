@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from dashtrade.dashboards.office.exports import Cells
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.formats import Formats
 from dashtrade.errors import InvalidInput
@@ -19,47 +20,60 @@ from dashtrade.services import administration, audit, users
 from dashtrade.services.listing import Listing
 
 LINES = 100  # of a page
+_MARKS = {"ascending": " ↑", "descending": " ↓", "none": ""}
 Asked = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """A column as it is shown; ``sort`` is its name among the listing's, nothing where it cannot be sorted by."""
+class Column:
+    """A column of the page and of the CSV. ``sort`` is its name among the listing's, nothing where it cannot be sorted
+    by; ``value`` is what the CSV has of a line, without it the column is on the page alone; ``shown`` says whether the
+    page has it."""
 
     title: str
     sort: str = ""
+    value: Callable[[Any], object] | None = None
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class LongList:
     """``filters`` are what the address may ask for, with the most letters of each; ``find(uow, actor_id, asked,
-    formats)`` raises InvalidInput for what makes no sense. ``order`` is the column it is sorted by without being asked.
-    ``cells`` are the columns of the CSV."""
+    formats)`` raises InvalidInput for what makes no sense. ``order`` is the column it is sorted by without being
+    asked."""
 
     label: str
     filters: Mapping[str, int]
     find: Callable[[UnitOfWork, int, Asked, Formats], Listing[Any]]
-    heads: tuple[Head, ...]
     order: str
-    cells: tuple[tuple[str, Callable[[Any], object]], ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def cells(self) -> Cells:
+        """Of the CSV."""
+        return tuple((column.title, column.value) for column in self.columns if column.value is not None)
 
     def asked(self, argument: Callable[[str], str]) -> dict[str, str]:
         """What the address asks for, without what it leaves empty."""
         found = {name: argument(name)[:most].strip() for name, most in self.filters.items()}
         sort = argument("sort")[:40]
-        found["sort"] = sort if sort.removeprefix("-") in {head.sort for head in self.heads if head.sort} else ""
+        found["sort"] = (
+            sort if sort.removeprefix("-") in {column.sort for column in self.columns if column.sort} else ""
+        )
         return {name: value for name, value in found.items() if value}
 
-    def columns(self, address: str, asked: Asked) -> list[dict[str, str]]:
-        """The heads: where each leads, and how the lines are sorted by it (``aria-sort``)."""
+    def heads(self, address: str, asked: Asked) -> list[dict[str, str]]:
+        """The columns of the page: where each head leads, and how the lines are sorted by it (``aria-sort``)."""
         now = asked.get("sort", self.order)
         shown = []
-        for head in self.heads:
-            way = {"": "", head.sort: "ascending", f"-{head.sort}": "descending"}.get(now, "none") if head.sort else ""
-            following = f"-{head.sort}" if way == "ascending" else head.sort
-            url = f"{address}?{urlencode({**asked, 'sort': following})}" if head.sort else ""
-            mark = {"ascending": " ↑", "descending": " ↓"}.get(way, "")
-            shown.append({"title": head.title, "url": url, "way": way or "none", "mark": mark})
+        for column in self.columns:
+            if not column.shown:
+                continue
+            sort, url, way = column.sort, "", "none"
+            if sort:
+                way = {sort: "ascending", f"-{sort}": "descending"}.get(now, "none")
+                url = f"{address}?{urlencode({**asked, 'sort': f'-{sort}' if way == 'ascending' else sort})}"
+            shown.append({"title": column.title, "url": url, "way": way, "mark": _MARKS[way]})
         return shown
 
 
@@ -79,35 +93,34 @@ LISTS: dict[str, LongList] = {
         "Users",
         {"search": 100},
         lambda uow, me, asked, _: users.find_users(uow, asked.get("search", ""), actor_id=me),
-        (Head("User", "username"), Head("E-mail", "email"), Head("Role", "role"), Head("State", "state"),
-         Head("Last sign-in", "last_login"), Head("Since", "created"), Head("Actions")),
         "username",
         (
-            ("User name", lambda line: line.user.username),
-            ("E-mail", lambda line: line.user.email),
-            ("Name", lambda line: line.user.full_name),
-            ("Role", lambda line: line.user.role.value),
-            ("State", lambda line: "active" if line.user.is_active else "disabled"),
-            ("Second factor", lambda line: "on" if line.has_second_factor else "off"),
-            ("JupyterLab", lambda line: "allowed" if line.user.may_use_lab else "refused"),
-            ("Last sign-in", lambda line: line.last_login),
-            ("Since", lambda line: line.created_at),
+            Column("User", "username"),
+            Column("User name", value=lambda line: line.user.username, shown=False),
+            Column("E-mail", "email", lambda line: line.user.email),
+            Column("Name", value=lambda line: line.user.full_name, shown=False),
+            Column("Role", "role", lambda line: line.user.role.value),
+            Column("State", "state", lambda line: "active" if line.user.is_active else "disabled"),
+            Column("Second factor", value=lambda line: "on" if line.has_second_factor else "off", shown=False),
+            Column("JupyterLab", value=lambda line: "allowed" if line.user.may_use_lab else "refused", shown=False),
+            Column("Last sign-in", "last_login", lambda line: line.last_login),
+            Column("Since", "created", lambda line: line.created_at),
+            Column("Actions"),
         ),
     ),
     "sessions": LongList(
         "Signed-in browsers",
         {"search": 100},
         lambda uow, me, asked, _: administration.find_sessions(uow, me, search=asked.get("search", "")),
-        (Head("User", "username"), Head("Browser", "browser"), Head("Address", "address"),
-         Head("Last used", "last_seen"), Head("Signed in", "created"), Head("Ends", "expires"), Head("Actions")),
         "-last_seen",
         (
-            ("User", lambda line: line.username),
-            ("Browser", lambda line: line.user_agent),
-            ("Address", lambda line: line.address),
-            ("Last used", lambda line: line.last_seen_at),
-            ("Signed in", lambda line: line.created_at),
-            ("Ends", lambda line: line.expires_at),
+            Column("User", "username", lambda line: line.username),
+            Column("Browser", "browser", lambda line: line.user_agent),
+            Column("Address", "address", lambda line: line.address),
+            Column("Last used", "last_seen", lambda line: line.last_seen_at),
+            Column("Signed in", "created", lambda line: line.created_at),
+            Column("Ends", "expires", lambda line: line.expires_at),
+            Column("Actions"),
         ),
     ),
     "jobs": LongList(
@@ -116,16 +129,14 @@ LISTS: dict[str, LongList] = {
         lambda uow, me, asked, _: administration.find_jobs(
             uow, me, search=asked.get("search", ""), status=asked.get("status", "")
         ),
-        (Head("Number", "id"), Head("Job", "name"), Head("Status", "status"), Head("Attempts", "attempts"),
-         Head("Planned for", "planned"), Head("Changed", "changed")),
         "",
         (
-            ("Number", lambda line: line.id),
-            ("Job", lambda line: line.name),
-            ("Status", lambda line: line.status),
-            ("Attempts", lambda line: line.attempts),
-            ("Planned for", lambda line: line.scheduled_at),
-            ("Changed", lambda line: line.changed_at),
+            Column("Number", "id", lambda line: line.id),
+            Column("Job", "name", lambda line: line.name),
+            Column("Status", "status", lambda line: line.status),
+            Column("Attempts", "attempts", lambda line: line.attempts),
+            Column("Planned for", "planned", lambda line: line.scheduled_at),
+            Column("Changed", "changed", lambda line: line.changed_at),
         ),
     ),
     "audit": LongList(
@@ -139,16 +150,17 @@ LISTS: dict[str, LongList] = {
             since=moment_of(asked.get("since", ""), "from", formats),
             until=moment_of(asked.get("until", ""), "until", formats, after=True),
         ),
-        (Head("Time", "at"), Head("Action", "action"), Head("By", "by"), Head("About", "about"),
-         Head("Address", "address"), Head("Detail")),
         "-at",
         (
-            ("Time", lambda line: line.entry.at),
-            ("Action", lambda line: line.entry.action),
-            ("By", lambda line: line.actor),
-            ("About", lambda line: line.user),
-            ("Address", lambda line: line.entry.address),
-            ("Detail", lambda line: json.dumps(line.entry.detail, ensure_ascii=False) if line.entry.detail else None),
+            Column("Time", "at", lambda line: line.entry.at),
+            Column("Action", "action", lambda line: line.entry.action),
+            Column("By", "by", lambda line: line.actor),
+            Column("About", "about", lambda line: line.user),
+            Column("Address", "address", lambda line: line.entry.address),
+            Column(
+                "Detail",
+                value=lambda line: json.dumps(line.entry.detail, ensure_ascii=False) if line.entry.detail else None,
+            ),
         ),
     ),
-}  # fmt: skip
+}

@@ -4,20 +4,17 @@ with."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from tornado import web
 
 from dashtrade.dashboards.catalogue import ADMIN
-from dashtrade.dashboards.office.parts import SETTINGS, parts_for
-from dashtrade.dashboards.office.shell import OfficePage, formats_of
+from dashtrade.dashboards.office.parts import SETTINGS, AdminPart
 from dashtrade.db.unit_of_work import UnitOfWork
 from dashtrade.domain.users import Role
 from dashtrade.errors import DatabaseUnavailable, InvalidInput
-from dashtrade.services import accounts, key_changes, key_rotation, system_settings
+from dashtrade.services import key_changes, key_rotation, system_settings
 from dashtrade.services.key_changes import What
 from dashtrade.settings import AT_RUN_TIME, Settings
 
@@ -32,7 +29,7 @@ GROUPS = (
 )
 
 
-class SettingsPage(OfficePage):
+class SettingsPage(AdminPart):
     """A part of the administration with a role of its own."""
 
     page = replace(ADMIN, role=Role.SUPERADMIN)
@@ -43,27 +40,21 @@ class SettingsPage(OfficePage):
         "same": "Nothing was changed.",
     }
     actions: ClassVar[dict[str, str]] = {"rotate": "rotate", "retire": "retire", "save": "save"}
-    #: what was typed into a form that is refused, and the field that is wrong
-    entered: Mapping[str, str] = MappingProxyType({})
-    wrong = ""
+    wrong = ""  # the field of a form that is refused which is the reason
 
     async def show(self, part: str = "", problem: str = "") -> None:
         if part:
             raise web.HTTPError(404)
-        values = await self.gate.ask(self._gather)
-        parts = parts_for(self.me.role)
-        self.write_page("admin_settings.html", problem=problem, part=SETTINGS, parts=parts, here=self.here, **values)
+        self.write_part("admin_settings.html", SETTINGS, problem=problem, **await self.gate.ask(self._gather))
 
     def _gather(self, uow: UnitOfWork) -> dict[str, Any]:
         settings = self.environment
         views = system_settings.list_settings(uow, settings, self.me.user_id)
         return {
-            "formats": formats_of(uow, self.me.user_id),
-            "confirmed": accounts.session_is_confirmed(uow, self.me.token),
+            **self.common(uow),
             "change": key_changes.last_change(uow, self.me.user_id),
             "rotation": key_rotation.last_rotation(uow),
             "groups": [(title, hint, [view for view in views if view.name in names]) for title, hint, names in GROUPS],
-            "entered": self.entered,
             "wrong": self.wrong,
             "fixed": [
                 (name, _shown(getattr(settings, name)))
@@ -80,13 +71,10 @@ class SettingsPage(OfficePage):
 
     async def save(self) -> None:
         """Only what somebody typed anew: what another has changed meanwhile stays."""
-        self.entered = {
-            name: self.field(name)
-            for name in AT_RUN_TIME
-            if name in self.request.body_arguments and self.field(name) != self.field(f"was-{name}")
-        }
         await self.confirm()
-        typed, settings, me = self.entered, self.environment, self.me.user_id
+        settings, me = self.environment, self.me.user_id
+        given = [name for name in AT_RUN_TIME if name in self.request.body_arguments]
+        typed = {name: self.field(name) for name in given if self.changed(name)}
         try:
             changed = await self.gate.ask(lambda uow: system_settings.change_settings(uow, settings, me, typed))
         except InvalidInput as error:

@@ -221,13 +221,23 @@ class OfficePage(Forms, ABC):
             raise AuthFailed("Type your password to confirm this.")
         await self.gate.check(lambda uow: _confirm(uow, token, password, address))
 
+    def common(self, uow: UnitOfWork) -> dict[str, Any]:
+        """What every page asks the database for: see :meth:`write_page`."""
+        confirmed, formats = accounts.session_is_confirmed(uow, self.me.token), formats_of(uow, self.me.user_id)
+        return {"formats": formats, "confirmed": confirmed}
+
     def state(self, part: str) -> dict[str, str]:
         """What of the address stays when a form of this part has been sent."""
         return {}
 
+    def changed(self, name: str) -> bool:
+        """Whether the field says another thing than when its form was shown (``was-NAME``, where the form has that):
+        what was left alone may have been changed by another browser meanwhile, and stays."""
+        return self.get_body_argument(f"was-{name}", None) != self.field(name)
+
     def typed(self, action: str, name: str, otherwise: object = "") -> object:
         """What somebody typed into this field of a form that was refused, so that nothing is lost; never a secret."""
-        return self.field(name) if self.refused == action else otherwise
+        return self.field(name) if self.refused == action and self.changed(name) else otherwise
 
     def go(self, done: str, part: str = "") -> None:
         """Back to the page, which then says what happened."""
@@ -245,6 +255,7 @@ class OfficePage(Forms, ABC):
             template,
             dt=shell_context(self, self.page),
             done="" if problem else self.done.get(self.get_query_argument("done", ""), ""),
+            here=self.here,
             problem=problem,
             confirmed=confirmed,
             zone=formats.zone,
