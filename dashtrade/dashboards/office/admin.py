@@ -90,6 +90,11 @@ class AdminPage(AdminPart):
             return {}
         return self._asked(part) | ({"page": str(self._page)} if self._page > 1 else {})
 
+    def _back(self, part: str) -> str:
+        """The state behind an address."""
+        state = self.state(part)
+        return "?" + urlencode(state) if state else ""
+
     def _list(self, uow: UnitOfWork, part: str) -> dict[str, Any]:
         wanted, asked, values = LISTS[part or "users"], self._asked(part), self._common(uow)
         address, problem = url_path_join(self.here, part) if part else self.here, ""
@@ -109,7 +114,7 @@ class AdminPage(AdminPart):
             "found": found.found,
             "asked": asked,
             "wanted": dict.fromkeys((*wanted.filters, "sort"), "") | asked,
-            "state": urlencode(self.state(part)),
+            "back": self._back(part),
             "list": {"label": wanted.label, "address": address, "heads": wanted.heads(address, asked)},
             "page": self._page,
             "pages": max(1, math.ceil(found.found / LINES)),
@@ -202,8 +207,9 @@ class AdminPage(AdminPart):
         here = f"{self.request.protocol}://{self.request.host}{self.base_url}"
         address = f"{self.settings['dashtrade_settings'].public_url or here}{path}{token}"
         values = await self.gate.ask(self._common)
-        state = urlencode(self.state(""))
-        self.write_part("admin_link.html", "", text=text, link=address, how_long=how_long, state=state, **values)
+        self.write_part(
+            "admin_link.html", "", text=text, link=address, how_long=how_long, back=self._back(""), **values
+        )
 
     async def set_role(self) -> None:
         await self.confirm()

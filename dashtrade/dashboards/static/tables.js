@@ -1,17 +1,13 @@
 // Tables that are whole on their page sort, filter, page and download themselves; those of a long list do so by their
 // links. On a phone each line is a card, so every cell carries its head.
 (() => {
-  const LINES = 15, words = new Intl.Collator(undefined, { numeric: true });
+  const LINES = 15;
   const make = (tag, className, text) => { const node = document.createElement(tag); if (className) node.className = className; if (text) node.textContent = text; return node; };
   const button = (className, text, act) => { const node = make("button", className, text); node.type = "button"; node.addEventListener("click", act); return node; };
   const plain = (cell) => {
     if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
     const text = cell.querySelector("time")?.dateTime ?? cell.textContent.trim();
     return text === "–" || text === "" ? null : text;
-  };
-  const compare = (x, y, way) => {
-    if (x === null || y === null) return (x === null) - (y === null); // nothing comes last either way
-    return (typeof x === "number" && typeof y === "number" ? x - y : words.compare(x, y)) * way;
   };
 
   for (const table of document.querySelectorAll(".dt-table")) {
@@ -33,7 +29,7 @@
     const found = () => {
       const wanted = filter.value.trim().toLowerCase();
       const some = lines.filter((_, number) => shownAs[number].includes(wanted));
-      return by < 0 ? some : some.sort((a, b) => compare(values.get(a)[by], values.get(b)[by], way));
+      return by < 0 ? some : some.sort((a, b) => compareCells(values.get(a)[by], values.get(b)[by], way));
     };
     const draw = () => {
       const some = found(), pages = Math.max(1, Math.ceil(some.length / LINES));

@@ -39,7 +39,7 @@ class DataTable(anywidget.AnyWidget):
     """Rows are mappings; a row's ``id`` names it in actions, ``tones`` maps badge columns to a Tone. Numbers and times
     are written as the person reads them; the CSV has plain numbers and UTC."""
 
-    _esm = shared_text("csv.js") + static_text("table.js")
+    _esm = shared_text("rows.js") + static_text("table.js")
 
     columns: Any = t.List([]).tag(sync=True)
     rows: Any = t.List([]).tag(sync=True)

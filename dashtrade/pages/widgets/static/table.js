@@ -75,13 +75,7 @@ function render({ model, el }) {
     let rows = model.get("rows");
     if (wanted) rows = rows.filter((r) => columns.some((c) => !["actions", "spark"].includes(c.kind) && formatter(c, words)(r[c.key]).toLowerCase().includes(wanted)));
     const [key, direction] = [sort.replace(/^-/, ""), sort.startsWith("-") ? -1 : 1];
-    if (columns.some((c) => c.key === key)) rows = [...rows].sort((a, b) => {
-      const x = a[key], y = b[key];
-      if (x === y) return 0;
-      if (x === null || x === undefined) return 1;
-      if (y === null || y === undefined) return -1;
-      return (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true })) * direction;
-    });
+    if (columns.some((c) => c.key === key)) rows = [...rows].sort((a, b) => compareCells(a[key], b[key], direction));
     return { columns, rows };
   }
 

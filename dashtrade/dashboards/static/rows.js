@@ -1,3 +1,13 @@
+// What the tables of the server's own pages and those of the other pages share.
+
+// Order of two cells; ``way`` is 1 or -1. Numbers by size, texts as people count; nothing comes last either way.
+const ROW_WORDS = new Intl.Collator(undefined, { numeric: true });
+function compareCells(x, y, way) {
+  const none = (value) => value === null || value === undefined;
+  if (none(x) || none(y)) return none(x) - none(y);
+  return (typeof x === "number" && typeof y === "number" ? x - y : ROW_WORDS.compare(String(x), String(y))) * way;
+}
+
 // Lines of cells as CSV: numbers as they are, nothing as nothing, texts so that no spreadsheet runs one as a formula.
 function csvText(lines) {
   const cell = (value) => {
